@@ -1,0 +1,1 @@
+"""What the application needs from the world, one small protocol a file, stated in its own terms."""

@@ -1,0 +1,48 @@
+"""Turning texts into embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
+
+
+class Encoder(Protocol):
+    """One encoder. Building it is cheap: weights are loaded by the first `encode` and freed by `close`."""
+
+    @property
+    def identity(self) -> Mapping[str, Json]:
+        """Everything but the texts that changes a vector: weights' hash, layers, pooling, prefix, ...
+
+        Read from configuration and file hashes alone; no weights are loaded.
+        """
+
+    @property
+    def shape(self) -> EmbeddingShape:
+        """The shape of one text's embedding, known before weights are loaded."""
+
+    @property
+    def choices(self) -> Sequence[str]:
+        """What was chosen and why, one line each: pooling, prefix, max length, dtype, device."""
+
+    def plan(self, rows: int) -> ExecutionPlan:
+        """Decide how a job of that many texts is computed."""
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        plan: ExecutionPlan,
+        on_batch: Callable[[int, int], None] | None = None,
+    ) -> Encoding:
+        """Embed texts. A text's vector does not depend on its neighbours beyond rounding.
+
+        `on_batch(texts, tokens)` is called after each batch, for progress.
+
+        Raises:
+            UpstreamError: the model cannot be fetched.
+            ResourceError: one text alone does not fit in memory.
+        """
+
+    def close(self) -> None:
+        """Free the weights; the encoder loads them again when it is next used."""

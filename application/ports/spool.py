@@ -1,0 +1,45 @@
+"""The input, read once and kept beside the run, so that every encoder reads the same rows in flat memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from fusionapp.domain.embeddings import Json
+from fusionapp.domain.examples import Example
+
+
+class SpooledSplit(Protocol):
+    """One split of the input on disk."""
+
+    @property
+    def rows(self) -> int:
+        """How many examples there are."""
+
+    @property
+    def texts_sha256(self) -> str:
+        """`fingerprint_texts` of all texts in order."""
+
+    def texts(self, start: int, stop: int) -> list[str]:
+        """Texts of rows [start, stop)."""
+
+    def labels(self) -> list[str | None]:
+        """Every row's label."""
+
+    def ids(self) -> Sequence[Mapping[str, Json]]:
+        """Every row's id columns."""
+
+
+class Spool(Protocol):
+    """Keeps splits by name."""
+
+    def write(self, split: str, examples: Iterable[Example]) -> SpooledSplit:
+        """Store a split whole, replacing what stood there, and return it."""
+
+    def read(self, split: str) -> SpooledSplit:
+        """A split written before.
+
+        Raises:
+            UsageError: there is none.
+            CorruptArtifactError: it was changed since.
+        """

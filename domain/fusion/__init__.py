@@ -1,0 +1,1 @@
+"""Fusion formulas, generic over numpy and torch, and the table of their kinds."""

@@ -1,0 +1,1 @@
+"""Commands, Python API, experiment files and wiring: the only storey that knows everything."""
