@@ -1,0 +1,1 @@
+"""Intervals and tests that say no more than the examples allow."""
