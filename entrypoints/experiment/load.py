@@ -1,0 +1,136 @@
+"""Reading an experiment: file, ``--set``, flags, environment and ``.env``, in that order of weakness."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fusionapp.domain.errors import UsageError
+from fusionapp.entrypoints.experiment.schema import Experiment
+from fusionapp.entrypoints.experiment.structure import structure
+
+Source = str | os.PathLike[str] | Mapping[str, Any] | Experiment
+
+
+def load_experiment(
+    source: Source | None,
+    sets: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+) -> Experiment:
+    """The experiment that a file, a dict, a run directory or nothing but flags describes.
+
+    Args:
+        source: a TOML, JSON or YAML file, a run directory, a dict, an `Experiment`, or None.
+        sets: ``a.b=c`` overrides, stronger than the source.
+        flags: dotted keys and values, stronger than `sets`.
+        defaults: dotted keys and values, weaker than the source (the environment's).
+
+    Raises:
+        UsageError: the file is missing or cannot be parsed, or an override is malformed.
+        ConfigurationError: the experiment has problems.
+    """
+    if isinstance(source, Experiment) and not sets and not flags:
+        return source
+    content = _content(source)
+    for key, value in (defaults or {}).items():
+        if _get(content, key) is None:
+            _put(content, key, value)
+    for assignment in sets:
+        key, equals, text = assignment.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set {assignment}: expected KEY=VALUE, such as --set train.seeds=3")
+        _put(content, key.strip(), parse_value(text.strip()))
+    for key, value in (flags or {}).items():
+        _put(content, key, value)
+    return structure(content)
+
+
+def parse_value(text: str) -> Any:
+    """A ``--set`` value: as TOML where it parses (numbers, true, lists, tables, quoted strings), else itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+
+
+def _content(source: Source | None) -> dict[str, Any]:
+    if source is None:
+        return {}
+    if isinstance(source, Experiment):
+        from fusionapp.entrypoints.experiment.structure import unstructure
+
+        return unstructure(source)
+    if isinstance(source, Mapping):
+        copied: dict[str, Any] = json.loads(json.dumps(dict(source), default=_listed))
+        return copied
+    return read_file(Path(source))
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, tuple | set | frozenset):
+        return list(value)
+    return os.fspath(value)
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """The plain dict in an experiment file, or in a run directory's ``experiment.json``.
+
+    Raises:
+        UsageError: no such file, or it is not TOML, JSON or YAML as its suffix says.
+    """
+    if path.is_dir():
+        path = path / "experiment.json"
+        if not path.exists():
+            raise UsageError(f"{path.parent}: not a run directory (no experiment.json); name an experiment file")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UsageError(f"{path}: no such experiment file or run directory") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as text: {error}") from error
+    return _parse(text, path)
+
+
+def _parse(text: str, path: Path) -> dict[str, Any]:
+    try:
+        if path.suffix == ".json":
+            content = json.loads(text)
+        elif path.suffix in (".yaml", ".yml"):
+            import yaml
+
+            try:
+                content = yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise ValueError(str(error)) from error
+        else:
+            content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path}: cannot be parsed: {error}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: expected a table of settings, got {type(content).__name__}")
+    return content
+
+
+def _get(content: Mapping[str, Any], key: str) -> Any:
+    place: Any = content
+    for part in key.split("."):
+        if not isinstance(place, Mapping):
+            return None
+        place = place.get(part)
+    return place
+
+
+def _put(content: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    place = content
+    for part in parents:
+        inner = place.setdefault(part, {})
+        if not isinstance(inner, dict):
+            raise UsageError(f"{key}: cannot be set, because {part!r} is not a table")
+        place = inner
+    place[last] = value

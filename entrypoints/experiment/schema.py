@@ -1,0 +1,177 @@
+"""Every key of an experiment, with its type, default and meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+import attrs
+from attrs.validators import and_, ge, le, matches_re, min_len, optional
+
+from fusionapp.domain.fusion.spec import FusionSpec
+from fusionapp.domain.recipe import TrainingRecipe
+from fusionapp.domain.settings import setting
+
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+@attrs.frozen
+class TaskSettings:
+    """The ``[task]`` table."""
+
+    kind: Literal["classify"] = setting("what is trained: a classifier over fused embeddings", "classify")
+
+
+@attrs.frozen
+class DatasetSettings:
+    """The ``[dataset]`` table."""
+
+    source: Literal["files", "huggingface", "docstrings"] = setting("where labelled texts come from", "files")
+    train: str | tuple[str, ...] | None = setting("files: path or paths of the training split", None)
+    validation: str | tuple[str, ...] | None = setting(
+        "files: path or paths of the validation split; absent: a stratified part of train", None
+    )
+    test: str | tuple[str, ...] | None = setting("files: path or paths of the test split", None)
+    name: str | None = setting(
+        "huggingface: a DatasetDict directory, its name under DATA_DIR, or a hub name", None
+    )
+    config: str | None = setting("huggingface: the hub dataset's configuration", None)
+    revision: str | None = setting("huggingface: the hub dataset's revision", None)
+    packages: tuple[str, ...] = setting("docstrings: only these labels; default: all that are installed", ())
+    text: str | tuple[str, ...] = setting("text column, or several joined by `template`", "text")
+    template: str | None = setting('how several text columns join, such as "{title}. {abstract}"', None)
+    label: str = setting("label column; strings or integers", "label")
+    id: tuple[str, ...] = setting("id columns that travel into every output; default: the row number", ())
+    class_names: str | tuple[str, ...] | None = setting(
+        "names of integer labels: a list in label order, or a file that lists them", None
+    )
+    drop_duplicates: bool = setting(
+        "remove from train the texts that stand in validation or test as well", False
+    )
+
+
+@attrs.frozen
+class HuggingFaceSettings:
+    """An ``[encoders.NAME]`` table of a transformer from a hub or a directory."""
+
+    model: str = setting("an alias of `fusionapp encoders`, a hub id, or a local directory")
+    adapter: Literal["huggingface"] = setting("which adapter encodes", "huggingface")
+    layers: Literal["all"] | tuple[int, ...] = setting(
+        'which hidden states are pooled; [-1] is the last, "all" every transformer layer', (-1,), min_len(1)
+    )
+    pooling: Literal["auto", "mean", "cls", "last"] = setting("how token states become one vector", "auto")
+    prefix: str | None = setting("put before every text; default: what the model was trained with", None)
+    max_length: int | None = setting("tokens kept of a text; default: the model's", None, optional(ge(1)))
+    normalize: bool | None = setting("L2-normalise each vector; default: as the model's card says", None)
+    padding_side: Literal["auto", "left", "right"] = setting("where batches are padded", "auto")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        "compute dtype; auto takes bfloat16 where the hardware multiplies it", "auto"
+    )
+    device: str = setting('"auto", "cpu" or a CUDA device such as "cuda:0"', "auto")
+    batch_tokens: int | None = setting("tokens in a batch, padding included", None, optional(ge(1)))
+    revision: str | None = setting("the hub model's revision", None)
+    trust_remote_code: bool = setting("run code from the hub; needs a pinned revision", False)
+
+
+@attrs.frozen
+class LexicalSettings:
+    """An ``[encoders.NAME]`` table of hashed word and character n-grams; needs no model."""
+
+    adapter: Literal["lexical"] = setting("which adapter encodes")
+    word_ngrams: tuple[int, int] = setting("shortest and longest word n-gram", (1, 2))
+    char_ngrams: tuple[int, int] = setting("shortest and longest character n-gram within words", (2, 5))
+    dim: int = setting("hash buckets: a power of two", 2**20, and_(ge(2), le(2**26)))
+
+
+EncoderSettings = HuggingFaceSettings | LexicalSettings
+
+
+@attrs.frozen
+class StorageSettings:
+    """The ``[storage]`` table."""
+
+    adapter: Literal["npy", "parquet"] = setting("file format of stored embeddings", "npy")
+    root: str = setting("directory of stored embeddings, shared by experiments", "embeddings")
+    shard_rows: int = setting("texts in a shard, the unit that is written and resumed", 2048, ge(1))
+
+
+@attrs.frozen
+class EvaluateSettings:
+    """The ``[evaluate]`` table."""
+
+    baselines: bool = setting(
+        "train the controls: each source alone, plain concatenation, and tuned linear models", True
+    )
+    draws: int = setting("bootstrap draws over test examples", 10_000, ge(100))
+    costs: tuple[float, ...] = setting(
+        "C values of the linear controls, chosen on validation", (0.1, 0.3, 1.0, 3.0, 10.0), min_len(1)
+    )
+
+
+@attrs.frozen
+class Experiment:
+    """One experiment, whole: what an experiment file, a dict or `fusionapp.Experiment` describes."""
+
+    name: str = setting(
+        "names the run directory runs/NAME",
+        "experiment",
+        matches_re(re.compile(NAME_PATTERN), func=re.fullmatch),
+    )
+    seed: int = setting("first seed", 0, ge(0))
+    task: TaskSettings = setting("the task", TaskSettings)
+    dataset: DatasetSettings = setting("the labelled texts", DatasetSettings)
+    encoders: Mapping[str, EncoderSettings] = setting("the encoders by name, in fusion order", dict)
+    storage: StorageSettings = setting("where embeddings are kept", StorageSettings)
+    fusion: FusionSpec = setting("how sources become one vector", FusionSpec)
+    train: TrainingRecipe = setting("how heads are trained", TrainingRecipe)
+    evaluate: EvaluateSettings = setting("how results are judged", EvaluateSettings)
+
+    def problems(self) -> list[str]:
+        """What does not go together across keys, one line each, starting with the key's path."""
+        found = self.fusion.problems()
+        if not self.encoders:
+            found.append('encoders: none is named; add a table such as [encoders.minilm] with model = "minilm"')
+        for name, encoder in self.encoders.items():
+            found += _encoder_problems(name, encoder)
+        return found + _dataset_problems(self.dataset)
+
+
+def _encoder_problems(name: str, encoder: EncoderSettings) -> list[str]:
+    found = []
+    if not re.fullmatch(NAME_PATTERN, name):
+        found.append(f"encoders.{name}: {name!r} is not a name; use letters, digits, '.', '_' and '-'")
+    if isinstance(encoder, HuggingFaceSettings) and encoder.trust_remote_code and not encoder.revision:
+        found.append(f"encoders.{name}.trust_remote_code: true needs a pinned `revision` (a commit hash)")
+    if isinstance(encoder, LexicalSettings):
+        if encoder.dim & (encoder.dim - 1):
+            found.append(f"encoders.{name}.dim: {encoder.dim} is not a power of two; use 1048576")
+        for key in ("word_ngrams", "char_ngrams"):
+            low, high = getattr(encoder, key)
+            if not 1 <= low <= high:
+                found.append(f"encoders.{name}.{key}: expected 1 <= shortest <= longest, got [{low}, {high}]")
+    return found
+
+
+def _dataset_problems(dataset: DatasetSettings) -> list[str]:
+    found = []
+    if dataset.source == "files" and dataset.train is None:
+        found.append('dataset.train: missing; name the training file, such as train = "train.csv"')
+    if dataset.source == "huggingface" and dataset.name is None:
+        found.append("dataset.name: missing; name a DatasetDict directory or a hub dataset")
+    if dataset.template is not None and isinstance(dataset.text, str):
+        found.append("dataset.template: needs `text` to list the columns that it joins")
+    return found
+
+
+__all__ = [
+    "NAME_PATTERN",
+    "DatasetSettings",
+    "EncoderSettings",
+    "EvaluateSettings",
+    "Experiment",
+    "HuggingFaceSettings",
+    "LexicalSettings",
+    "StorageSettings",
+    "TaskSettings",
+]

@@ -1,0 +1,172 @@
+"""From a plain dict to a frozen `Experiment`, with every problem reported at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from difflib import get_close_matches
+from typing import Any
+
+import attrs
+from cattrs import BaseValidationError, Converter, IterableValidationError
+from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
+
+from fusionapp.domain.errors import ConfigurationError
+from fusionapp.entrypoints.experiment.schema import (
+    EncoderSettings,
+    Experiment,
+    HuggingFaceSettings,
+    LexicalSettings,
+)
+from fusionapp.entrypoints.experiment.types import is_plain, match, shown
+
+ENCODERS: dict[str, type] = {"huggingface": HuggingFaceSettings, "lexical": LexicalSettings}
+
+Path = tuple[str, ...]
+
+
+def structure(raw: Mapping[str, Any]) -> Experiment:
+    """The experiment that a plain dict describes.
+
+    Raises:
+        ConfigurationError: unknown keys, wrong types, values out of range and impossible combinations, all of
+            them, each with its path.
+    """
+    content = deepcopy(dict(raw))
+    problems: list[str] = []
+    with attrs.validators.disabled():
+        experiment = _structure_what_fits(content, problems)
+    if experiment is not None:
+        problems += _out_of_range(experiment, ())
+        problems += [line for line in experiment.problems() if not _already_said(line, problems)]
+    if experiment is None or problems:
+        raise ConfigurationError(list(dict.fromkeys(problems)))
+    return experiment
+
+
+def unstructure(experiment: Experiment) -> dict[str, Any]:
+    """The experiment as a plain dict of JSON values; `structure` gives the same experiment back."""
+    plain: dict[str, Any] = json.loads(json.dumps(_converter().unstructure(experiment)))
+    return plain
+
+
+def _structure_what_fits(content: dict[str, Any], problems: list[str]) -> Experiment | None:
+    """Report and drop keys that do not fit, so that the rest can be checked as well."""
+    converter = _converter()
+    while True:
+        try:
+            return converter.structure(content, Experiment)
+        except BaseValidationError as error:
+            found = list(_leaves(error, ()))
+        problems += [f"{'.'.join(path)}: {message}" for path, message in found]
+        if not any([_drop(content, path) for path, _ in found]):
+            return None
+
+
+def _converter() -> Converter:
+    converter = Converter(forbid_extra_keys=True, detailed_validation=True, unstruct_collection_overrides={})
+    converter.register_structure_hook_func(is_plain, match)
+    converter.register_structure_hook_func(
+        attrs.has, lambda value, kind: _structure_table(converter, value, kind)
+    )
+    converter.register_structure_hook(
+        EncoderSettings, lambda value, _: _structure_encoder(converter, value)
+    )
+    converter.register_unstructure_hook(tuple, lambda value: [converter.unstructure(item) for item in value])
+    return converter
+
+
+def _structure_table(converter: Converter, value: Any, kind: type) -> Any:
+    from cattrs.gen import make_dict_structure_fn
+
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f"expected a table, got {shown(value)}")
+    build: Any = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
+    return build(value, kind)
+
+
+def _structure_encoder(converter: Converter, value: Any) -> Any:
+    if isinstance(value, HuggingFaceSettings | LexicalSettings):
+        return value
+    if not isinstance(value, Mapping):
+        raise ValueError(f'expected a table such as {{model = "minilm"}}, got {shown(value)}')
+    adapter = value.get("adapter", "huggingface")
+    if adapter not in ENCODERS:
+        raise ValueError(f"adapter: expected one of {', '.join(map(repr, ENCODERS))}, got {shown(adapter)}")
+    return _structure_table(converter, value, ENCODERS[adapter])
+
+
+def _leaves(error: BaseException, path: Path) -> Iterator[tuple[Path, str]]:
+    """Each single failure with the path of its key."""
+    if isinstance(error, ClassValidationError):
+        with_notes, others = error.group_exceptions()
+        for inner, note in with_notes:
+            yield from _leaves(inner, (*path, note.name))
+        for inner in others:
+            yield from _leaves(inner, path)
+    elif isinstance(error, IterableValidationError):
+        with_notes, others = error.group_exceptions()
+        for inner, note in with_notes:
+            yield from _leaves(inner, (*path, str(note.index)))
+        for inner in others:
+            yield from _leaves(inner, path)
+    elif isinstance(error, ForbiddenExtraKeysError):
+        for key in sorted(error.extra_fields):
+            yield (*path, key), _unknown(key, error.cl)
+    elif isinstance(error, KeyError):
+        key = str(error.args[0])
+        yield path if path and path[-1] == key else (*path, key), "missing"
+    else:
+        yield path, str(error)
+
+
+def _unknown(key: str, kind: type) -> str:
+    known = [field.name for field in attrs.fields(kind)]
+    near = get_close_matches(key, known, n=1)
+    return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known are {', '.join(known)}"
+
+
+def _drop(content: dict[str, Any], path: Path) -> bool:
+    """Remove a key that was reported, or the table that lacks it; False where there is nothing to remove."""
+    place: Any = content
+    for depth, key in enumerate(path):
+        if not isinstance(place, dict):
+            return False
+        if key not in place:
+            return depth > 0 and _drop(content, path[:depth])
+        if depth == len(path) - 1:
+            del place[key]
+            return True
+        place = place[key]
+    return False
+
+
+def _already_said(line: str, problems: Sequence[str]) -> bool:
+    """Whether a problem of a key, or of a key below it, was reported before."""
+    key = line.split(":", 1)[0]
+    return any(said.split(":", 1)[0].startswith(key) for said in problems)
+
+
+def _out_of_range(value: Any, path: Path) -> Iterator[str]:
+    """Run the attrs validators of every table and report all that fail."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _out_of_range(inner, (*path, str(key)))
+    if not attrs.has(type(value)):
+        return
+    for field in attrs.fields(type(value)):
+        inner = getattr(value, field.name)
+        yield from _out_of_range(inner, (*path, field.name))
+        if field.validator is not None:
+            try:
+                field.validator(value, field, inner)
+            except (ValueError, TypeError) as error:
+                yield f"{'.'.join((*path, field.name))}: {_plain(error, field.name)}"
+
+
+def _plain(error: Exception, name: str) -> str:
+    """An attrs validator's message without the parts that only a programmer reads."""
+    return str(error.args[0]).replace(f"'{name}' ", "", 1)

@@ -1,0 +1,58 @@
+"""Every key of the schema as rows, for `fusionapp schema`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, get_type_hints
+
+import attrs
+
+from fusionapp.entrypoints.experiment.schema import Experiment, HuggingFaceSettings, LexicalSettings
+from fusionapp.entrypoints.experiment.types import describe, is_plain
+
+
+@attrs.frozen
+class SchemaRow:
+    """One key: its dotted path, its type in words, its default as TOML or "required", its meaning."""
+
+    key: str
+    type: str
+    default: str
+    meaning: str
+
+
+def schema_rows() -> list[SchemaRow]:
+    """Every key of an experiment, in file order."""
+    return list(_rows(Experiment, ""))
+
+
+def _rows(kind: type, prefix: str) -> Iterator[SchemaRow]:
+    hints = get_type_hints(kind)
+    for field in attrs.fields(kind):
+        key = f"{prefix}{field.name}"
+        if key == "encoders":
+            yield from _rows(HuggingFaceSettings, "encoders.NAME.")
+            yield from (
+                row
+                for row in _rows(LexicalSettings, "encoders.NAME.")
+                if not row.key.endswith(".adapter")
+            )
+        elif is_plain(hints[field.name]):
+            meaning = field.metadata.get("meaning", "")
+            if kind is LexicalSettings:
+                meaning = f"lexical: {meaning}"
+            if key == "encoders.NAME.adapter":
+                yield SchemaRow(key, "one of 'huggingface', 'lexical'", '"huggingface"', meaning)
+            else:
+                yield SchemaRow(key, describe(hints[field.name]), _default(field), meaning)
+        else:
+            yield from _rows(hints[field.name], f"{key}.")
+
+
+def _default(field: Any) -> str:
+    if field.default is attrs.NOTHING:
+        return "required"
+    if field.default is None:
+        return "none"
+    return json.dumps(field.default)
