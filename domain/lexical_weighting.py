@@ -1,0 +1,92 @@
+"""Sublinear TF and smoothed IDF over raw hashed counts, fitted on train and saved with the head."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from fusionapp.domain.errors import UsageError
+
+
+@attrs.frozen(eq=False)
+class LexicalWeighting:
+    """Which columns of a sparse embedding are kept, and what each is worth.
+
+    A kept cell becomes (1 + ln tf) * idf with idf = ln((1 + rows) / (1 + df)) + 1, and rows are L2-normalised:
+    scikit-learn's TfidfVectorizer with sublinear_tf and smooth_idf.
+
+    Attributes:
+        columns: (kept,) int64, ascending column numbers of the raw counts.
+        idf: (kept,) float32, at least 1.
+    """
+
+    columns: NDArray[np.int64]
+    idf: NDArray[np.float32]
+
+    @classmethod
+    def fit(cls, counts: csr_array, min_document_frequency: int = 2) -> LexicalWeighting:
+        """Learn from the train rows' counts (rows, vocabulary).
+
+        Columns that stand in fewer than `min_document_frequency` rows are dropped, those never seen always.
+        Where no column recurs (a handful of texts), all that were seen are kept.
+
+        Raises:
+            UsageError: cells that are not counts.
+        """
+        counts = _canonical(counts)
+        frequency = np.bincount(counts.indices, minlength=counts.shape[1])
+        keep = frequency >= max(min_document_frequency, 1)
+        if not keep.any():
+            keep = frequency > 0
+        columns = np.flatnonzero(keep).astype(np.int64)
+        idf = np.log((1 + counts.shape[0]) / (1 + frequency[columns])) + 1
+        return cls(columns, idf.astype(np.float32))
+
+    def transform(self, counts: csr_array) -> csr_array:
+        """Weighted rows over the kept columns: (rows, vocabulary) counts -> (rows, kept) float32.
+
+        A row without a kept column is all zeros.
+
+        Raises:
+            UsageError: cells that are not counts, or fewer columns than were fitted.
+        """
+        counts = _canonical(counts)
+        if len(self.columns) and self.columns[-1] >= counts.shape[1]:
+            raise UsageError(
+                f"sparse embedding: {counts.shape[1]} columns, but column {self.columns[-1]} was fitted; "
+                "use the encoder that the head was trained with"
+            )
+        # Ascending columns keep each row's indices sorted, so cells are filtered in place, without a sort.
+        place = np.full(counts.shape[1], -1, dtype=np.int32)
+        place[self.columns] = np.arange(len(self.columns), dtype=np.int32)
+        columns = place[counts.indices]
+        kept = columns >= 0
+        indptr = np.concatenate([[0], np.cumsum(kept)])[counts.indptr]
+        columns = columns[kept]
+        cells = (1 + np.log(counts.data[kept], dtype=np.float32)) * self.idf[columns]
+        weighted = csr_array((cells, columns, indptr), shape=(counts.shape[0], len(self.columns)))
+        return l2_normalize_rows(weighted)
+
+
+def l2_normalize_rows(rows: csr_array) -> csr_array:
+    """Sparse rows scaled to length 1; an empty row stays empty."""
+    widths = np.diff(rows.indptr)
+    owner = np.repeat(np.arange(rows.shape[0]), widths)
+    squared = np.bincount(owner, weights=np.square(rows.data, dtype=np.float64), minlength=rows.shape[0])
+    length = np.sqrt(np.where(squared > 0, squared, 1.0))
+    cells = (rows.data / np.repeat(length, widths)).astype(rows.dtype)
+    return csr_array((cells, rows.indices, rows.indptr), shape=rows.shape)
+
+
+def _canonical(counts: csr_array) -> csr_array:
+    if not counts.has_canonical_format:
+        counts = counts.copy()
+        counts.sum_duplicates()
+    if counts.nnz and not counts.data.min() >= 1:
+        raise UsageError(
+            f"sparse embedding: a stored cell is {counts.data.min()}, but term frequencies count from 1; "
+            "store raw counts, without signs, zeros or weights"
+        )
+    return counts
