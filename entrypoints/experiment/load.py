@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ def load_experiment(
     sets: Sequence[str] = (),
     flags: Mapping[str, Any] | None = None,
     defaults: Mapping[str, Any] | None = None,
+    chosen_encoders: Sequence[str] = (),
+    device: str | None = None,
 ) -> Experiment:
     """The experiment that a file, a dict, a run directory or nothing but flags describes.
 
@@ -29,13 +32,13 @@ def load_experiment(
         sets: ``a.b=c`` overrides, stronger than the source.
         flags: dotted keys and values, stronger than `sets`.
         defaults: dotted keys and values, weaker than the source (the environment's).
+        chosen_encoders: use these alone: names in the source, else aliases, hub ids or "lexical".
+        device: device of every encoder and of training.
 
     Raises:
         UsageError: the file is missing or cannot be parsed, or an override is malformed.
         ConfigurationError: the experiment has problems.
     """
-    if isinstance(source, Experiment) and not sets and not flags:
-        return source
     content = _content(source)
     for key, value in (defaults or {}).items():
         if _get(content, key) is None:
@@ -47,7 +50,45 @@ def load_experiment(
         _put(content, key.strip(), parse_value(text.strip()))
     for key, value in (flags or {}).items():
         _put(content, key, value)
+    if chosen_encoders:
+        content["encoders"] = _choose_encoders(content.get("encoders"), chosen_encoders)
+    if device is not None:
+        _put_device(content, device)
+    if source is None:
+        content.setdefault("name", _name(content))
     return structure(content)
+
+
+def _choose_encoders(present: Any, chosen: Sequence[str]) -> dict[str, Any]:
+    tables = present if isinstance(present, Mapping) else {}
+    encoders = {}
+    for name in chosen:
+        if name in tables:
+            encoders[name] = tables[name]
+        elif name == "lexical":
+            encoders[name] = {"adapter": "lexical"}
+        else:
+            encoders[_safe(name)] = {"model": name}
+    return encoders
+
+
+def _put_device(content: dict[str, Any], device: str) -> None:
+    _put(content, "train.device", device)
+    encoders = content.get("encoders")
+    for encoder in encoders.values() if isinstance(encoders, dict) else ():
+        if isinstance(encoder, dict) and encoder.get("adapter", "huggingface") == "huggingface":
+            encoder["device"] = device
+
+
+def _name(content: Mapping[str, Any]) -> str:
+    """A name for an experiment that only flags describe: ``r52-gemma-e5-quaternion``."""
+    dataset = _get(content, "dataset.name") or _get(content, "dataset.train") or "experiment"
+    parts = [Path(str(dataset)).name.split(".")[0], *(content.get("encoders") or ())]
+    return _safe("-".join([*parts, str(_get(content, "fusion.kind") or "concat")]))
+
+
+def _safe(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text.rstrip("/").rsplit("/", 1)[-1]).strip("-.") or "encoder"
 
 
 def parse_value(text: str) -> Any:

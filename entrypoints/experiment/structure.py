@@ -67,6 +67,8 @@ def _structure_what_fits(content: dict[str, Any], problems: list[str]) -> Experi
 def _converter() -> Converter:
     converter = Converter(forbid_extra_keys=True, detailed_validation=True, unstruct_collection_overrides={})
     converter.register_structure_hook_func(is_plain, match)
+    for primitive in (bool, int, float, str):  # cattrs would convert: int("3"), bool("false"), float("nan")
+        converter.register_structure_hook(primitive, match)
     converter.register_structure_hook_func(
         attrs.has, lambda value, kind: _structure_table(converter, value, kind)
     )

@@ -1,0 +1,128 @@
+"""Embed every split of a dataset with every encoder, and write down where everything stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.run_store import RunStore
+from fusionapp.application.ports.spool import SpooledSplit
+from fusionapp.application.services.extract_embeddings import (
+    ExtractedSet,
+    ExtractEmbeddings,
+    job_header,
+    set_key,
+)
+from fusionapp.application.services.read_splits import OnEmpty, ReadSplits
+from fusionapp.domain.embeddings import Json
+from fusionapp.domain.splitting import Overlap, find_overlaps
+
+INVENTORY = "embeddings.json"
+
+
+@attrs.frozen
+class Extraction:
+    """What an extraction left behind.
+
+    Attributes:
+        sets: by encoder name, one set per split.
+        rows: texts of the dataset, all splits together.
+        partial: True where only some splits or rows were asked for.
+        overlaps: texts that stand in more than one split.
+        inventory: the content of ``embeddings.json``.
+    """
+
+    sets: Mapping[str, Sequence[ExtractedSet]]
+    rows: int
+    partial: bool
+    overlaps: Sequence[Overlap]
+    inventory: Mapping[str, Json]
+
+
+@attrs.frozen
+class ExtractDataset:
+    """Reads the dataset once, then runs one encoder after the other over it.
+
+    Attributes:
+        read: spools the dataset.
+        extract: runs one encoder.
+        runs: the run directory, which receives ``embeddings.json``.
+    """
+
+    read: ReadSplits
+    extract: ExtractEmbeddings
+    runs: RunStore
+
+    def __call__(
+        self,
+        encoders: Mapping[str, Encoder],
+        storage: Mapping[str, Json],
+        shard_rows: int,
+        splits: Sequence[str] = (),
+        limit: int | None = None,
+        on_empty: OnEmpty = "error",
+    ) -> Extraction:
+        """Extract what is missing.
+
+        Args:
+            encoders: by name, in fusion order.
+            storage: the store's adapter and root, kept in the inventory.
+            shard_rows: texts in a shard.
+            splits: only these; empty for all.
+            limit: only the first rows of each split.
+            on_empty: what a blank text is.
+        """
+        spooled = self.read(splits, limit, on_empty)
+        partial = limit is not None or len(spooled) < len(self.read.source.splits())
+        inventory = {
+            "format": 1,
+            "partial": partial,
+            "storage": dict(storage),
+            "splits": {
+                split: {
+                    "origin": self.read.source.describe(split),
+                    "rows": texts.rows,
+                    "texts_sha256": texts.texts_sha256,
+                }
+                for split, texts in spooled.items()
+            },
+            "encoders": {
+                name: _describe_encoder(encoder, spooled, shard_rows, self.extract.store.locate)
+                for name, encoder in encoders.items()
+            },
+        }
+        # Written before the first shard, so that `status` can follow an extraction and find a killed one.
+        self.runs.write_document(INVENTORY, inventory)
+        return Extraction(
+            sets={name: self.extract(name, encoder, spooled, shard_rows) for name, encoder in encoders.items()},
+            rows=sum(texts.rows for texts in spooled.values()),
+            partial=partial,
+            overlaps=find_overlaps({split: _all_texts(texts) for split, texts in spooled.items()}),
+            inventory=inventory,
+        )
+
+
+def _describe_encoder(
+    encoder: Encoder, spooled: Mapping[str, SpooledSplit], shard_rows: int, locate: Any
+) -> dict[str, Json]:
+    sets = {}
+    for split, texts in spooled.items():
+        key = set_key(job_header(encoder, texts, shard_rows))
+        sets[split] = {"key": key, "directory": locate(key)}
+    shape = encoder.shape
+    return {
+        "identity": dict(encoder.identity),
+        "choices": list(encoder.choices),
+        "dim": shape.dim,
+        "layers": shape.layers,
+        "sparse": shape.sparse,
+        "sets": sets,
+    }
+
+
+def _all_texts(texts: SpooledSplit, step: int = 4096) -> Any:
+    for start in range(0, texts.rows, step):
+        yield from texts.texts(start, min(start + step, texts.rows))

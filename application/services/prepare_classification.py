@@ -1,0 +1,137 @@
+"""From labelled splits to what a head trains on: classes, train rows, validation rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionapp.application.ports.heads import LabelledEmbeddings
+from fusionapp.application.services.gather_embeddings import SplitEmbeddings
+from fusionapp.domain.embeddings import take_rows
+from fusionapp.domain.errors import DatasetError
+from fusionapp.domain.splitting import stratified_validation
+
+
+@attrs.frozen(eq=False)
+class ClassificationData:
+    """What heads and controls are trained on and chosen by.
+
+    Attributes:
+        classes: labels as printed, in the order of class indices.
+        train: rows that are trained on.
+        validation: rows that training stops and chooses on.
+        validation_rows: (rows,) dataset row numbers of the validation rows.
+        validation_split: the split that they are from.
+    """
+
+    classes: Sequence[str]
+    train: LabelledEmbeddings
+    validation: LabelledEmbeddings
+    validation_rows: NDArray[np.int64]
+    validation_split: str
+
+
+@attrs.frozen
+class PrepareClassification:
+    """Names the classes and sets validation aside.
+
+    Attributes:
+        validation_fraction: part of train that becomes validation where there is no such split.
+        seed: of that choice.
+        label_column: for messages.
+    """
+
+    validation_fraction: float
+    seed: int
+    label_column: str
+
+    def __call__(
+        self, train: SplitEmbeddings, validation: SplitEmbeddings | None, excluded: NDArray[np.int64]
+    ) -> ClassificationData:
+        """Encode labels, drop excluded train rows, and split validation off where it is not given.
+
+        Args:
+            train: the training split.
+            validation: the validation split, or None.
+            excluded: dataset row numbers of train texts that stand in another split and are dropped.
+
+        Raises:
+            DatasetError: a row has no label, one class alone is left, or validation has a class that train lacks.
+        """
+        kept = np.flatnonzero(~np.isin(train.rows, excluded)).astype(np.int64)
+        names = _labels(train, self.label_column)
+        classes = order_classes([names[row] for row in kept])
+        labels = encode_labels(train, classes, self.label_column)
+        if validation is not None:
+            return ClassificationData(
+                classes=classes,
+                train=_select(train, labels, kept),
+                validation=LabelledEmbeddings(
+                    validation.sources, encode_labels(validation, classes, self.label_column)
+                ),
+                validation_rows=validation.rows,
+                validation_split=validation.split,
+            )
+        inner_train, inner_validation = stratified_validation(
+            labels[kept], self.validation_fraction, self.seed
+        )
+        if not len(inner_validation):
+            raise DatasetError("train is too small to set validation rows aside; name a validation split")
+        return ClassificationData(
+            classes=classes,
+            train=_select(train, labels, kept[inner_train]),
+            validation=_select(train, labels, kept[inner_validation]),
+            validation_rows=train.rows[kept[inner_validation]],
+            validation_split=train.split,
+        )
+
+
+def order_classes(labels: Sequence[str]) -> list[str]:
+    """Distinct labels, by number where all are whole numbers, else by code point.
+
+    Raises:
+        DatasetError: there are fewer than two.
+    """
+    distinct = set(labels)
+    if len(distinct) < 2:
+        raise DatasetError(f"train has one class alone ({next(iter(distinct), 'none')}); two are needed")
+    if all(label.removeprefix("-").isdecimal() for label in distinct):
+        return sorted(distinct, key=int)
+    return sorted(distinct)
+
+
+def encode_labels(split: SplitEmbeddings, classes: Sequence[str], column: str) -> NDArray[np.int64]:
+    """(rows,) class indices.
+
+    Raises:
+        DatasetError: a row has no label, or one that is not among the classes.
+    """
+    index = {label: position for position, label in enumerate(classes)}
+    labels = _labels(split, column)
+    for row, label in zip(split.rows, labels, strict=True):
+        if label not in index:
+            raise DatasetError(
+                f"{split.origin}, row {row}, column {column!r}: label {label!r} does not occur in train; "
+                "add training rows of that class or remove the row"
+            )
+    return np.array([index[label] for label in labels], dtype=np.int64)
+
+
+def _labels(split: SplitEmbeddings, column: str) -> list[str]:
+    named = []
+    for row, label in zip(split.rows, split.labels, strict=True):
+        if label is None:
+            raise DatasetError(
+                f"{split.origin}, row {row}, column {column!r}: no label; training and evaluation need one"
+            )
+        named.append(label)
+    return named
+
+
+def _select(split: SplitEmbeddings, labels: NDArray[np.int64], rows: NDArray[np.int64]) -> LabelledEmbeddings:
+    return LabelledEmbeddings(
+        {name: take_rows(embeddings, rows) for name, embeddings in split.sources.items()}, labels[rows]
+    )

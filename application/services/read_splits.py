@@ -1,0 +1,69 @@
+"""Read a dataset once into the spool, and refuse what cannot be trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Literal
+
+import attrs
+
+from fusionapp.application.ports.dataset_source import DatasetSource
+from fusionapp.application.ports.spool import Spool, SpooledSplit
+from fusionapp.domain.errors import DatasetError, UsageError
+from fusionapp.domain.examples import Example
+
+OnEmpty = Literal["error", "quarantine"]
+
+
+@attrs.frozen
+class ReadSplits:
+    """Spools the splits of a dataset.
+
+    Attributes:
+        source: where the examples come from.
+        spool: where they are kept for the encoders.
+    """
+
+    source: DatasetSource
+    spool: Spool
+
+    def __call__(
+        self,
+        splits: Sequence[str] = (),
+        limit: int | None = None,
+        on_empty: OnEmpty = "error",
+    ) -> Mapping[str, SpooledSplit]:
+        """The splits by name, in the source's order.
+
+        Args:
+            splits: only these; empty for all there are.
+            limit: only the first rows of each.
+            on_empty: whether a blank text is an error here, or is left for extraction to quarantine.
+
+        Raises:
+            UsageError: the dataset has no such split.
+            DatasetError: a text is blank and `on_empty` is "error", or the source cannot be read.
+        """
+        available = self.source.splits()
+        for split in splits:
+            if split not in available:
+                raise UsageError(f"split {split!r}: the dataset has {', '.join(available)}")
+        return {
+            split: self.spool.write(split, self._examples(split, limit, on_empty))
+            for split in available
+            if not splits or split in splits
+        }
+
+    def _examples(self, split: str, limit: int | None, on_empty: OnEmpty) -> Iterator[Example]:
+        empty = True
+        for row, example in enumerate(islice(self.source.read(split), limit)):
+            empty = False
+            if on_empty == "error" and not example.text.strip():
+                raise DatasetError(
+                    f"{self.source.describe(split)}, row {row}: the text is blank; "
+                    "remove the row, or extract with --on-empty quarantine"
+                )
+            yield example
+        if empty:
+            raise DatasetError(f"{self.source.describe(split)}: split {split!r} has no rows")

@@ -1,0 +1,139 @@
+"""Train fusion heads over a run's embeddings and keep what prediction needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import perf_counter
+
+import attrs
+
+from fusionapp.application.ports.heads import HeadTrainer, LabelledEmbeddings, TrainedHead
+from fusionapp.application.ports.progress import Progress
+from fusionapp.application.ports.run_store import RunStore
+from fusionapp.application.ports.tracker import Tracker
+from fusionapp.application.services.prepare_classification import ClassificationData
+from fusionapp.domain.embeddings import Json
+from fusionapp.domain.fusion.spec import FusionSpec
+from fusionapp.domain.recipe import TrainingRecipe
+
+TRAINED = "trained.json"
+
+
+@attrs.frozen
+class Training:
+    """What training left behind.
+
+    Attributes:
+        heads: one per seed.
+        seconds: spent now; the first run's where everything was there.
+        reused: True where every head was there already.
+    """
+
+    heads: Sequence[TrainedHead]
+    seconds: float
+    reused: bool = False
+
+
+@attrs.frozen
+class TrainClassifier:
+    """Trains a group of heads: the run's own under ``models/``, or a control's under ``controls/NAME/``.
+
+    Attributes:
+        trainer: trains the heads.
+        runs: the run directory.
+        tracker: follows the epochs.
+        progress: told of every epoch.
+    """
+
+    trainer: HeadTrainer
+    runs: RunStore
+    tracker: Tracker
+    progress: Progress
+
+    def __call__(
+        self,
+        group: str,
+        fusion: FusionSpec,
+        recipe: TrainingRecipe,
+        seeds: Sequence[int],
+        data: ClassificationData,
+        carried: Mapping[str, Json],
+        sources: Sequence[str] = (),
+    ) -> Training:
+        """Train one head per seed, or return those that stand there already, trained on the same data.
+
+        Args:
+            group: directory of the group under the run, such as "models".
+            fusion: how sources are fused.
+            recipe: how heads are trained.
+            seeds: one head each.
+            data: what they are trained on and chosen by.
+            carried: kept in each ``model.json`` for prediction (encoders) and to recognise the data.
+            sources: train on these encoders alone; empty for all.
+
+        Raises:
+            UsageError: the fusion cannot be built over these sources.
+        """
+        names = [f"{group}/seed-{seed}" for seed in seeds]
+        found = self.runs.read_document(f"{group}/{TRAINED}")
+        if found is not None and found["carried"] == dict(carried) and len(found["heads"]) == len(seeds):
+            heads = [
+                TrainedHead(**{**head, "directory": self.runs.path(name)})
+                for name, head in zip(names, found["heads"], strict=True)
+            ]
+            return Training(heads, found["seconds"], reused=True)
+        start = perf_counter()
+        heads = self.trainer.train(
+            fusion=fusion,
+            recipe=recipe,
+            seeds=seeds,
+            classes=len(data.classes),
+            train=_only(data.train, sources),
+            validation=_only(data.validation, sources),
+            directories=[self.runs.path(name) for name in names],
+            tracker=self.tracker,
+            progress=self.progress,
+        )
+        seconds = perf_counter() - start
+        for name, head in zip(names, heads, strict=True):
+            self._keep(name, head, data, carried, sources)
+        document = {
+            "carried": dict(carried),
+            "seconds": seconds,
+            "heads": [attrs.asdict(head) for head in heads],
+        }
+        self.runs.write_document(f"{group}/{TRAINED}", document)
+        return Training(list(heads), seconds)
+
+    def _keep(
+        self,
+        name: str,
+        head: TrainedHead,
+        data: ClassificationData,
+        carried: Mapping[str, Json],
+        sources: Sequence[str],
+    ) -> None:
+        encoders = {
+            encoder: settings
+            for encoder, settings in carried["encoders"].items()
+            if not sources or encoder in sources
+        }
+        self.runs.write_document(
+            f"{name}/model.json",
+            {
+                "format": 1,
+                "task": "classify",
+                "classes": list(data.classes),
+                "encoders": encoders,
+                "seed": head.seed,
+                "validation": dict(head.validation),
+            },
+        )
+        self.runs.record(f"{name}/head.safetensors")
+        self.runs.record(f"{name}/head.json")
+
+
+def _only(data: LabelledEmbeddings, sources: Sequence[str]) -> LabelledEmbeddings:
+    if not sources:
+        return data
+    return LabelledEmbeddings({name: data.sources[name] for name in sources}, data.labels)

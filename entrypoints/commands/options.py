@@ -1,0 +1,87 @@
+"""Options that several commands share, and how they become an experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from fusionapp.entrypoints.experiment.schema import Experiment
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+runs_option = click.option(
+    "--runs", default="runs", show_default=True, help="Directory that holds the run directories."
+)
+overwrite_option = click.option(
+    "--overwrite", is_flag=True, help="Replace what an earlier experiment of the same name left."
+)
+
+# flag, dotted key, help
+FLAGS = (
+    ("--name", "name", "Name of the run directory."),
+    ("--dataset", "dataset.name", "DatasetDict directory, its name under DATA_DIR, or hub name."),
+    ("--train-file", "dataset.train", "Training file (.csv, .tsv, .jsonl, .parquet; .gz too)."),
+    ("--validation-file", "dataset.validation", "Validation file; default: a part of train."),
+    ("--test-file", "dataset.test", "Test file."),
+    ("--text", "dataset.text", "Text column."),
+    ("--label", "dataset.label", "Label column."),
+    ("--fusion", "fusion.kind", "Fusion kind."),
+    ("--storage", "storage.adapter", "Storage adapter: npy or parquet."),
+    ("--seeds", "train.seeds", "How many seeds."),
+)
+
+
+def experiment_options(function: F) -> F:
+    """EXPERIMENT, ``--set`` and the flags of the most common keys; the command receives `overrides`."""
+    for flag, key, text in reversed(FLAGS):
+        kind = int if key == "train.seeds" else str
+        function = click.option(flag, _parameter(key), type=kind, help=f"{text} [{key}]")(function)
+    function = click.option(
+        "--encoder",
+        "encoders",
+        multiple=True,
+        help="Encoder of the experiment, or an alias of `fusionapp encoders`; may be given several times.",
+    )(function)
+    function = click.option(
+        "--device", help="Device of encoders and training: auto, cpu, cuda:0. [encoders.*.device, train.device]"
+    )(function)
+    function = click.option(
+        "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set any key of `fusionapp schema`."
+    )(function)
+    return click.argument("experiment", required=False, type=click.Path(path_type=Path))(function)
+
+
+def _parameter(key: str) -> str:
+    return "flag_" + key.replace(".", "_")
+
+
+def experiment_from(
+    experiment: Path | None, sets: tuple[str, ...], encoders: tuple[str, ...], device: str | None, **flags: Any
+) -> Experiment:
+    """The experiment that a command line describes.
+
+    Raises:
+        UsageError, ConfigurationError: as `load_experiment` says.
+    """
+    from fusionapp.entrypoints.experiment.environment import read_environment
+    from fusionapp.entrypoints.experiment.load import load_experiment
+
+    given: dict[str, Any] = {
+        key: flags[_parameter(key)] for _, key, _ in FLAGS if flags.get(_parameter(key)) is not None
+    }
+    if "dataset.name" in given:
+        given["dataset.source"] = "huggingface"
+    if "dataset.train" in given:
+        given["dataset.source"] = "files"
+    return load_experiment(
+        experiment,
+        sets=sets,
+        flags=given,
+        defaults=read_environment().defaults(),
+        chosen_encoders=encoders,
+        device=device,
+    )

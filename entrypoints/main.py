@@ -1,0 +1,98 @@
+"""The `fusionapp` command: a group that imports a command's module only when that command runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+
+import click
+
+from fusionapp import __version__
+
+COMMANDS = {
+    "extract": "Embed the texts of an experiment, resumably.",
+    "train": "Train fusion heads over the embeddings, all seeds at once.",
+    "evaluate": "Score the test split beside its controls, with intervals.",
+    "predict": "Classify new texts with a trained run.",
+    "compare": "Compare two evaluated runs on the same texts.",
+    "status": "Say how far an extraction has come, counting durable rows only.",
+    "verify": "Check every stored byte against its recorded hash.",
+    "export": "Write stored embeddings to one file.",
+    "encoders": "List the encoders that have an alias.",
+    "schema": "List every key of an experiment file.",
+    "doctor": "Say what this machine can run, and what is missing.",
+    "demo": "Run the whole job on the docstrings of the installed packages.",
+    "completion": "Print the shell completion script.",
+}
+
+
+class LazyCommands(click.Group):
+    """Knows every command's name and one-line help without importing it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of a first session."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = import_module(f"fusionapp.entrypoints.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fusionapp")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error, and debug logs.")
+@click.option("-v", "--verbose", is_flag=True, help="Log each step.")
+@click.option("-q", "--quiet", is_flag=True, help="Show neither progress nor logs below errors.")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool, verbose: bool, quiet: bool) -> None:
+    """Extract, fuse, train and honestly evaluate text embeddings.
+
+    A first look: `fusionapp demo`. Your own data: `fusionapp extract|train|evaluate EXPERIMENT.toml`.
+    """
+    from fusionapp.entrypoints.console import configure_logging
+
+    configure_logging("DEBUG" if debug else "INFO" if verbose else "ERROR" if quiet else "WARNING")
+    ctx.obj = {"quiet": quiet}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and exit with its code; an error is one readable line on stderr."""
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    try:
+        code = cli.main(arguments, prog_name="fusionapp", standalone_mode=False)
+    except click.exceptions.Abort:
+        code = 130
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BrokenPipeError:  # the reader of stdout went away (`fusionapp ... | head`)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except (Exception, KeyboardInterrupt) as error:
+        if debug:
+            raise
+        code = _report(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _report(error: BaseException) -> int:
+    from fusionapp.entrypoints.exit_codes import exit_code
+
+    code = exit_code(error)
+    if isinstance(error, KeyboardInterrupt):
+        click.echo("interrupted: what is durable stays; run the same command to go on", err=True)
+    elif code is None:
+        click.echo(f"fusionapp failed: {type(error).__name__}: {error} (--debug shows the traceback)", err=True)
+    else:
+        click.echo(f"error: {error}", err=True)
+    return 1 if code is None else int(code)
