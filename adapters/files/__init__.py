@@ -1,0 +1,7 @@
+"""Datasets in files: CSV, TSV, JSON lines (each gzipped too) and Parquet, read as streams."""
+
+from fusionapp.adapters.files.class_names import read_class_names
+from fusionapp.adapters.files.prompts import read_prompts
+from fusionapp.adapters.files.source import FileDatasetSource
+
+__all__ = ["FileDatasetSource", "read_class_names", "read_prompts"]

@@ -1,0 +1,21 @@
+"""The names of a dataset's splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from fusionapp.domain.errors import DatasetError
+
+STANDARD_SPLITS = ("train", "validation", "test")
+
+
+def order_splits(names: Iterable[str]) -> tuple[str, ...]:
+    """Train, validation, test, then the others as they came."""
+    given = list(dict.fromkeys(names))
+    standard = [name for name in STANDARD_SPLITS if name in given]
+    return (*standard, *(name for name in given if name not in STANDARD_SPLITS))
+
+
+def unknown_split(split: str, known: Sequence[str], where: str) -> DatasetError:
+    """The error for a split that is not there; says which ones are."""
+    return DatasetError(f"{where}: no split {split!r}; the splits there are: {', '.join(known) or 'none'}")
