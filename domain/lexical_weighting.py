@@ -14,7 +14,7 @@ from fusionapp.domain.errors import UsageError
 class LexicalWeighting:
     """Which columns of a sparse embedding are kept, and what each is worth.
 
-    A kept cell becomes (1 + ln tf) * idf with idf = ln((1 + rows) / (1 + df)) + 1, and rows are L2-normalised:
+    A kept cell becomes (1 + ln tf) * idf, idf = ln((1 + rows) / (1 + df)) + 1, and rows are L2-normalised:
     scikit-learn's TfidfVectorizer with sublinear_tf and smooth_idf.
 
     Attributes:
