@@ -1,1 +1,1 @@
-"""Intervals and tests that say no more than the examples allow."""
+"""What a difference between two classifiers is worth: bootstrap, McNemar, Holm, and the verdict."""
