@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from fusionapp.application.ports.embedding_store import Problem
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.examples import Example
 
@@ -43,3 +44,6 @@ class Spool(Protocol):
             UsageError: there is none.
             CorruptArtifactError: it was changed since.
         """
+
+    def verify(self) -> Sequence[Problem]:
+        """Every split against its hash; files are named relative to the spool."""

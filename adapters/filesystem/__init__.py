@@ -1,0 +1,1 @@
+"""Everything on disk: sets of embeddings, the spool of the input, run directories."""

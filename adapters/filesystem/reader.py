@@ -1,0 +1,87 @@
+"""Reading a set of embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array, vstack
+
+from fusionapp.adapters.filesystem.checksums import open_recorded
+from fusionapp.adapters.filesystem.manifest import Manifest
+from fusionapp.adapters.filesystem.records import ShardRecord
+from fusionapp.adapters.filesystem.shard_format import ShardFormat
+from fusionapp.application.ports.embedding_store import Header, StoredEmbeddings, StoreStatus
+from fusionapp.domain.embeddings import Embeddings
+from fusionapp.domain.errors import CorruptArtifactError
+
+
+class FileStoredEmbeddings(StoredEmbeddings):
+    """A set as its manifest stood when it was opened."""
+
+    def __init__(self, directory: Path, form: ShardFormat, manifest: Manifest) -> None:
+        """Nothing is opened until it is asked for."""
+        self._directory = directory
+        self._form = form
+        self._manifest = manifest
+
+    @property
+    def header(self) -> Header:
+        """What the set is."""
+        return self._manifest.header
+
+    def status(self) -> StoreStatus:
+        """How far it has come; files are looked at, not hashed."""
+        durable = [record for record in self._manifest.records.values() if self._is_there(record)]
+        quarantined = tuple(item for record in durable for item in record.quarantined)
+        rows = sum(record.kept for record in durable)
+        return StoreStatus(
+            rows=self.header.rows,
+            durable_rows=rows,
+            quarantined=quarantined,
+            truncated=sum(record.truncated for record in durable),
+            complete=rows + len(quarantined) == self.header.rows,
+        )
+
+    def rows(self) -> NDArray[np.int64]:
+        """(kept,) row numbers of the recorded shards."""
+        records = self._manifest.records.values()
+        return np.concatenate([np.zeros(0, np.int64), *(record.rows() for record in records)])
+
+    def shards(self) -> Iterator[tuple[NDArray[np.int64], Embeddings]]:
+        """Row numbers and embeddings, a shard at a time."""
+        for record in self._manifest.records.values():
+            rows = record.rows()
+            yield rows, self._form.decode(self._directory, record.files, rows, self.header.shape)
+
+    def load(self) -> Embeddings:
+        """All kept rows in order; a single shard stays memory-mapped, several are copied into one array."""
+        shape = self.header.shape
+        if len(self._manifest.records) == 1:
+            [(_, embeddings)] = self.shards()
+            return embeddings
+        if shape.sparse:
+            return self._load_sparse()
+        loaded = np.empty((len(self.rows()), shape.layers, shape.dim), dtype=np.float32)
+        stop = 0
+        for rows, embeddings in self.shards():
+            start, stop = stop, stop + len(rows)
+            assert not isinstance(embeddings, csr_array)
+            loaded[start:stop] = embeddings
+        return loaded
+
+    def _load_sparse(self) -> csr_array:
+        # An empty matrix in front, so that a set without shards has its width.
+        parts = [csr_array(np.empty((0, self.header.shape.dim), dtype=np.float32))]
+        parts += (csr_array(embeddings) for _, embeddings in self.shards())
+        return csr_array(vstack(parts, format="csr"))
+
+    def _is_there(self, record: ShardRecord) -> bool:
+        try:
+            for name, recorded in record.files.items():
+                open_recorded(self._directory / name, recorded.bytes).close()
+        except CorruptArtifactError:
+            return False
+        return True
