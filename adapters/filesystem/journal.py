@@ -1,7 +1,7 @@
 """What a run directory's files should hash to: ``checksums.jsonl``, an append-only log of sealed lines.
 
 A file is announced before it is replaced and recorded after. A crash in between leaves the announcement: the
-file may then be the new one, the one recorded before, or missing, and none of these is corruption; a file with
+file may then be the new one, the one recorded before, or missing, and none of these is corruption; one with
 a flipped bit is none of them.
 """
 

@@ -35,9 +35,9 @@ from fusionapp.domain.errors import CorruptArtifactError, UsageError
 class RunDirectory(RunStore):
     """Files in a directory, and ``checksums.jsonl`` with what they should hash to (`journal.py`)."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path | str) -> None:
         """Nothing is created until something is written."""
-        self._directory = directory
+        self._directory = Path(directory)
         self._log: Log | None = None
 
     @property

@@ -34,7 +34,7 @@ class ArrowSpool(Spool):
         directory: created when the first split is written.
     """
 
-    directory: Path
+    directory: Path = attrs.field(converter=Path)
 
     def write(self, split: str, examples: Iterable[Example]) -> ArrowSplit:
         """Stream a split to disk; where the same content stands already, its file is kept."""

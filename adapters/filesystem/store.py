@@ -20,7 +20,7 @@ from fusionapp.adapters.filesystem.names import child
 from fusionapp.adapters.filesystem.reader import FileStoredEmbeddings
 from fusionapp.adapters.filesystem.records import header_line, parse_header
 from fusionapp.adapters.filesystem.sealed import Log, seal
-from fusionapp.adapters.filesystem.shard_format import ShardFormat
+from fusionapp.adapters.filesystem.shard_format import ShardFormat, shard_format
 from fusionapp.adapters.filesystem.verification import verify_set
 from fusionapp.adapters.filesystem.writer import FileEmbeddingWriter
 from fusionapp.application.ports.embedding_store import EmbeddingStore, Header, Problem
@@ -33,11 +33,11 @@ class FileEmbeddingStore(EmbeddingStore):
 
     Attributes:
         root: the experiment's `storage.root`; created when the first set is written.
-        form: how shards become files.
+        form: how shards become files; given by its name, the experiment's `storage.adapter`.
     """
 
-    root: Path
-    form: ShardFormat
+    root: Path = attrs.field(converter=Path)
+    form: ShardFormat = attrs.field(converter=shard_format)
 
     def locate(self, key: str) -> str:
         """The set's directory."""
