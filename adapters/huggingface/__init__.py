@@ -1,0 +1,1 @@
+"""Encoders from the Hugging Face stack: transformers models, pooled."""

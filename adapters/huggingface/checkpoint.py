@@ -1,0 +1,98 @@
+"""A model's files on disk: which ones count, and their hashes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from fusionapp.domain.errors import CorruptArtifactError, UsageError
+
+CONFIGURATION = ("*.json", "*.model", "*.txt")
+"""Hub patterns of everything small: configuration, tokenizer, sentence-transformers modules."""
+
+SAFETENSORS = ("model.safetensors", "model-*.safetensors")
+PICKLED = ("pytorch_model.bin", "pytorch_model-*.bin")
+
+_TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "*.model",
+)
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's value, None where there is no such file.
+
+    Raises:
+        CorruptArtifactError: it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise CorruptArtifactError(f"{path}: not JSON ({error}); fetch the model again") from error
+
+
+def read_config(directory: Path) -> Mapping[str, Any]:
+    """A model's ``config.json``.
+
+    Raises:
+        UsageError: the directory holds no transformers model, or an adapter without its base.
+    """
+    if (directory / "adapter_config.json").exists():
+        raise UsageError(f"model: {directory} holds a PEFT adapter; merge it into its base model first")
+    config = read_json(directory / "config.json")
+    if not isinstance(config, dict):
+        raise UsageError(f"model: {directory} has no config.json; it holds no transformers model")
+    return config
+
+
+def weight_files(directory: Path) -> list[Path]:
+    """The files that hold the weights, safetensors before ``pytorch_model.bin``; empty where there are none.
+
+    Raises:
+        CorruptArtifactError: a shard that the index names is missing.
+    """
+    for single in ("model.safetensors", "pytorch_model.bin"):
+        if (directory / single).is_file():
+            return [directory / single]
+        index = read_json(directory / f"{single}.index.json")
+        shards = sorted(set(index["weight_map"].values())) if index else []
+        missing = [name for name in shards if not (directory / name).is_file()]
+        if shards and len(missing) < len(shards):
+            if missing:
+                raise CorruptArtifactError(f"{directory}: {missing[0]} is missing; fetch the model again")
+            return [directory / name for name in shards]
+    return []
+
+
+def tokenizer_files(directory: Path) -> list[Path]:
+    """The files that a tokenizer is built from."""
+    return sorted(path for pattern in _TOKENIZER for path in directory.glob(pattern))
+
+
+def hash_files(paths: Sequence[Path]) -> dict[str, str]:
+    """SHA-256 of each file, by name.
+
+    In the hub's cache a large file is a link to a blob that is named by its SHA-256: the name is taken, which
+    spares reading tens of gigabytes. (Small files are named by git's SHA-1 and are read.)
+    """
+    return {path.name: _sha256(path) for path in paths}
+
+
+def _sha256(path: Path) -> str:
+    blob = path.resolve()
+    if path.is_symlink() and blob.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", blob.name):
+        return blob.name
+    with path.open("rb") as stream:
+        return file_digest(stream, "sha256").hexdigest()

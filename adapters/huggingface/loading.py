@@ -1,0 +1,160 @@
+"""Loading a model's weights: no pickle, no code from the model's directory, no kernel from the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from fusionapp.adapters.huggingface.checkpoint import read_config, weight_files
+from fusionapp.adapters.huggingface.decisions import Decisions
+from fusionapp.adapters.huggingface.nv_embed import load_nv_embed
+from fusionapp.adapters.huggingface.shard import is_out_of_memory
+from fusionapp.adapters.huggingface.views import Pool, ViewExtractor
+from fusionapp.domain.embeddings import ExecutionPlan
+from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError
+from fusionapp.domain.pooling import PoolingKind, mean_pool, pool
+
+
+class LoadedModel:
+    """A model on its device: what `HuggingFaceEncoder` frees in `close`."""
+
+    def __init__(
+        self, directory: Path, decisions: Decisions, plan: ExecutionPlan, trust_remote_code: bool
+    ) -> None:
+        """Load the weights of a directory that holds them whole.
+
+        Raises:
+            CorruptArtifactError: the files are not a whole model.
+            UsageError: transformers cannot run the model.
+        """
+        dtype = getattr(torch, plan.dtype)
+        latent: nn.Module | None = None
+        if decisions.architecture.latent_attention:
+            body, latent = load_nv_embed(
+                read_config(directory), weight_files(directory), dtype, plan.attention
+            )
+        else:
+            body = _load_transformer(directory, dtype, plan.attention, trust_remote_code)
+        self._modules = [module.eval().to(plan.device) for module in (body, latent) if module is not None]
+        self._dtype = dtype
+        self.views = ViewExtractor(
+            body,
+            _pool(decisions, latent),
+            layers=decisions.layers,
+            depth=decisions.architecture.layers,
+            normalize=decisions.normalize,
+            pad_left=decisions.padding_side == "left",
+        )
+
+    @contextmanager
+    def in_float32(self) -> Iterator[None]:
+        """Compute in float32 for a while, then return to the very weights that were loaded.
+
+        Widening and narrowing back is exact. Tensors that were float32 all along, as rotary frequencies are,
+        stay untouched: `model.to(dtype)` would round them.
+        """
+        narrow = [
+            tensor
+            for module in self._modules
+            for tensor in (*module.parameters(), *module.buffers())
+            if tensor.dtype == self._dtype
+        ]
+        try:
+            _cast(narrow, torch.float32)
+            yield
+        finally:
+            _cast(narrow, self._dtype)
+
+
+def _cast(tensors: list[Tensor], dtype: torch.dtype) -> None:
+    for tensor in tensors:
+        tensor.data = tensor.data.to(dtype)
+
+
+def _pool(decisions: Decisions, latent: nn.Module | None) -> Pool:
+    """Pool in float32: a sum over hundreds of bfloat16 states would lose what the states still hold."""
+    if decisions.pooling == "latent_attention":
+        layer = cast(nn.Module, latent)
+        return lambda states, mask: mean_pool(layer(states).float(), mask)
+    kind: PoolingKind = decisions.pooling
+    return lambda states, mask: pool(kind, states.float(), mask)
+
+
+def _load_transformer(
+    directory: Path, dtype: torch.dtype, attention: str, trust_remote_code: bool
+) -> nn.Module:
+    from transformers import AutoModel
+
+    try:
+        with _quiet():
+            body, report = AutoModel.from_pretrained(
+                directory,
+                dtype=dtype,
+                # Named here so that nothing in config.json can name another.
+                attn_implementation=attention,
+                local_files_only=True,
+                trust_remote_code=trust_remote_code,
+                weights_only=True,
+                output_loading_info=True,
+            )
+    except (ImportError, ValueError) as error:
+        raise UsageError(f"model: transformers cannot load {directory}: {error}") from error
+    # A checkpoint of a language model has no pooler, which is not used here; anything else missing would be
+    # filled with random numbers in silence.
+    missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+    if missing:
+        raise CorruptArtifactError(
+            f"{directory}: {len(missing)} weights are missing, {missing[0]} first; fetch the model again"
+        )
+    body.config.use_cache = False
+    return cast(nn.Module, body)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers reports every unused head on stderr and draws a bar of its own; neither is of use here."""
+    from transformers.utils import logging as library
+
+    logging: Any = library
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def memory_errors(model: str) -> Iterator[None]:
+    """Say in one line that the weights do not fit.
+
+    Raises:
+        ResourceError: memory ran out inside the block.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ResourceError(
+            f'memory: the weights of {model} do not fit; set dtype = "bfloat16", or use a smaller model'
+        ) from error
+
+
+def supports_sdpa(model_type: str) -> bool:
+    """Whether transformers' class for a model type has the fused attention path; True for a type it lacks."""
+    from transformers import CONFIG_MAPPING, AutoModel
+
+    if model_type not in CONFIG_MAPPING:
+        return True
+    kind: Any = AutoModel._model_mapping.get(CONFIG_MAPPING[model_type], None)
+    kind = kind[0] if isinstance(kind, tuple) else kind
+    return bool(getattr(kind, "_supports_sdpa", True))

@@ -1,0 +1,130 @@
+"""Encoding a shard: batches within a budget, smaller when memory runs out, float32 when numbers do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fusionapp.domain.batching import token_batches
+from fusionapp.domain.errors import ResourceError
+
+OnBatch = Callable[[int, int], None]
+
+
+class Views(Protocol):
+    """The forward pass: token ids to (batch, layers, dim) float32."""
+
+    def __call__(self, ids: Sequence[NDArray[np.int32]], skip: int = 0) -> Tensor:
+        """Embed a batch."""
+
+
+class ShardRun:
+    """One call's work.
+
+    Attributes:
+        vectors: (texts, layers, dim) float32, filled batch by batch; zeros where nothing finite came.
+        lengths: (texts,) int64, tokens of each text.
+        done: (texts,) bool, True where the vector is finite.
+        budget: tokens a batch may hold now; halved when memory runs out, and never raised again.
+        padded_tokens: tokens computed, padding included.
+        notes: what happened on the way.
+    """
+
+    def __init__(
+        self, views: Views, ids: Sequence[NDArray[np.int32]], shape: tuple[int, int], skip: int, budget: int
+    ) -> None:
+        self.vectors = np.zeros((len(ids), *shape), dtype=np.float32)
+        self.done = np.zeros(len(ids), dtype=bool)
+        self.budget = budget
+        self.padded_tokens = 0
+        self.notes: list[str] = []
+        self._views = views
+        self._ids = ids
+        self.lengths = np.fromiter(map(len, ids), np.int64, len(ids))
+        self._skip = skip
+
+    def encode(self, rows: NDArray[np.int64], on_batch: OnBatch | None = None) -> None:
+        """Encode these rows, longest first.
+
+        Raises:
+            ResourceError: one text alone does not fit in memory.
+        """
+        queue = [rows[batch] for batch in token_batches(self.lengths[rows], self.budget)]
+        while queue:
+            batch = queue.pop(0)
+            try:
+                found = self._views([self._ids[row] for row in batch], self._skip).cpu().numpy()
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                queue = self._shrink(batch, queue)
+                continue
+            finite = np.isfinite(found).all(axis=(1, 2))
+            self.vectors[batch[finite]] = found[finite]
+            self.done[batch] = finite
+            self.padded_tokens += len(batch) * int(self.lengths[batch].max())
+            if on_batch is not None:
+                on_batch(len(batch), int(self.lengths[batch].sum()))
+
+    def _shrink(self, batch: NDArray[np.int64], queue: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
+        """Halve the budget until it splits the batch that did not fit, and cut what is left anew."""
+        longest = int(self.lengths[batch].max())
+        if len(batch) == 1:
+            raise ResourceError(
+                f"memory: a text of {longest} tokens does not fit alone; set a smaller max_length, a smaller "
+                'dtype ("bfloat16"), or another device'
+            )
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        before = self.budget
+        self.budget = max(longest, min(self.budget, len(batch) * longest) // 2)
+        self.notes.append(f"out of memory at {before} tokens a batch; went on with {self.budget}")
+        left = np.concatenate([batch, *queue])
+        return [left[part] for part in token_batches(self.lengths[left], self.budget)]
+
+
+def encode_rows(
+    run: ShardRun,
+    dtype: str,
+    in_float32: Callable[[], AbstractContextManager[None]],
+    on_batch: OnBatch | None,
+) -> None:
+    """Encode every row that has tokens, and once more in float32 those that came out with NaN or infinity."""
+    rows = np.flatnonzero(run.lengths)
+    run.encode(rows, on_batch)
+    again = rows[~run.done[rows]]
+    if len(again) == 0 or dtype == "float32":
+        return
+    run.notes.append(f"{len(again)} rows were not finite in {dtype} and were computed again in float32")
+    try:
+        with in_float32():
+            run.encode(again)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        run.notes.append("out of memory in float32; rows that were not finite stay failed")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on a GPU or on the CPU, where torch raises a bare RuntimeError."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return "can't allocate memory" in text or "not enough memory" in text or "out of memory" in text
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Run torch with so many CPU threads, then with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

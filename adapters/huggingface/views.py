@@ -1,0 +1,126 @@
+"""One forward pass, many views: layers are pooled as they pass, and token states are never kept."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fusionapp.domain.normalization import l2_normalize
+
+Pool: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""(batch, tokens, dim) states in the compute dtype, (batch, tokens) bool -> (batch, dim) float32."""
+
+
+class ViewExtractor:
+    """Runs a transformer over a padded batch and pools the hidden states asked for.
+
+    Hidden states are numbered as in transformers' ``output_hidden_states``: 0 enters the first layer, k
+    leaves layer k, and the last one has gone through the final norm where the model has one.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        pool: Pool,
+        *,
+        layers: Sequence[int],
+        depth: int,
+        normalize: bool = False,
+        pad_left: bool = False,
+    ) -> None:
+        """Prepare a model in eval mode, whose layers must be one `nn.ModuleList` of `depth` blocks."""
+        self._body = body
+        self._layers = tuple(layers)
+        self._depth = depth
+        self._blocks = _find_blocks(body, depth)
+        self._pool = pool
+        self._normalize = normalize
+        self._pad_left = pad_left
+        self._takes_positions = "position_ids" in inspect.signature(body.forward).parameters
+        self._first_position = _first_position(body)
+        config: Any = body.config
+        self._pad = config.pad_token_id if isinstance(config.pad_token_id, int) else 0
+
+    @torch.inference_mode()
+    def __call__(self, ids: Sequence[NDArray[np.int32]], skip: int = 0) -> Tensor:
+        """Embed token ids.
+
+        Args:
+            ids: one array of token ids a text; none is empty.
+            skip: leading tokens of each text that take no part in the pooling.
+
+        Returns:
+            (batch, layers, dim) float32 on the model's device.
+        """
+        device = next(self._body.parameters()).device
+        padded, mask, pooled = (
+            torch.from_numpy(array).to(device) for array in pad(ids, self._pad, self._pad_left, skip)
+        )
+        inputs: dict[str, Tensor] = {"input_ids": padded, "attention_mask": mask.long()}
+        if self._takes_positions:
+            # Given and not inferred: left padding would shift absolute positions, and a literal padding token
+            # in a text would shift RoBERTa's.
+            inputs["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0) + self._first_position
+        return self._run(inputs, pooled)
+
+    def _run(self, inputs: dict[str, Tensor], mask: Tensor) -> Tensor:
+        views: dict[int, Tensor] = {}
+
+        def keep(layer: int) -> Callable[..., None]:
+            def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+                views[layer] = self._pool(args[0] if args else kwargs["hidden_states"], mask)
+
+            return hook
+
+        handles = [
+            self._blocks[layer].register_forward_pre_hook(keep(layer), with_kwargs=True)
+            for layer in self._layers
+            if layer < self._depth
+        ]
+        try:
+            output = self._body(**inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        if self._depth in self._layers:
+            views[self._depth] = self._pool(output.last_hidden_state, mask)
+        stacked = torch.stack([views[layer] for layer in self._layers], dim=1)
+        return l2_normalize(stacked) if self._normalize else stacked
+
+
+def pad(
+    ids: Sequence[NDArray[np.int32]], filler: int, left: bool, skip: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Token ids as a rectangle, with the masks of its real tokens and of the tokens to pool.
+
+    Returns:
+        (batch, tokens) int64 ids, bool of real tokens, and bool of real tokens less the `skip` first of each.
+    """
+    lengths = np.fromiter(map(len, ids), np.int64, len(ids))[:, None]
+    width = int(lengths.max())
+    position = np.arange(width)[None, :] - (width - lengths if left else 0)
+    mask = (position >= 0) & (position < lengths)
+    padded = np.full(mask.shape, filler, dtype=np.int64)
+    padded[mask] = np.concatenate(ids)
+    return padded, mask, mask & (position >= skip)
+
+
+def _find_blocks(body: nn.Module, depth: int) -> nn.ModuleList:
+    lists = (module for module in body.modules() if isinstance(module, nn.ModuleList))
+    found = next((blocks for blocks in lists if len(blocks) == depth), None)
+    if found is None:
+        raise TypeError(f"{type(body).__name__} has no list of {depth} layers")
+    return found
+
+
+def _first_position(body: nn.Module) -> int:
+    """RoBERTa and MPNet number positions from pad + 1: their position table has a padding row of its own."""
+    table = getattr(getattr(body, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    return 0 if padding is None else int(padding) + 1

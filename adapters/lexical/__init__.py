@@ -1,0 +1,1 @@
+"""Embeddings that need no model: hashed n-grams."""

@@ -1,0 +1,39 @@
+"""Cutting a job into batches that waste little padding and fit a token budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def token_batches(lengths: ArrayLike, budget: int) -> list[NDArray[np.int64]]:
+    """Group texts of like length so that no batch, padding included, holds more than `budget` tokens.
+
+    Texts are ordered by length, longest first (memory peaks in the first batch, and a progress estimate errs
+    on the slow side), equal lengths in input order. The cut depends on these lengths and the budget alone, so
+    the same shard is computed in the same batches whenever it is computed.
+
+    Args:
+        lengths: (texts,) integers, tokens in each text.
+        budget: most tokens in a batch, rows times the longest row; a text longer than that stands alone.
+
+    Returns:
+        Positions into `lengths`, int64, one array a batch; together every position once.
+    """
+    sizes = np.asarray(lengths, dtype=np.int64)
+    order = np.argsort(-sizes, kind="stable")
+    batches = []
+    start = 0
+    while start < len(order):
+        rows = max(1, budget // max(1, int(sizes[order[start]])))
+        batches.append(order[start : start + rows])
+        start += rows
+    return batches
+
+
+def padded_tokens(lengths: ArrayLike, batches: Sequence[NDArray[np.int64]]) -> int:
+    """Tokens that the batches compute, padding included."""
+    sizes = np.asarray(lengths, dtype=np.int64)
+    return int(sum(len(batch) * sizes[batch].max() for batch in batches))
