@@ -92,7 +92,9 @@ def _report(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         click.echo("interrupted: what is durable stays; run the same command to go on", err=True)
     elif code is None:
-        click.echo(f"fusionapp failed: {type(error).__name__}: {error} (--debug shows the traceback)", err=True)
+        click.echo(
+            f"fusionapp failed: {type(error).__name__}: {error} (--debug shows the traceback)", err=True
+        )
     else:
         click.echo(f"error: {error}", err=True)
     return 1 if code is None else int(code)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from fusionapp.application.ports.progress import Progress
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichBars
-    from rich.progress import TaskID
+    from rich.progress import Progress as RichBars, TaskID
 
 
 class SilentProgress:
@@ -36,8 +35,8 @@ class RichProgress:
     @contextmanager
     def task(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[RichTask]:
         """A bar of `total` units."""
-        from rich.console import Console
         from rich import progress as rich_progress
+        from rich.console import Console
 
         columns = (
             rich_progress.TextColumn("{task.description}"),

@@ -29,6 +29,9 @@ class Encoder(Protocol):
     def plan(self, rows: int) -> ExecutionPlan:
         """Decide how a job of that many texts is computed."""
 
+    def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+        """What each text costs, in tokens before truncation (n-grams for a lexical encoder). Loads no weights."""
+
     def encode(
         self,
         texts: Sequence[str],

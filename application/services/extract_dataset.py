@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -17,8 +16,8 @@ from fusionapp.application.services.extract_embeddings import (
     set_key,
 )
 from fusionapp.application.services.read_splits import OnEmpty, ReadSplits
-from fusionapp.domain.embeddings import Json
-from fusionapp.domain.splitting import Overlap, find_overlaps
+from fusionapp.domain.embeddings import Json, fingerprint_texts
+from fusionapp.domain.splitting import SharedTexts, duplicate_rows
 
 INVENTORY = "embeddings.json"
 
@@ -31,14 +30,14 @@ class Extraction:
         sets: by encoder name, one set per split.
         rows: texts of the dataset, all splits together.
         partial: True where only some splits or rows were asked for.
-        overlaps: texts that stand in more than one split.
+        shared: texts that stand in more than one split.
         inventory: the content of ``embeddings.json``.
     """
 
     sets: Mapping[str, Sequence[ExtractedSet]]
     rows: int
     partial: bool
-    overlaps: Sequence[Overlap]
+    shared: SharedTexts
     inventory: Mapping[str, Json]
 
 
@@ -77,15 +76,17 @@ class ExtractDataset:
         """
         spooled = self.read(splits, limit, on_empty)
         partial = limit is not None or len(spooled) < len(self.read.source.splits())
-        inventory = {
+        inventory: dict[str, Json] = {
             "format": 1,
             "partial": partial,
+            "finished": False,
             "storage": dict(storage),
             "splits": {
                 split: {
                     "origin": self.read.source.describe(split),
                     "rows": texts.rows,
                     "texts_sha256": texts.texts_sha256,
+                    "labels_sha256": fingerprint_texts(label or "" for label in texts.labels()),
                 }
                 for split, texts in spooled.items()
             },
@@ -96,17 +97,20 @@ class ExtractDataset:
         }
         # Written before the first shard, so that `status` can follow an extraction and find a killed one.
         self.runs.write_document(INVENTORY, inventory)
+        sets = {name: self.extract(name, encoder, spooled, shard_rows) for name, encoder in encoders.items()}
+        inventory["finished"] = True
+        self.runs.write_document(INVENTORY, inventory)
         return Extraction(
-            sets={name: self.extract(name, encoder, spooled, shard_rows) for name, encoder in encoders.items()},
+            sets=sets,
             rows=sum(texts.rows for texts in spooled.values()),
             partial=partial,
-            overlaps=find_overlaps({split: _all_texts(texts) for split, texts in spooled.items()}),
+            shared=duplicate_rows({split: _all_texts(texts) for split, texts in spooled.items()}),
             inventory=inventory,
         )
 
 
 def _describe_encoder(
-    encoder: Encoder, spooled: Mapping[str, SpooledSplit], shard_rows: int, locate: Any
+    encoder: Encoder, spooled: Mapping[str, SpooledSplit], shard_rows: int, locate: Callable[[str], str]
 ) -> dict[str, Json]:
     sets = {}
     for split, texts in spooled.items():
@@ -123,6 +127,6 @@ def _describe_encoder(
     }
 
 
-def _all_texts(texts: SpooledSplit, step: int = 4096) -> Any:
+def _all_texts(texts: SpooledSplit, step: int = 4096) -> Iterator[str]:
     for start in range(0, texts.rows, step):
         yield from texts.texts(start, min(start + step, texts.rows))

@@ -57,7 +57,9 @@ class GatherEmbeddings:
             CorruptArtifactError: a set is gone, incomplete or changed.
         """
         if split not in inventory["splits"]:
-            raise UsageError(f"split {split!r} is not among {', '.join(inventory['splits'])}; extract it first")
+            raise UsageError(
+                f"split {split!r} is not among {', '.join(inventory['splits'])}; extract it first"
+            )
         spooled = self.spool.read(split)
         present, loaded = {}, {}
         for name, encoder in inventory["encoders"].items():
@@ -70,9 +72,7 @@ class GatherEmbeddings:
             rows=kept,
             labels=[labels[row] for row in kept],
             ids=[ids[row] for row in kept],
-            sources={
-                name: _restrict(loaded[name], present[name], kept) for name in inventory["encoders"]
-            },
+            sources={name: _restrict(loaded[name], present[name], kept) for name in inventory["encoders"]},
             left_out=spooled.rows - len(kept),
         )
 
@@ -98,9 +98,7 @@ def _common_rows(present: Sequence[NDArray[np.int64]], rows: int) -> NDArray[np.
     return np.flatnonzero(kept).astype(np.int64)
 
 
-def _restrict(
-    embeddings: Embeddings, present: NDArray[np.int64], kept: NDArray[np.int64]
-) -> Embeddings:
+def _restrict(embeddings: Embeddings, present: NDArray[np.int64], kept: NDArray[np.int64]) -> Embeddings:
     if len(present) == len(kept):
         return embeddings
     return take_rows(embeddings, np.searchsorted(present, kept).astype(np.int64))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from time import perf_counter
 
 import attrs
@@ -41,13 +42,13 @@ class TrainClassifier:
     Attributes:
         trainer: trains the heads.
         runs: the run directory.
-        tracker: follows the epochs.
+        track: opens the tracker of a group.
         progress: told of every epoch.
     """
 
     trainer: HeadTrainer
     runs: RunStore
-    tracker: Tracker
+    track: Callable[[str], Tracker]
     progress: Progress
 
     def __call__(
@@ -77,23 +78,20 @@ class TrainClassifier:
         names = [f"{group}/seed-{seed}" for seed in seeds]
         found = self.runs.read_document(f"{group}/{TRAINED}")
         if found is not None and found["carried"] == dict(carried) and len(found["heads"]) == len(seeds):
-            heads = [
-                TrainedHead(**{**head, "directory": self.runs.path(name)})
-                for name, head in zip(names, found["heads"], strict=True)
-            ]
-            return Training(heads, found["seconds"], reused=True)
+            return Training(self._stored(names, found["heads"]), found["seconds"], reused=True)
         start = perf_counter()
-        heads = self.trainer.train(
-            fusion=fusion,
-            recipe=recipe,
-            seeds=seeds,
-            classes=len(data.classes),
-            train=_only(data.train, sources),
-            validation=_only(data.validation, sources),
-            directories=[self.runs.path(name) for name in names],
-            tracker=self.tracker,
-            progress=self.progress,
-        )
+        with self.runs.writing(group), closing(self.track(group)) as tracker:
+            heads = self.trainer.train(
+                fusion=fusion,
+                recipe=recipe,
+                seeds=seeds,
+                classes=len(data.classes),
+                train=_only(data.train, sources),
+                validation=_only(data.validation, sources),
+                directories=[self.runs.path(name) for name in names],
+                tracker=tracker,
+                progress=self.progress,
+            )
         seconds = perf_counter() - start
         for name, head in zip(names, heads, strict=True):
             self._keep(name, head, data, carried, sources)
@@ -104,6 +102,12 @@ class TrainClassifier:
         }
         self.runs.write_document(f"{group}/{TRAINED}", document)
         return Training(list(heads), seconds)
+
+    def _stored(self, names: Sequence[str], heads: Sequence[Mapping[str, Json]]) -> list[TrainedHead]:
+        return [
+            TrainedHead(**{**head, "directory": self.runs.path(name)})
+            for name, head in zip(names, heads, strict=True)
+        ]
 
     def _keep(
         self,
@@ -129,8 +133,6 @@ class TrainClassifier:
                 "validation": dict(head.validation),
             },
         )
-        self.runs.record(f"{name}/head.safetensors")
-        self.runs.record(f"{name}/head.json")
 
 
 def _only(data: LabelledEmbeddings, sources: Sequence[str]) -> LabelledEmbeddings:

@@ -35,6 +35,11 @@ FLAGS = (
 )
 
 
+def is_quiet() -> bool:
+    """Whether the group's ``--quiet`` was given."""
+    return bool(click.get_current_context().obj["quiet"])
+
+
 def experiment_options(function: F) -> F:
     """EXPERIMENT, ``--set`` and the flags of the most common keys; the command receives `overrides`."""
     for flag, key, text in reversed(FLAGS):
@@ -47,7 +52,8 @@ def experiment_options(function: F) -> F:
         help="Encoder of the experiment, or an alias of `fusionapp encoders`; may be given several times.",
     )(function)
     function = click.option(
-        "--device", help="Device of encoders and training: auto, cpu, cuda:0. [encoders.*.device, train.device]"
+        "--device",
+        help="Device of encoders and training: auto, cpu, cuda:0. [encoders.*.device, train.device]",
     )(function)
     function = click.option(
         "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set any key of `fusionapp schema`."
@@ -60,7 +66,11 @@ def _parameter(key: str) -> str:
 
 
 def experiment_from(
-    experiment: Path | None, sets: tuple[str, ...], encoders: tuple[str, ...], device: str | None, **flags: Any
+    experiment: Path | None,
+    sets: tuple[str, ...],
+    encoders: tuple[str, ...],
+    device: str | None,
+    **flags: Any,
 ) -> Experiment:
     """The experiment that a command line describes.
 

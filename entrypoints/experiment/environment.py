@@ -33,9 +33,7 @@ class Environment:
         return {"storage.root": self.embeddings} if self.embeddings else {}
 
 
-def read_environment(
-    variables: Mapping[str, str] | None = None, dotenv: Path = Path(".env")
-) -> Environment:
+def read_environment(variables: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Environment:
     """The process environment over ``.env``; each value that is taken is named in the log."""
     variables = os.environ if variables is None else variables
     file = parse_dotenv(dotenv.read_text(encoding="utf-8")) if dotenv.is_file() else {}

@@ -127,7 +127,9 @@ def read_file(path: Path) -> dict[str, Any]:
     if path.is_dir():
         path = path / "experiment.json"
         if not path.exists():
-            raise UsageError(f"{path.parent}: not a run directory (no experiment.json); name an experiment file")
+            raise UsageError(
+                f"{path.parent}: not a run directory (no experiment.json); name an experiment file"
+            )
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:

@@ -131,7 +131,9 @@ class Experiment:
         """What does not go together across keys, one line each, starting with the key's path."""
         found = self.fusion.problems()
         if not self.encoders:
-            found.append('encoders: none is named; add a table such as [encoders.minilm] with model = "minilm"')
+            found.append(
+                'encoders: none is named; add a table such as [encoders.minilm] with model = "minilm"'
+            )
         for name, encoder in self.encoders.items():
             found += _encoder_problems(name, encoder)
         return found + _dataset_problems(self.dataset)

@@ -60,7 +60,8 @@ def _structure_what_fits(content: dict[str, Any], problems: list[str]) -> Experi
         except BaseValidationError as error:
             found = list(_leaves(error, ()))
         problems += [f"{'.'.join(path)}: {message}" for path, message in found]
-        if not any([_drop(content, path) for path, _ in found]):
+        dropped = [_drop(content, path) for path, _ in found]
+        if not any(dropped):
             return None
 
 
@@ -72,9 +73,7 @@ def _converter() -> Converter:
     converter.register_structure_hook_func(
         attrs.has, lambda value, kind: _structure_table(converter, value, kind)
     )
-    converter.register_structure_hook(
-        EncoderSettings, lambda value, _: _structure_encoder(converter, value)
-    )
+    converter.register_structure_hook(EncoderSettings, lambda value, _: _structure_encoder(converter, value))
     converter.register_unstructure_hook(tuple, lambda value: [converter.unstructure(item) for item in value])
     return converter
 
@@ -110,9 +109,9 @@ def _leaves(error: BaseException, path: Path) -> Iterator[tuple[Path, str]]:
         for inner in others:
             yield from _leaves(inner, path)
     elif isinstance(error, IterableValidationError):
-        with_notes, others = error.group_exceptions()
-        for inner, note in with_notes:
-            yield from _leaves(inner, (*path, str(note.index)))
+        items, others = error.group_exceptions()
+        for inner, position in items:
+            yield from _leaves(inner, (*path, str(position.index)))
         for inner in others:
             yield from _leaves(inner, path)
     elif isinstance(error, ForbiddenExtraKeysError):

@@ -34,9 +34,7 @@ def _rows(kind: type, prefix: str) -> Iterator[SchemaRow]:
         if key == "encoders":
             yield from _rows(HuggingFaceSettings, "encoders.NAME.")
             yield from (
-                row
-                for row in _rows(LexicalSettings, "encoders.NAME.")
-                if not row.key.endswith(".adapter")
+                row for row in _rows(LexicalSettings, "encoders.NAME.") if not row.key.endswith(".adapter")
             )
         elif is_plain(hints[field.name]):
             meaning = field.metadata.get("meaning", "")

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", NoneType: "nothing"}
+NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    NoneType: "nothing",
+}
 
 
 def describe(kind: Any) -> str:
@@ -15,7 +21,11 @@ def describe(kind: Any) -> str:
         return NAMES[kind]
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
-        return "one of " + ", ".join(repr(value) for value in arguments) if len(arguments) > 1 else repr(arguments[0])
+        return (
+            "one of " + ", ".join(repr(value) for value in arguments)
+            if len(arguments) > 1
+            else repr(arguments[0])
+        )
     if origin in (Union, UnionType):
         return " or ".join(describe(member) for member in arguments if member is not NoneType)
     if origin is tuple and arguments[-1] is Ellipsis:

@@ -1,0 +1,1 @@
+"""Files of embeddings for other tools."""

@@ -1,0 +1,1 @@
+"""What this machine is: versions, devices, and installed packages that exclude each other."""

@@ -1,0 +1,101 @@
+"""Classify new texts, from raw text on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.heads import HeadScorer
+from fusionapp.domain.errors import UsageError
+from fusionapp.domain.scores import ensemble
+
+
+@attrs.frozen
+class Prediction:
+    """What a model says of one text.
+
+    Attributes:
+        text: the text.
+        label: the most probable class, as printed in the training data.
+        probability: of that class.
+        probabilities: of every class, summing to 1.
+    """
+
+    text: str
+    label: str
+    probability: float
+    probabilities: Mapping[str, float]
+
+
+@attrs.frozen
+class ClassifyTexts:
+    """Encodes texts and asks the heads.
+
+    Attributes:
+        scorer: runs the heads.
+    """
+
+    scorer: HeadScorer
+
+    def __call__(
+        self,
+        texts: Sequence[str],
+        encoders: Mapping[str, Encoder],
+        directories: Sequence[str],
+        classes: Sequence[str],
+        batch_size: int = 1024,
+    ) -> list[Prediction]:
+        """Predictions in input order: the mean of the heads' probabilities.
+
+        Args:
+            texts: what to classify.
+            encoders: by name, the ones that the heads were trained on.
+            directories: of the heads; several are an ensemble.
+            classes: labels in the order of class indices.
+            batch_size: texts encoded at a time; it does not change a prediction.
+
+        Raises:
+            UsageError: a text is blank, or cannot be encoded.
+        """
+        predictions: list[Prediction] = []
+        for start in range(0, len(texts), batch_size):
+            batch = texts[start : start + batch_size]
+            probabilities = self._probabilities(batch, start, encoders, directories)
+            predictions += [
+                _prediction(text, row, classes) for text, row in zip(batch, probabilities, strict=True)
+            ]
+        return predictions
+
+    def _probabilities(
+        self,
+        texts: Sequence[str],
+        first: int,
+        encoders: Mapping[str, Encoder],
+        directories: Sequence[str],
+    ) -> NDArray[np.float32]:
+        blank = [first + row for row, text in enumerate(texts) if not text.strip()]
+        if blank:
+            raise UsageError(f"text {blank[0]} is blank (counted from 0); remove it")
+        sources = {}
+        for name, encoder in encoders.items():
+            encoding = encoder.encode(texts, encoder.plan(len(texts)))
+            if encoding.failed.any():
+                row = first + int(np.flatnonzero(encoding.failed)[0])
+                raise UsageError(f"text {row} (counted from 0): encoder {name!r} gives no finite embedding")
+            sources[name] = encoding.embeddings
+        mean: NDArray[np.float32] = ensemble(self.scorer.score(directories, sources))[0]
+        return mean
+
+
+def _prediction(text: str, probabilities: NDArray[np.float32], classes: Sequence[str]) -> Prediction:
+    best = int(probabilities.argmax())
+    return Prediction(
+        text=text,
+        label=classes[best],
+        probability=float(probabilities[best]),
+        probabilities={name: float(value) for name, value in zip(classes, probabilities, strict=True)},
+    )

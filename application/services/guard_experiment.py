@@ -1,0 +1,59 @@
+"""Refuse to run a changed experiment under a name that holds another one's results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import attrs
+
+from fusionapp.application.ports.run_store import RunStore
+from fusionapp.domain.embeddings import Json
+from fusionapp.domain.errors import UsageError
+
+RESOLVED = "experiment.json"
+EXTRACTED = ("task", "dataset", "encoders", "storage")
+TRAINED = ("seed", "fusion", "train")
+HARMLESS = ("device", "batch_tokens")
+"""Keys that change how something is computed, not what."""
+
+
+@attrs.frozen
+class GuardExperiment:
+    """Keeps a run directory to one experiment.
+
+    Attributes:
+        runs: the run directory, which receives the resolved experiment.
+    """
+
+    runs: RunStore
+
+    def __call__(self, resolved: Mapping[str, Json], overwrite: bool) -> None:
+        """Write the resolved experiment down, unless an earlier one stands in the way.
+
+        What was extracted fixes dataset, encoders and storage; what was trained fixes seed, fusion and
+        training too. `[evaluate]` may always change.
+
+        Raises:
+            UsageError: names every key that differs.
+        """
+        earlier = self.runs.read_document(RESOLVED)
+        if earlier is not None and not overwrite:
+            trained = self.runs.read_document("models/trained.json") is not None
+            fixed = EXTRACTED + TRAINED if trained else EXTRACTED
+            changed = [path for path in differences(earlier, resolved) if path.split(".")[0] in fixed]
+            if changed:
+                raise UsageError(
+                    f"{self.runs.directory} holds another experiment (changed: {', '.join(changed)}); "
+                    "choose another `name`, or give --overwrite to replace it"
+                )
+        if earlier != resolved:
+            self.runs.write_document(RESOLVED, dict(resolved))
+
+
+def differences(left: Json, right: Json, path: str = "") -> Iterator[str]:
+    """Dotted paths at which two JSON values differ, harmless keys aside."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        for key in sorted({*left, *right} - set(HARMLESS)):
+            yield from differences(left.get(key), right.get(key), f"{path}.{key}" if path else key)
+    elif left != right:
+        yield path

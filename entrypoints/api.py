@@ -1,0 +1,292 @@
+"""The Python API: what the commands do, as functions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+
+from fusionapp.application.services.evaluate_classifier import Evaluation
+from fusionapp.application.services.extract_dataset import Extraction
+from fusionapp.application.services.prepare_classification import ClassificationData
+from fusionapp.application.services.read_splits import OnEmpty
+from fusionapp.application.services.train_classifier import Training
+from fusionapp.domain.embeddings import fingerprint
+from fusionapp.domain.errors import UsageError
+from fusionapp.entrypoints.experiment.load import Source, load_experiment
+from fusionapp.entrypoints.experiment.schema import EvaluateSettings, Experiment
+from fusionapp.entrypoints.prediction import Classifier, load
+from fusionapp.entrypoints.reports import (
+    leaderboard_csv,
+    leaderboard_markdown,
+    read_evaluation,
+    write_evaluation,
+)
+from fusionapp.entrypoints.session import Session, open_session
+
+__all__ = ["Classifier", "Experiment", "evaluate", "evaluate_file", "extract", "load", "train"]
+
+Directory = str | os.PathLike[str]
+
+
+def extract(
+    experiment: Source,
+    *,
+    splits: Sequence[str] = (),
+    limit: int | None = None,
+    on_empty: OnEmpty = "error",
+    runs: Directory = "runs",
+    overwrite: bool = False,
+    quiet: bool = True,
+) -> Extraction:
+    """Embed an experiment's texts, resuming what an earlier call left.
+
+    Args:
+        experiment: a path, a dict or an `Experiment`.
+        splits: only these; empty for all.
+        limit: only the first rows of each split; such a run never counts as complete.
+        on_empty: whether a blank text is an error or is quarantined.
+        runs: directory of run directories.
+        overwrite: replace another experiment of the same name.
+        quiet: show no progress bars.
+
+    Raises:
+        FusionAppError: see `fusionapp.domain.errors`.
+    """
+    session = open_session(load_experiment(experiment), runs, quiet)
+    with session.gateways.runs().lock():
+        session.services.guard()(session.resolved, overwrite)
+        return _extract(session, splits, limit, on_empty)
+
+
+def train(
+    experiment: Source, *, runs: Directory = "runs", overwrite: bool = False, quiet: bool = True
+) -> Training:
+    """Train an experiment's heads, all seeds at once, extracting first what is missing.
+
+    Heads that were trained on the same data by the same settings are returned as they are.
+
+    Raises:
+        UsageError: the run holds heads of another experiment, or of other data, and `overwrite` is not set.
+        FusionAppError: see `fusionapp.domain.errors`.
+    """
+    session = open_session(load_experiment(experiment), runs, quiet)
+    with session.gateways.runs().lock():
+        session.services.guard()(session.resolved, overwrite)
+        extraction = _extract(session)
+        carried = _carried(session, extraction)
+        found = _trained_with(session)
+        if found is not None and found != carried and not overwrite:
+            raise UsageError(
+                f"{session.gateways.runs().directory}: the data or an encoder changed since training; "
+                "choose another `name`, or give --overwrite to train again"
+            )
+        _describe_environment(session)
+        return _train(session, _prepare(session, extraction), carried)
+
+
+def evaluate(
+    experiment: Source,
+    *,
+    split: str = "test",
+    runs: Directory = "runs",
+    overwrite: bool = False,
+    quiet: bool = True,
+) -> Evaluation:
+    """Score a split with a trained run, beside its controls.
+
+    The split is scored once: a second call returns what the first one found, unless something changed that
+    the numbers depend on, or `overwrite` is set. Scores, metrics and leaderboards go to the run directory.
+
+    Raises:
+        UsageError: the run is not trained for this experiment and these data.
+        FusionAppError: see `fusionapp.domain.errors`.
+    """
+    session = open_session(load_experiment(experiment), runs, quiet)
+    store = session.gateways.runs()
+    with store.lock():
+        session.services.guard()(session.resolved, overwrite)
+        extraction = _extract(session)
+        carried = _carried(session, extraction)
+        _refuse_untrained(session, carried)
+        if split not in extraction.inventory["splits"]:
+            raise UsageError(f"split {split!r}: the dataset has {', '.join(extraction.inventory['splits'])}")
+        basis = _basis(session, extraction, carried, split)
+        earlier = None if overwrite else read_evaluation(store, split, basis)
+        if earlier is not None:
+            return earlier
+        evaluation = _evaluate(session, extraction, carried, split, session.experiment.evaluate)
+        write_evaluation(store, evaluation, basis)
+        store.write_text(f"leaderboard-{split}.md", leaderboard_markdown(evaluation))
+        store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation))
+        return evaluation
+
+
+def evaluate_file(
+    experiment: Source, file: Directory, *, runs: Directory = "runs", quiet: bool = True
+) -> Evaluation:
+    """Score another labelled file, with the dataset's columns, by a trained run; no controls are trained.
+
+    Its embeddings' inventory and scores go to a run directory beside the run's own, ``NAME.on.FILE``.
+
+    Raises:
+        UsageError: the run is not trained.
+        DatasetError: the file cannot be read, or has a label that the run does not know.
+    """
+    session = open_session(load_experiment(experiment), runs, quiet)
+    settings = session.experiment
+    dataset = attrs.evolve(
+        settings.dataset, source="files", train=None, validation=None, test=str(file), drop_duplicates=False
+    )
+    other = open_session(
+        attrs.evolve(settings, dataset=dataset),
+        quiet=quiet,
+        run=Path(runs) / f"{settings.name}.on.{Path(file).stem}",
+    )
+    with session.gateways.runs().lock(), other.gateways.runs().lock():
+        extraction = _extract(session)
+        carried = _carried(session, extraction)
+        _refuse_untrained(session, carried)
+        data = _prepare(session, extraction)
+        evaluation: Evaluation = session.services.evaluate(runs=other.gateways.runs())(
+            **_evaluation_arguments(session, data, carried, attrs.evolve(settings.evaluate, baselines=False)),
+            test=other.services.gather()(_extract(other).inventory, "test"),
+        )
+        other.gateways.runs().write_text("leaderboard-test.md", leaderboard_markdown(evaluation))
+        return evaluation
+
+
+def _extract(
+    session: Session, splits: Sequence[str] = (), limit: int | None = None, on_empty: OnEmpty = "error"
+) -> Extraction:
+    storage = session.experiment.storage
+    extraction: Extraction = session.services.extract_dataset()(
+        encoders=session.encoders(),
+        storage={"adapter": storage.adapter, "root": session.root_beside_run()},
+        shard_rows=storage.shard_rows,
+        splits=splits,
+        limit=limit,
+        on_empty=on_empty,
+    )
+    return extraction
+
+
+def _carried(session: Session, extraction: Extraction) -> dict[str, Any]:
+    """What makes a trained head what it is, beside its weights: encoders, data and settings."""
+    encoders = {
+        name: {"settings": session.resolved["encoders"][name], "identity": encoder["identity"]}
+        for name, encoder in extraction.inventory["encoders"].items()
+    }
+    data = {
+        split: [place["texts_sha256"], place["labels_sha256"]]
+        for split, place in extraction.inventory["splits"].items()
+        if split in ("train", "validation")
+    }
+    settings = {key: session.resolved[key] for key in ("seed", "fusion", "train")}
+    dropped = len(extraction.shared.train_rows) if session.experiment.dataset.drop_duplicates else 0
+    return {
+        "encoders": encoders,
+        "order": list(encoders),
+        "data": data,
+        "dropped_duplicates": dropped,
+        "settings": settings,
+    }
+
+
+def _trained_with(session: Session) -> Any:
+    found = session.gateways.runs().read_document("models/trained.json")
+    return None if found is None else found["carried"]
+
+
+def _refuse_untrained(session: Session, carried: Mapping[str, Any]) -> None:
+    found = _trained_with(session)
+    if found is None:
+        raise UsageError(f"{session.gateways.runs().directory} is not trained; run `fusionapp train` first")
+    if found != carried:
+        raise UsageError(
+            f"{session.gateways.runs().directory} was trained on other data or by other settings; "
+            "run `fusionapp train --overwrite`"
+        )
+
+
+def _prepare(session: Session, extraction: Extraction) -> ClassificationData:
+    gather = session.services.gather()
+    splits = extraction.inventory["splits"]
+    if "train" not in splits:
+        raise UsageError(f"the dataset has no train split (it has {', '.join(splits)})")
+    drop = session.experiment.dataset.drop_duplicates
+    data: ClassificationData = session.services.prepare()(
+        gather(extraction.inventory, "train"),
+        gather(extraction.inventory, "validation") if "validation" in splits else None,
+        extraction.shared.train_rows if drop else np.empty(0, dtype=np.int64),
+    )
+    return data
+
+
+def _train(session: Session, data: ClassificationData, carried: Mapping[str, Any]) -> Training:
+    settings = session.experiment
+    training: Training = session.services.train()(
+        "models", settings.fusion, settings.train, session.seeds, data, carried
+    )
+    return training
+
+
+def _describe_environment(session: Session) -> None:
+    from fusionapp.adapters.machine.environment import describe_environment
+
+    described = describe_environment(session.experiment.train.device)
+    session.gateways.runs().write_document("environment.json", described)
+
+
+def _evaluate(
+    session: Session,
+    extraction: Extraction,
+    carried: Mapping[str, Any],
+    split: str,
+    settings: EvaluateSettings,
+) -> Evaluation:
+    data = _prepare(session, extraction)
+    test = session.services.gather()(extraction.inventory, split)
+    evaluation: Evaluation = session.services.evaluate()(
+        **_evaluation_arguments(session, data, carried, settings), test=test
+    )
+    return evaluation
+
+
+def _evaluation_arguments(
+    session: Session, data: ClassificationData, carried: Mapping[str, Any], settings: EvaluateSettings
+) -> dict[str, Any]:
+    experiment = session.experiment
+    return {
+        "name": experiment.fusion.kind + (" (residual)" if experiment.fusion.residual else ""),
+        "fusion": experiment.fusion,
+        "recipe": experiment.train,
+        "seeds": session.seeds,
+        "trained": _train(session, data, carried),
+        "data": data,
+        "label_column": experiment.dataset.label,
+        "draws": settings.draws,
+        "baselines": settings.baselines,
+        "costs": settings.costs,
+        "carried": carried,
+    }
+
+
+def _basis(session: Session, extraction: Extraction, carried: Mapping[str, Any], split: str) -> str:
+    """A fingerprint of everything that an evaluation's numbers depend on."""
+    weights = [
+        session.gateways.runs().hash_file(f"models/seed-{seed}/head.safetensors") for seed in session.seeds
+    ]
+    return fingerprint(
+        {
+            "carried": carried,
+            "heads": weights,
+            "split": split,
+            "data": extraction.inventory["splits"][split],
+            "evaluate": session.resolved["evaluate"],
+        }
+    )

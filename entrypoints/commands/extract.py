@@ -1,0 +1,121 @@
+"""`fusionapp extract`: embed the texts of an experiment."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from fusionapp.entrypoints.commands.options import (
+    experiment_from,
+    experiment_options,
+    is_quiet,
+    json_option,
+    overwrite_option,
+    runs_option,
+)
+
+
+@click.command("extract")
+@experiment_options
+@click.option("--split", "splits", multiple=True, help="Only this split; may be given several times.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only the first rows of each split: a partial run.")
+@click.option(
+    "--on-empty",
+    type=click.Choice(["error", "quarantine"]),
+    default="error",
+    show_default=True,
+    help="What a blank text is.",
+)
+@click.option("--dry-run", is_flag=True, help="Print the plan: texts, tokens, shards, disk.")
+@runs_option
+@overwrite_option
+@json_option
+def command(
+    splits: tuple[str, ...],
+    limit: int | None,
+    on_empty: Literal["error", "quarantine"],
+    dry_run: bool,
+    runs: str,
+    overwrite: bool,
+    as_json: bool,
+    experiment: Path | None,
+    sets: tuple[str, ...],
+    encoders: tuple[str, ...],
+    device: str | None,
+    **flags: Any,
+) -> None:
+    """Embed the texts of EXPERIMENT with each of its encoders.
+
+    Killed at any point, the same command goes on where it stopped and writes the same bytes. Exit codes: 0
+    complete, 5 complete but for quarantined rows, 4 another process writes there.
+    """
+    settings = experiment_from(experiment, sets, encoders, device, **flags)
+    if dry_run:
+        _print_plan(settings, splits, limit, on_empty, as_json)
+        return
+    from fusionapp.entrypoints import api, inspection
+    from fusionapp.entrypoints.exit_codes import ExitCode
+    from fusionapp.entrypoints.output import print_json
+    from fusionapp.entrypoints.reports import status_json
+
+    extraction = api.extract(
+        settings,
+        splits=splits,
+        limit=limit,
+        on_empty=on_empty,
+        runs=runs,
+        overwrite=overwrite,
+        quiet=is_quiet(),
+    )
+    report = status_json(inspection.status(Path(runs) / settings.name), extraction)
+    if as_json:
+        print_json(report)
+    else:
+        _print_report(report, extraction.shared.counts)
+    if report["quarantined"]:
+        sys.exit(ExitCode.QUARANTINED)
+
+
+def _print_report(report: dict[str, Any], shared: Any) -> None:
+    from fusionapp.entrypoints.output import print_extraction
+
+    print_extraction(report)
+    for (first, second), count in shared.items():
+        click.echo(
+            f"{count} distinct texts stand in {first} and in {second}; "
+            "dataset.drop_duplicates = true removes them from train"
+        )
+
+
+def _print_plan(settings: Any, splits: Any, limit: int | None, on_empty: Any, as_json: bool) -> None:
+    import attrs
+
+    from fusionapp.entrypoints import inspection
+    from fusionapp.entrypoints.output import print_json, print_table
+
+    plan = inspection.plan(settings, splits=splits, limit=limit, on_empty=on_empty)
+    if as_json:
+        print_json({"plan": [attrs.asdict(one) for one in plan]})
+        return
+    print_table(
+        ("encoder", "split", "texts", "to do", "tokens (estimated)", "shards", "disk (estimated)"),
+        [
+            (
+                one.encoder,
+                one.split,
+                f"{one.texts:,}",
+                f"{one.missing_texts:,}",
+                f"{one.tokens:,}",
+                str(one.shards),
+                f"{one.disk_bytes / 2**20:,.1f} MiB",
+            )
+            for one in plan
+        ],
+        numbers_from=2,
+    )
+    for name, choices in {one.encoder: one.choices for one in plan}.items():
+        for choice in choices:
+            click.echo(f"{name}: {choice}")

@@ -1,0 +1,99 @@
+"""The composition root: which adapter stands behind each port, chosen by the experiment."""
+
+from __future__ import annotations
+
+from dependency_injector import containers, providers
+
+from fusionapp.application.services.classify_texts import ClassifyTexts
+from fusionapp.application.services.compare_runs import CompareRuns
+from fusionapp.application.services.evaluate_classifier import EvaluateClassifier
+from fusionapp.application.services.export_embeddings import ExportEmbeddings
+from fusionapp.application.services.extract_dataset import ExtractDataset
+from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
+from fusionapp.application.services.gather_embeddings import GatherEmbeddings
+from fusionapp.application.services.guard_experiment import GuardExperiment
+from fusionapp.application.services.plan_extraction import PlanExtraction
+from fusionapp.application.services.prepare_classification import PrepareClassification
+from fusionapp.application.services.read_splits import ReadSplits
+from fusionapp.application.services.report_status import ReportStatus
+from fusionapp.application.services.run_controls import RunControls
+from fusionapp.application.services.score_heads import ScoreHeads
+from fusionapp.application.services.train_classifier import TrainClassifier
+from fusionapp.application.services.verify_embeddings import VerifyEmbeddings
+from fusionapp.entrypoints import gateways as build
+
+
+class Gateways(containers.DeclarativeContainer):
+    """The adapters. `config` holds the experiment and `runs`, `run`, `quiet` and the environment beside it."""
+
+    config = providers.Configuration(strict=True)
+
+    progress = providers.Singleton(build.terminal_progress, config.quiet)
+    source = providers.Selector(
+        config.experiment.dataset.source,
+        files=providers.Factory(build.file_source, config.experiment.dataset),
+        huggingface=providers.Factory(
+            build.hub_source, config.experiment.dataset, data_dir=config.environment.data
+        ),
+        docstrings=providers.Factory(build.docstring_source, config.experiment.dataset),
+    )
+    encoder = providers.FactoryAggregate(
+        huggingface=providers.Factory(build.huggingface_encoder, model_cache=config.environment.model_cache),
+        lexical=providers.Factory(build.lexical_encoder),
+    )
+    store = providers.Selector(
+        config.experiment.storage.adapter,
+        npy=providers.Singleton(build.file_store, config.experiment.storage.root, "npy"),
+        parquet=providers.Singleton(build.file_store, config.experiment.storage.root, "parquet"),
+    )
+    runs = providers.Singleton(build.run_directory, config.run)
+    spool = providers.Singleton(build.arrow_spool, config.spool)
+    trainer = providers.Singleton(build.torch_trainer)
+    scorer = providers.Singleton(build.torch_scorer, config.experiment.train.device)
+    linear = providers.Singleton(build.linear_control)
+    tracker = providers.Factory(build.trackers, config.run)
+
+
+class Services(containers.DeclarativeContainer):
+    """The use cases over the adapters."""
+
+    config = providers.Configuration(strict=True)
+    gateways = providers.DependenciesContainer()
+
+    guard = providers.Factory(GuardExperiment, runs=gateways.runs)
+    read = providers.Factory(ReadSplits, source=gateways.source, spool=gateways.spool)
+    extract = providers.Factory(ExtractEmbeddings, store=gateways.store, progress=gateways.progress)
+    extract_dataset = providers.Factory(ExtractDataset, read=read, extract=extract, runs=gateways.runs)
+    plan = providers.Factory(PlanExtraction, read=read, store=gateways.store)
+    status = providers.Factory(ReportStatus, store=gateways.store)
+    verify = providers.Factory(VerifyEmbeddings, store=gateways.store)
+    export = providers.Factory(ExportEmbeddings, store=gateways.store, spool=gateways.spool)
+    gather = providers.Factory(GatherEmbeddings, store=gateways.store, spool=gateways.spool)
+    prepare = providers.Factory(
+        PrepareClassification,
+        validation_fraction=config.experiment.train.validation_fraction,
+        seed=config.experiment.seed,
+        label_column=config.experiment.dataset.label,
+    )
+    train = providers.Factory(
+        TrainClassifier,
+        trainer=gateways.trainer,
+        runs=gateways.runs,
+        track=gateways.tracker.provider,
+        progress=gateways.progress,
+    )
+    score = providers.Factory(ScoreHeads, scorer=gateways.scorer, runs=gateways.runs)
+    controls = providers.Factory(
+        RunControls, train=train, score=score, linear=gateways.linear, progress=gateways.progress
+    )
+    evaluate = providers.Factory(EvaluateClassifier, score=score, controls=controls, runs=gateways.runs)
+    classify = providers.Factory(ClassifyTexts, scorer=gateways.scorer)
+    compare = providers.Factory(CompareRuns)
+
+
+class Application(containers.DeclarativeContainer):
+    """Everything."""
+
+    config = providers.Configuration(strict=True)
+    gateways = providers.Container(Gateways, config=config)
+    services = providers.Container(Services, config=config, gateways=gateways)

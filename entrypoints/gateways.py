@@ -1,0 +1,153 @@
+"""Building adapters from settings, each importing its technology only when it is built."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fusionapp.application.ports.dataset_source import DatasetSource
+from fusionapp.application.ports.embedding_store import EmbeddingStore
+from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.heads import HeadScorer, HeadTrainer
+from fusionapp.application.ports.linear_control import LinearControl
+from fusionapp.application.ports.progress import Progress
+from fusionapp.application.ports.run_store import RunStore
+from fusionapp.application.ports.spool import Spool
+from fusionapp.application.ports.tracker import Tracker
+from fusionapp.domain.errors import UsageError
+
+SPLITS = ("train", "validation", "test")
+
+
+def file_source(dataset: dict[str, Any], **_: Any) -> DatasetSource:
+    """Labelled texts from files."""
+    from pathlib import Path
+
+    from fusionapp.adapters.files.source import FileDatasetSource
+
+    names = dataset["class_names"]
+    return FileDatasetSource(
+        {split: dataset[split] for split in SPLITS if dataset[split] is not None},
+        text=dataset["text"],
+        label=dataset["label"],
+        id=dataset["id"] or None,
+        template=dataset["template"],
+        class_names=Path(names) if isinstance(names, str) else names,
+    )
+
+
+def hub_source(dataset: dict[str, Any], data_dir: str | None = None) -> DatasetSource:
+    """Labelled texts through the `datasets` library."""
+    from fusionapp.adapters.hub_datasets.source import HubDatasetSource
+
+    names = dataset["class_names"]
+    if isinstance(names, str):
+        from fusionapp.adapters.files.class_names import read_class_names
+
+        names = read_class_names(names)
+    return HubDatasetSource(
+        dataset["name"],
+        text=dataset["text"],
+        label=dataset["label"],
+        id=dataset["id"] or None,
+        template=dataset["template"],
+        class_names=names,
+        config=dataset["config"],
+        revision=dataset["revision"],
+        data_dir=data_dir,
+    )
+
+
+def docstring_source(dataset: dict[str, Any], **_: Any) -> DatasetSource:
+    """Docstrings of the installed packages."""
+    from fusionapp.adapters.docstrings.source import DocstringSource
+
+    return DocstringSource(packages=dataset["packages"] or None)
+
+
+def huggingface_encoder(settings: dict[str, Any], model_cache: str | None) -> Encoder:
+    """A transformer from a hub or a directory."""
+    from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
+
+    plain = {key: value for key, value in settings.items() if key != "adapter"}
+    if isinstance(plain["layers"], list):
+        plain["layers"] = tuple(plain["layers"])
+    return HuggingFaceEncoder(**plain, cache_dir=model_cache)
+
+
+def lexical_encoder(settings: dict[str, Any], **_: Any) -> Encoder:
+    """Hashed n-grams."""
+    from fusionapp.adapters.lexical.encoder import LexicalEncoder
+
+    return LexicalEncoder(
+        word_ngrams=tuple(settings["word_ngrams"]),
+        char_ngrams=tuple(settings["char_ngrams"]),
+        dim=settings["dim"],
+    )
+
+
+def file_store(root: str, adapter: str) -> EmbeddingStore:
+    """Embeddings in files."""
+    from fusionapp.adapters.filesystem.store import FileEmbeddingStore
+
+    return FileEmbeddingStore(root, adapter)
+
+
+def arrow_spool(directory: str) -> Spool:
+    """The input beside the run."""
+    from fusionapp.adapters.filesystem.spool import ArrowSpool
+
+    return ArrowSpool(directory)
+
+
+def run_directory(directory: str) -> RunStore:
+    """The run directory."""
+    from fusionapp.adapters.filesystem.run_directory import RunDirectory
+
+    return RunDirectory(directory)
+
+
+def torch_trainer() -> HeadTrainer:
+    """Stacked head training in torch."""
+    from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
+
+    return TorchHeadTrainer()
+
+
+def torch_scorer(device: str) -> HeadScorer:
+    """Saved heads in torch."""
+    from fusionapp.adapters.torch_heads.scorer import TorchHeadScorer
+
+    return TorchHeadScorer(device)
+
+
+def linear_control() -> LinearControl:
+    """Tuned linear models."""
+    from fusionapp.adapters.linear.control import ScipyLinearControl
+
+    return ScipyLinearControl()
+
+
+def trackers(directory: str, group: str) -> Tracker:
+    """A history file in the group's directory, begun anew, and TensorBoard where it is installed."""
+    from pathlib import Path
+
+    from fusionapp.adapters.tracking.fan_out import FanOutTracker
+    from fusionapp.adapters.tracking.history import HistoryTracker
+
+    history = Path(directory, group, "history.jsonl")
+    history.unlink(missing_ok=True)
+    chosen: list[Tracker] = [HistoryTracker(history)]
+    try:
+        from fusionapp.adapters.tracking.tensorboard import TensorBoardTracker
+
+        chosen.append(TensorBoardTracker(Path(directory, "tensorboard", group)))
+    except UsageError:  # the extra `track` is not installed; the history file has the same numbers
+        pass
+    return FanOutTracker(chosen)
+
+
+def terminal_progress(quiet: bool) -> Progress:
+    """Bars where a person watches."""
+    from fusionapp.adapters.console.progress import choose_progress
+
+    return choose_progress(quiet)

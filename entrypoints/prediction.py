@@ -1,0 +1,109 @@
+"""Trained models, ready for new texts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.services.classify_texts import Prediction
+from fusionapp.domain.errors import CorruptArtifactError, UsageError
+from fusionapp.domain.recipe import TrainingRecipe
+from fusionapp.entrypoints.experiment.schema import Experiment
+from fusionapp.entrypoints.session import build_encoders, open_session
+
+
+@attrs.frozen(eq=False)
+class Classifier:
+    """A trained model.
+
+    Attributes:
+        encoders: by name.
+        heads: directories of the heads; several are an ensemble.
+        classes: labels in the order of class indices.
+        classify: the use case behind `predict`.
+    """
+
+    encoders: Mapping[str, Encoder]
+    heads: Sequence[str]
+    classes: Sequence[str]
+    classify: Any = attrs.field(repr=False)
+
+    def predict(self, texts: Sequence[str], batch_size: int = 1024) -> list[Prediction]:
+        """Each text's label and class probabilities, in input order.
+
+        Raises:
+            UsageError: a text is blank, or `texts` is a single string.
+        """
+        if isinstance(texts, str):
+            raise UsageError("predict: expected a list of texts, got one string; write [text]")
+        predictions: list[Prediction] = self.classify(
+            list(texts), self.encoders, self.heads, self.classes, batch_size
+        )
+        return predictions
+
+
+def load(directory: str | os.PathLike[str], device: str = "auto") -> Classifier:
+    """A trained model: ``runs/NAME`` is the ensemble of its seeds, ``runs/NAME/models/seed-K`` one of them.
+
+    Args:
+        directory: a run directory or a model directory.
+        device: where heads and encoders run.
+
+    Raises:
+        UsageError: there is no model.
+        CorruptArtifactError: the model, or an encoder that it was trained with, is not what it was.
+    """
+    place = Path(directory)
+    heads = _head_directories(place)
+    model = _read_model(heads[0])
+    session = open_session(Experiment(train=TrainingRecipe(device=device)), run=place, quiet=True)
+    settings = {
+        name: {**encoder["settings"], **({"device": device} if "device" in encoder["settings"] else {})}
+        for name, encoder in model["encoders"].items()
+    }
+    encoders = build_encoders(session.gateways, settings)
+    for name, encoder in encoders.items():
+        _check_identity(name, encoder, model["encoders"][name]["identity"])
+    return Classifier(
+        encoders, [str(head) for head in heads], list(model["classes"]), session.services.classify()
+    )
+
+
+def _head_directories(place: Path) -> list[Path]:
+    if (place / "model.json").is_file():
+        return [place]
+    trained = place / "models" / "trained.json"
+    if not trained.is_file():
+        raise UsageError(f"{place}: neither a trained run nor a model; run `fusionapp train` first")
+    heads = _read_json(trained, "heads")["heads"]
+    return [place / "models" / f"seed-{int(head['seed'])}" for head in heads]
+
+
+def _read_model(head: Path) -> Mapping[str, Any]:
+    return _read_json(head / "model.json", "classes", "encoders")
+
+
+def _read_json(path: Path, *keys: str) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CorruptArtifactError(f"{path}: cannot be read as JSON; train again") from error
+    if not isinstance(content, dict) or not set(keys) <= set(content):
+        raise CorruptArtifactError(f"{path}: lacks {', '.join(keys)}; train again")
+    return content
+
+
+def _check_identity(name: str, encoder: Encoder, trained_with: Mapping[str, Any]) -> None:
+    current = json.loads(json.dumps(dict(encoder.identity)))
+    changed = sorted(key for key in {*current, *trained_with} if current.get(key) != trained_with.get(key))
+    if changed:
+        raise CorruptArtifactError(
+            f"encoder {name!r} is not the one that this model was trained with (changed: {', '.join(changed)}); "
+            "restore it, or train again"
+        )

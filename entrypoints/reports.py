@@ -1,0 +1,196 @@
+"""Results as the JSON that scripts rely on, as tables for people, and as Markdown and CSV for papers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from fusionapp.application.ports.run_store import RunStore
+from fusionapp.application.services.compare_runs import Comparison
+from fusionapp.application.services.evaluate_classifier import Evaluation, LeaderboardRow
+from fusionapp.application.services.extract_dataset import Extraction
+from fusionapp.application.services.report_status import ExtractionStatus
+from fusionapp.application.services.train_classifier import Training
+from fusionapp.domain.scores import Summary
+from fusionapp.domain.statistics.verdict import Verdict
+
+LEADERBOARD = (
+    "model",
+    "validation",
+    "test accuracy",
+    "95 % interval",
+    "macro F1",
+    "weighted F1",
+    "ECE",
+    "result is",
+    "seconds",
+    "parameters",
+)
+
+
+def status_json(status: ExtractionStatus, extraction: Extraction | None = None) -> dict[str, Any]:
+    """The object of `status --json` and, with speeds of the run just made, of `extract --json`."""
+    encoders: dict[str, dict[str, Any]] = {}
+    for name, one in status.encoders.items():
+        encoders[name] = {
+            "directory": _common_directory(list(one.directories.values())),
+            "directories": dict(one.directories),
+            "dim": one.dim,
+            "layers": one.layers,
+            "sparse": one.sparse,
+            "rows": one.rows,
+            "durable_rows": one.durable_rows,
+            "truncated": one.truncated,
+            "complete": one.complete,
+        }
+        if extraction is not None:
+            encoders[name] |= _speeds(extraction, name)
+    return {
+        "rows": status.rows,
+        "durable_rows": min((one.durable_rows for one in status.encoders.values()), default=0),
+        "quarantined": _quarantined(status),
+        "truncated": sum(one.truncated for one in status.encoders.values()),
+        "complete": status.complete,
+        "encoders": encoders,
+    }
+
+
+def _common_directory(directories: Sequence[str]) -> str:
+    import os
+
+    return directories[0] if len(directories) == 1 else os.path.commonpath(directories)
+
+
+def _speeds(extraction: Extraction, name: str) -> dict[str, Any]:
+    sets = extraction.sets[name]
+    seconds = sum(one.seconds for one in sets)
+    rows, tokens = sum(one.encoded_rows for one in sets), sum(one.tokens for one in sets)
+    return {
+        "encoded_rows": rows,
+        "seconds": seconds,
+        "texts_per_second": rows / seconds if seconds else None,
+        "tokens_per_second": tokens / seconds if seconds else None,
+        "padding_ratio": sum(one.padded_tokens for one in sets) / tokens if tokens else None,
+    }
+
+
+def _quarantined(status: ExtractionStatus) -> list[dict[str, Any]]:
+    return [
+        {"encoder": name, "split": split, "row": one.row, "reason": one.reason}
+        for name, encoder in status.encoders.items()
+        for split, rows in encoder.quarantined.items()
+        for one in rows
+    ]
+
+
+def training_json(training: Training) -> dict[str, Any]:
+    """The object of `train --json`."""
+    return {
+        "models": [
+            {
+                "directory": head.directory,
+                "seed": head.seed,
+                "best_epoch": head.best_epoch,
+                "epochs": head.epochs,
+                "parameters": head.parameters,
+                "validation": dict(head.validation),
+            }
+            for head in training.heads
+        ],
+        "seconds": training.seconds,
+        "reused": training.reused,
+    }
+
+
+def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
+    """The object of `evaluate --json`."""
+    return {
+        "task": "classify",
+        "split": evaluation.split,
+        "rows": evaluation.rows,
+        "result": metrics_json(evaluation.result),
+        "ensemble": metrics_json(evaluation.ensemble),
+        "controls": {name: metrics_json(metrics) for name, metrics in evaluation.controls.items()},
+        "verdicts": dict(evaluation.verdicts),
+        "differences": {name: attrs.asdict(one) for name, one in evaluation.differences.items()},
+        "leaderboard": [
+            {**attrs.asdict(row, recurse=False), "metrics": metrics_json(row.metrics)}
+            for row in evaluation.leaderboard
+        ],
+    }
+
+
+def write_evaluation(runs: RunStore, evaluation: Evaluation, basis: str) -> None:
+    """Keep an evaluation as ``metrics-SPLIT.json``, with a fingerprint of what it depends on."""
+    document = {"basis": basis, **evaluation_json(evaluation)}
+    runs.write_document(f"metrics-{evaluation.split}.json", document)
+
+
+def read_evaluation(runs: RunStore, split: str, basis: str) -> Evaluation | None:
+    """The evaluation that was kept, or None where there is none or it depends on something else."""
+    from cattrs import Converter
+
+    document = runs.read_document(f"metrics-{split}.json")
+    if document is None or document.pop("basis", None) != basis:
+        return None
+    converter = Converter()
+    converter.register_structure_hook(Verdict | str, lambda value, _: value)
+    return converter.structure(document, Evaluation)
+
+
+def comparison_json(comparison: Comparison) -> dict[str, Any]:
+    """The object of `compare --json`."""
+    return attrs.asdict(comparison)
+
+
+def metrics_json(metrics: Mapping[str, Summary]) -> dict[str, dict[str, float]]:
+    """Metrics by name as mean, sd, low and high."""
+    return {name: attrs.asdict(summary) for name, summary in metrics.items()}
+
+
+def leaderboard_rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """Cells in the order of `LEADERBOARD`."""
+    return [_cells(row) for row in evaluation.leaderboard]
+
+
+def _cells(row: LeaderboardRow) -> tuple[str, ...]:
+    accuracy = row.metrics["accuracy"]
+    validation = "" if row.validation is None else f"{row.validation:.4f}"
+    return (
+        f"{row.name} ({row.note})" if row.note else row.name,
+        validation + (f" ± {row.validation_sd:.4f}" if row.validation_sd else ""),
+        f"{accuracy.mean:.4f}" + (f" ± {accuracy.sd:.4f}" if accuracy.sd else ""),
+        f"[{accuracy.low:.4f}, {accuracy.high:.4f}]",
+        f"{row.metrics['macro_f1'].mean:.4f}",
+        f"{row.metrics['weighted_f1'].mean:.4f}",
+        f"{row.metrics['ece'].mean:.4f}" if "ece" in row.metrics else "",
+        row.verdict,
+        f"{row.seconds:.1f}" if row.seconds else "",
+        f"{row.parameters:,}" if row.parameters else "",
+    )
+
+
+def leaderboard_markdown(evaluation: Evaluation) -> str:
+    """The leaderboard as a Markdown table."""
+    lines = ["| " + " | ".join(cells) + " |" for cells in (LEADERBOARD, *leaderboard_rows(evaluation))]
+    lines.insert(1, "|" + "---|" * len(LEADERBOARD))
+    return "\n".join(lines) + "\n"
+
+
+def leaderboard_csv(evaluation: Evaluation) -> str:
+    """The leaderboard with full digits, one metric's mean, sd, low and high a column."""
+    rows = []
+    for row in evaluation.leaderboard:
+        flat = {key: value for key, value in attrs.asdict(row, recurse=False).items() if key != "metrics"}
+        for name, summary in row.metrics.items():
+            flat |= {f"{name}_{part}": value for part, value in attrs.asdict(summary).items()}
+        rows.append(flat)
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(dict.fromkeys(key for row in rows for key in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()

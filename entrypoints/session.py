@@ -1,0 +1,95 @@
+"""One experiment with everything wired behind it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from fusionapp.adapters.machine.packages import refuse_conflicts
+from fusionapp.application.ports.encoder import Encoder
+from fusionapp.entrypoints.containers import Application
+from fusionapp.entrypoints.experiment.environment import read_environment
+from fusionapp.entrypoints.experiment.schema import Experiment
+from fusionapp.entrypoints.experiment.structure import unstructure
+
+
+@attrs.frozen
+class Session:
+    """An experiment and the container built for it.
+
+    Attributes:
+        experiment: what is to be done.
+        resolved: the same as plain JSON values.
+        container: adapters and services.
+    """
+
+    experiment: Experiment
+    resolved: Mapping[str, Any]
+    container: Application
+
+    @property
+    def services(self) -> Any:
+        """The use cases (dependency-injector types them as Any; a test builds every one)."""
+        return self.container.services
+
+    @property
+    def gateways(self) -> Any:
+        """The adapters."""
+        return self.container.gateways
+
+    def encoders(self) -> dict[str, Encoder]:
+        """The experiment's encoders by name, in file order; no weights are loaded."""
+        return build_encoders(self.gateways, self.resolved["encoders"])
+
+    def root_beside_run(self) -> str:
+        """The storage root as seen from the run directory, so that both can be moved together."""
+        root = self.experiment.storage.root
+        return root if Path(root).is_absolute() else os.path.relpath(root, self.gateways.runs().directory)
+
+    @property
+    def seeds(self) -> list[int]:
+        """seed ... seed + n - 1."""
+        return list(range(self.experiment.seed, self.experiment.seed + self.experiment.train.seeds))
+
+
+def open_session(
+    experiment: Experiment,
+    runs: str | os.PathLike[str] = "runs",
+    quiet: bool = False,
+    run: Path | None = None,
+) -> Session:
+    """Wire an experiment.
+
+    Args:
+        experiment: what is to be done.
+        runs: directory of run directories.
+        quiet: show no progress bars.
+        run: the run directory, where it is not ``runs/NAME``.
+
+    Raises:
+        UsageError: installed packages exclude each other.
+    """
+    refuse_conflicts()
+    resolved = unstructure(experiment)
+    run = run or Path(runs) / experiment.name
+    environment = read_environment()
+    container = Application()
+    container.config.from_dict(
+        {
+            "experiment": resolved,
+            "run": str(run),
+            "spool": str(run / "spool"),
+            "quiet": quiet,
+            "environment": attrs.asdict(environment),
+        }
+    )
+    return Session(experiment, resolved, container)
+
+
+def build_encoders(gateways: Any, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Encoder]:
+    """Encoders by name from their plain settings."""
+    return {name: gateways.encoder(table["adapter"], dict(table)) for name, table in settings.items()}
