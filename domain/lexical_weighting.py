@@ -64,6 +64,8 @@ class LexicalWeighting:
         columns = place[counts.indices]
         kept = columns >= 0
         indptr = np.concatenate([[0], np.cumsum(kept)])[counts.indptr]
+        if indptr[-1] < np.iinfo(np.int32).max:
+            indptr = indptr.astype(np.int32)  # scipy widens both index arrays to the wider: half the memory
         columns = columns[kept]
         cells = (1 + np.log(counts.data[kept], dtype=np.float32)) * self.idf[columns]
         weighted = csr_array((cells, columns, indptr), shape=(counts.shape[0], len(self.columns)))

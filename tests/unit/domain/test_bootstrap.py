@@ -3,8 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.stats import bootstrap as scipy_bootstrap
-from scipy.stats import norm
+from scipy.stats import bootstrap as scipy_bootstrap, norm
 
 from fusionapp.domain import metrics
 from fusionapp.domain.errors import UsageError

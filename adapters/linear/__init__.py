@@ -1,0 +1,1 @@
+"""Linear controls on numpy and scipy."""

@@ -1,0 +1,222 @@
+"""Linear classifiers over blocks of features: objectives, gradients and curvatures, for all classes at once.
+
+The objective is 1/2 sum penalty * W^2 + C * loss(X W), as scikit-learn writes it:
+
+- `SquaredHinge`: LinearSVC, one class against the rest, intercept regularised as a feature of constant 1;
+- `Multinomial`: LogisticRegression, intercept free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from fusionapp.domain.normalization import softmax
+
+Matrix = NDArray[np.floating]
+
+Columns = NDArray[np.floating]
+"""(classes,) float64 scalars where classes are problems of their own, else (1,)."""
+
+
+@attrs.frozen(eq=False)
+class Design:
+    """The feature matrix X (rows, dim) as blocks side by side; a dense and a sparse one are never stacked.
+
+    Attributes:
+        dense: (rows, dense_dim) floating; the first columns of X. Its last column is the constant 1 of the
+            intercept.
+        sparse: CSR (rows, columns) each; the columns after those.
+        transposed: the sparse blocks' transposes, kept as CSR because X^T R over CSC is half as fast.
+    """
+
+    dense: Matrix
+    sparse: tuple[csr_array, ...] = ()
+    transposed: tuple[csr_array, ...] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "transposed", tuple(block.T.tocsr() for block in self.sparse))
+
+    @property
+    def dim(self) -> int:
+        """Columns of X, the intercept's included."""
+        return int(self.dense.shape[1]) + sum(int(block.shape[1]) for block in self.sparse)
+
+    def scores(self, weights: Matrix) -> Matrix:
+        """X W: (dim, classes) -> (rows, classes)."""
+        start = self.dense.shape[1]
+        scores: Matrix = self.dense @ weights[:start]
+        for block in self.sparse:
+            stop = start + block.shape[1]
+            scores += block @ weights[start:stop]
+            start = stop
+        return scores
+
+    def back(self, slopes: Matrix) -> Matrix:
+        """X^T R: (rows, classes) -> (dim, classes)."""
+        return np.concatenate([self.dense.T @ slopes, *(block @ slopes for block in self.transposed)])
+
+
+class Loss(Protocol):
+    """A convex loss of scores Z = X W (rows, classes), summed over rows."""
+
+    @property
+    def free_intercept(self) -> bool:
+        """Whether the intercept is left out of the penalty."""
+
+    @property
+    def separate(self) -> bool:
+        """True where classes are problems of their own."""
+
+    def value(self, scores: Matrix) -> Columns:
+        """The loss summed over rows."""
+
+    def slope(self, scores: Matrix) -> Matrix:
+        """d loss / d Z, (rows, classes)."""
+
+    def weight(self, scores: Matrix) -> Matrix:
+        """The diagonal of d2 loss / dZ2, (rows, classes), at least 0."""
+
+    def curve(self, scores: Matrix) -> Callable[[Matrix], Matrix]:
+        """The map from V to (d2 loss / dZ2) V, both (rows, classes)."""
+
+
+@attrs.frozen(eq=False)
+class LinearProblem:
+    """1/2 sum penalty * W^2 + cost * loss(X W), its gradient, and the products that a solver needs.
+
+    Scores X W are passed in beside W, so that a solver that keeps them pays for no product twice.
+
+    Attributes:
+        design: X (rows, dim).
+        loss: over (rows, classes) scores.
+        cost: C, above 0.
+        penalty: (dim, 1) weight of each squared coefficient: 1, or 0 for an intercept left free.
+    """
+
+    design: Design
+    loss: Loss
+    cost: float
+    penalty: Matrix = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        penalty = np.ones((self.design.dim, 1), dtype=self.design.dense.dtype)
+        penalty[self.design.dense.shape[1] - 1] = not self.loss.free_intercept
+        object.__setattr__(self, "penalty", penalty)
+
+    def value(self, weights: Matrix, scores: Matrix) -> Columns:
+        """The objective, of each class where classes are separate."""
+        loss: Columns = 0.5 * self.inner(self.penalty * weights, weights) + self.cost * self.loss.value(
+            scores
+        )
+        return loss
+
+    def gradient(self, weights: Matrix, scores: Matrix) -> Matrix:
+        """d objective / d W, (dim, classes)."""
+        slope: Matrix = self.penalty * weights + self.cost * self.design.back(self.loss.slope(scores))
+        return slope
+
+    def inner(self, left: Matrix, right: Matrix) -> Columns:
+        """Inner products of matrices (dim, classes), in float64."""
+        columns: Columns = (left * right).sum(0, dtype=np.float64)
+        return columns if self.loss.separate else columns.sum(keepdims=True)
+
+    def norm(self, matrix: Matrix) -> Columns:
+        """Euclidean lengths of a matrix (dim, classes)."""
+        return np.sqrt(self.inner(matrix, matrix))
+
+
+@attrs.frozen(eq=False)
+class SquaredHinge:
+    """sum over rows of max(0, 1 - sign * z)^2, each class against the rest (Fan et al. 2008).
+
+    Attributes:
+        signs: (rows, classes), 1 where the row is of the class, else -1.
+    """
+
+    signs: Matrix
+    free_intercept = False
+    separate = True
+
+    @classmethod
+    def of(
+        cls, labels: NDArray[np.int64], classes: int, dtype: type[np.floating] = np.float32
+    ) -> SquaredHinge:
+        """The loss of labels (rows,) in [0, classes)."""
+        return cls(2 * np.eye(classes, dtype=dtype)[labels] - 1)
+
+    def value(self, scores: Matrix) -> Columns:
+        """As `Loss.value`."""
+        losses: Columns = np.square(self._shortfall(scores)).sum(0, dtype=np.float64)
+        return losses
+
+    def slope(self, scores: Matrix) -> Matrix:
+        """As `Loss.slope`."""
+        return -2 * self.signs * self._shortfall(scores)
+
+    def weight(self, scores: Matrix) -> Matrix:
+        """2 inside the margin, 0 beyond: the generalised second derivative (Mangasarian 2002)."""
+        inside: Matrix = (self._shortfall(scores) > 0).astype(scores.dtype)
+        return 2 * inside
+
+    def curve(self, scores: Matrix) -> Callable[[Matrix], Matrix]:
+        """As `Loss.curve`."""
+        weight = self.weight(scores)
+        return lambda direction: weight * direction
+
+    def _shortfall(self, scores: Matrix) -> Matrix:
+        return np.maximum(1 - self.signs * scores, 0)
+
+
+@attrs.frozen(eq=False)
+class Multinomial:
+    """sum over rows of -ln softmax(z)[label], in nats.
+
+    Attributes:
+        targets: (rows, classes), 1 in the label's column.
+    """
+
+    targets: Matrix
+    free_intercept = True
+    separate = False
+
+    @classmethod
+    def of(
+        cls, labels: NDArray[np.int64], classes: int, dtype: type[np.floating] = np.float32
+    ) -> Multinomial:
+        """The loss of labels (rows,) in [0, classes)."""
+        return cls(np.eye(classes, dtype=dtype)[labels])
+
+    def value(self, scores: Matrix) -> Columns:
+        """As `Loss.value`."""
+        shifted = scores - scores.max(1, keepdims=True)
+        nats: Columns = np.log(np.exp(shifted).sum(1)) - (shifted * self.targets).sum(1)
+        total: Columns = nats.sum(keepdims=True, dtype=np.float64)
+        return total
+
+    def slope(self, scores: Matrix) -> Matrix:
+        """As `Loss.slope`."""
+        slope: Matrix = softmax(scores) - self.targets
+        return slope
+
+    def weight(self, scores: Matrix) -> Matrix:
+        """p (1 - p)."""
+        p = softmax(scores)
+        weight: Matrix = p * (1 - p)
+        return weight
+
+    def curve(self, scores: Matrix) -> Callable[[Matrix], Matrix]:
+        """V to p * v - p * sum(p * v), row by row."""
+        p = softmax(scores)
+
+        def product(direction: Matrix) -> Matrix:
+            weighed: Matrix = p * direction
+            centred: Matrix = weighed - p * weighed.sum(1, keepdims=True)
+            return centred
+
+        return product
