@@ -1,0 +1,5 @@
+"""Datasets of the `datasets` library: saved directories and hub names."""
+
+from fusionapp.adapters.hub_datasets.source import HubDatasetSource
+
+__all__ = ["HubDatasetSource"]
