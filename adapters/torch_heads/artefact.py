@@ -1,0 +1,213 @@
+"""A head on disk: ``head.safetensors`` (weights and weightings) beside ``head.json`` (what they mean)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from json import dumps, loads
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import attrs
+import torch
+from cattrs import Converter
+from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from fusionapp.adapters.torch_heads.head import FusionHead
+from fusionapp.adapters.torch_heads.sources import Source, SourceCard
+from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError
+from fusionapp.domain.fusion.spec import FusionSpec
+from fusionapp.domain.lexical_weighting import LexicalWeighting
+from fusionapp.domain.recipe import TrainingRecipe
+
+FORMAT = 1
+WEIGHTS_FILE = "head.safetensors"
+CARD_FILE = "head.json"
+_MOST_LAYERS = 1024
+_CONVERTER = Converter(forbid_extra_keys=True)
+
+
+@attrs.frozen
+class HeadCard:
+    """What ``head.json`` holds.
+
+    Attributes:
+        fusion: how the sources are fused.
+        recipe: how the head was trained.
+        sources: in the order that the fusion takes them.
+        classes: how many classes.
+        seed: which seed.
+        best_epoch: the epoch kept, from 1.
+        epochs: epochs run.
+        parameters: trained numbers.
+        validation: metrics at the best epoch.
+        weights_sha256: of head.safetensors, 64 hex digits.
+        format: version of this layout.
+    """
+
+    fusion: FusionSpec
+    recipe: TrainingRecipe
+    sources: tuple[SourceCard, ...]
+    classes: int
+    seed: int
+    best_epoch: int
+    epochs: int
+    parameters: int
+    validation: Mapping[str, float]
+    weights_sha256: str = ""
+    format: int = FORMAT
+
+
+@attrs.frozen(eq=False)
+class SavedHead:
+    """One artefact in memory.
+
+    Attributes:
+        card: what it is.
+        sources: how each source is prepared.
+        state: the network's weights, without a seeds dimension.
+    """
+
+    card: HeadCard
+    sources: tuple[Source, ...]
+    state: Mapping[str, Tensor]
+
+
+def save_head(directory: str, head: SavedHead) -> None:
+    """Write both files, weights first, each under another name and then renamed.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    tensors = {f"network.{name}": tensor.contiguous() for name, tensor in head.state.items()}
+    for index, source in enumerate(head.sources):
+        if source.weighting is not None:
+            tensors[f"weighting.{index}.columns"] = torch.from_numpy(source.weighting.columns)
+            tensors[f"weighting.{index}.idf"] = torch.from_numpy(source.weighting.idf)
+    weights = save(tensors)
+    card = attrs.evolve(head.card, weights_sha256=sha256(weights).hexdigest())
+    folder = Path(directory)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_whole(folder / WEIGHTS_FILE, weights)
+        _write_whole(folder / CARD_FILE, (dumps(attrs.asdict(card), indent=2) + "\n").encode())
+    except OSError as error:
+        raise ResourceError(
+            f"{folder}: the head cannot be written ({error.strerror}); free space or permit it"
+        ) from error
+
+
+def load_head(directory: str) -> SavedHead:
+    """Read an artefact back, trusting nothing in it.
+
+    Raises:
+        CorruptArtifactError: a file is missing, changed, or does not describe a head; names the file.
+    """
+    folder = Path(directory)
+    card = _read_card(folder / CARD_FILE)
+    path = folder / WEIGHTS_FILE
+    raw = _read(path)
+    if sha256(raw).hexdigest() != card.weights_sha256:
+        raise CorruptArtifactError(f"{path}: its SHA-256 is not the one in {CARD_FILE}; train again")
+    try:
+        tensors = load(raw)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise CorruptArtifactError(f"{path}: not a safetensors file ({error}); train again") from error
+    raw_views = card.fusion.kind == "cooccurrence" and not card.fusion.normalize
+    sources = tuple(
+        Source(source, _weighting(path, index, source, tensors) if source.sparse else None, raw_views)
+        for index, source in enumerate(card.sources)
+    )
+    prefix = "network."
+    state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+    _check_state(path, folder / CARD_FILE, card, state)
+    return SavedHead(card, sources, state)
+
+
+def stack_heads(heads: Sequence[SavedHead], device: torch.device) -> FusionHead:
+    """One network of several heads with the same fusion, sources and classes, ready to score."""
+    first = heads[0].card
+    with torch.device("meta"):
+        network = FusionHead(len(heads), first.fusion, first.recipe, first.sources, first.classes)
+    state = {name: torch.stack([head.state[name] for head in heads]).to(device) for name in heads[0].state}
+    network.load_state_dict(state, assign=True)
+    return network.to(device).eval()
+
+
+def _read_card(path: Path) -> HeadCard:
+    try:
+        document = loads(_read(path))
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise CorruptArtifactError(
+                f"{path}: not a head of format {FORMAT}; train again with this version"
+            )
+        card = _CONVERTER.structure(document, HeadCard)
+    except (BaseValidationError, ForbiddenExtraKeysError, ValueError, TypeError, RecursionError) as error:
+        if isinstance(error, CorruptArtifactError):
+            raise
+        raise CorruptArtifactError(f"{path}: does not describe a head ({error!r}); train again") from error
+    sizes = [(source.layers, source.dim) for source in card.sources]
+    sane = all(1 <= layers <= _MOST_LAYERS and dim >= 1 for layers, dim in sizes)
+    if not sizes or not sane or card.classes < 1 or card.fusion.problems():
+        raise CorruptArtifactError(f"{path}: sources {sizes} with {card.classes} classes make no head")
+    return card
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CorruptArtifactError(f"{path}: cannot be read ({error.strerror}); train again") from error
+
+
+def _weighting(path: Path, index: int, card: SourceCard, tensors: Mapping[str, Tensor]) -> LexicalWeighting:
+    columns, idf = (tensors.get(f"weighting.{index}.{part}") for part in ("columns", "idf"))
+    if (
+        columns is None
+        or idf is None
+        or columns.dtype != torch.int64
+        or idf.dtype != torch.float32
+        or columns.shape != (card.kept,)
+        or idf.shape != (card.kept,)
+        or (card.kept and (int(columns[0]) < 0 or int(columns[-1]) >= card.dim))
+        or bool((columns.diff() <= 0).any())
+    ):
+        raise CorruptArtifactError(f"{path}: the weighting of source {card.name!r} is broken; train again")
+    return LexicalWeighting(columns.numpy(), idf.numpy())
+
+
+def _check_state(path: Path, card_path: Path, card: HeadCard, state: Mapping[str, Tensor]) -> None:
+    """Compare with the network that the card describes, built without memory on the meta device."""
+    try:
+        with torch.device("meta"):
+            network = FusionHead(1, card.fusion, card.recipe, card.sources, card.classes)
+    except (UsageError, RuntimeError, OverflowError, TypeError) as error:
+        raise CorruptArtifactError(f"{card_path}: describes no network ({error}); train again") from error
+    expected = {name: tuple(tensor.shape[1:]) for name, tensor in network.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items() if tensor.dtype == torch.float32}
+    wrong = sorted(name for name in expected.keys() | state.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        name = wrong[0]
+        raise CorruptArtifactError(
+            f"{path}: tensor {name!r} should be float32 {expected.get(name)}, found {found.get(name)}; "
+            "train again"
+        )
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write, flush to disk and rename, so that a crash leaves the old file or the new, never a part."""
+    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+        temporary = Path(file.name)
+        try:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            temporary.unlink()
+            raise
+    temporary.chmod(0o644)
+    temporary.replace(path)

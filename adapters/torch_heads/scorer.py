@@ -1,0 +1,117 @@
+"""Scoring with saved heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fusionapp.adapters.torch_heads.artefact import SavedHead, load_head, stack_heads
+from fusionapp.adapters.torch_heads.failures import memory_guard
+from fusionapp.adapters.torch_heads.sources import select
+from fusionapp.adapters.torch_shared.device import resolve_device
+from fusionapp.application.ports.heads import HeadScorer
+from fusionapp.domain.embeddings import Embeddings
+from fusionapp.domain.errors import UsageError
+from fusionapp.domain.normalization import softmax
+
+
+@attrs.frozen
+class TorchHeadScorer(HeadScorer):
+    """Runs saved heads in float32; those of one training run go through stacked.
+
+    Attributes:
+        device: "auto", "cpu" or a CUDA device.
+    """
+
+    device: str = "auto"
+
+    def score(
+        self, directories: Sequence[str], sources: Mapping[str, Embeddings], batch_rows: int = 1024
+    ) -> NDArray[np.float32]:
+        """See `HeadScorer.score`.
+
+        Raises:
+            CorruptArtifactError: an artefact is missing or unreadable.
+            UsageError: the sources are not those that a head was trained on, or no head is named.
+            ResourceError: a batch does not fit in memory.
+        """
+        if not directories or batch_rows < 1:
+            raise UsageError(
+                f"scoring: {len(directories)} heads and batches of {batch_rows} rows; need 1 of each"
+            )
+        heads = [load_head(directory) for directory in directories]
+        classes = {head.card.classes for head in heads}
+        if len(classes) > 1:
+            raise UsageError(f"scoring: heads over {sorted(classes)} classes cannot be scored together")
+        rows = _check_sources(heads, sources)
+        probabilities = np.empty((len(heads), rows, classes.pop()), dtype=np.float32)
+        with memory_guard('lower the batch size, or set device = "cpu"'):
+            for group in _alike(heads):
+                probabilities[group] = self._score(
+                    [heads[position] for position in group], sources, rows, batch_rows
+                )
+        return probabilities
+
+    @torch.inference_mode()
+    def _score(
+        self, heads: Sequence[SavedHead], sources: Mapping[str, Embeddings], rows: int, batch_rows: int
+    ) -> NDArray[np.float32]:
+        device = resolve_device(self.device)
+        network = stack_heads(heads, device)
+        scored = np.empty((len(heads), rows, heads[0].card.classes), dtype=np.float32)
+        for start in range(0, rows, batch_rows):
+            prepared = [
+                source.prepare(sources[source.card.name][start : start + batch_rows], device)
+                for source in heads[0].sources
+            ]
+            some = torch.arange(min(batch_rows, rows - start), device=device).expand(len(heads), -1)
+            scored[:, start : start + batch_rows] = softmax(network(select(prepared, some))).cpu().numpy()
+        return scored
+
+
+def _alike(heads: Sequence[SavedHead]) -> list[list[int]]:
+    """Positions of heads that share network and weightings, and so can be stacked."""
+    groups: list[list[int]] = []
+    for position, head in enumerate(heads):
+        for group in groups:
+            if _same(heads[group[0]], head):
+                group.append(position)
+                break
+        else:
+            groups.append([position])
+    return groups
+
+
+def _same(one: SavedHead, other: SavedHead) -> bool:
+    cards = [(h.card.fusion, h.card.sources, h.card.recipe.hidden_dims) for h in (one, other)]
+    weightings = zip(
+        (source.weighting for source in one.sources),
+        (source.weighting for source in other.sources),
+        strict=False,
+    )
+    return cards[0] == cards[1] and all(
+        a is b is None
+        or (
+            a is not None
+            and b is not None
+            and np.array_equal(a.columns, b.columns)
+            and np.array_equal(a.idf, b.idf)
+        )
+        for a, b in weightings
+    )
+
+
+def _check_sources(heads: Sequence[SavedHead], sources: Mapping[str, Embeddings]) -> int:
+    wanted = {source.card.name for head in heads for source in head.sources}
+    if missing := sorted(wanted - sources.keys()):
+        raise UsageError(
+            f"scoring: source {missing[0]!r} is missing; the head was trained on {sorted(wanted)}"
+        )
+    rows = {int(embeddings.shape[0]) for embeddings in sources.values()}
+    if len(rows) != 1:
+        raise UsageError(f"scoring: sources have different numbers of rows: {sorted(rows)}")
+    return rows.pop()

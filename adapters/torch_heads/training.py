@@ -1,0 +1,184 @@
+"""The training loop: epochs over the stack, early stopping for each seed on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+from fusionapp.adapters.torch_heads.head import FusionHead
+from fusionapp.adapters.torch_heads.optimization import HeadOptimizer
+from fusionapp.adapters.torch_heads.sources import DenseRows, select
+from fusionapp.adapters.torch_heads.sparse import SparseRows
+from fusionapp.adapters.torch_heads.streams import seed_streams
+from fusionapp.application.ports.progress import ProgressTask
+from fusionapp.application.ports.tracker import Tracker
+from fusionapp.domain.errors import UsageError
+from fusionapp.domain.losses import balanced_class_weights, cross_entropy
+from fusionapp.domain.metrics import accuracy, macro_f1, weighted_f1
+from fusionapp.domain.recipe import TrainingRecipe
+
+_SCORED_ROWS = 1024
+
+
+@attrs.frozen(eq=False)
+class PreparedSplit:
+    """A split on the device.
+
+    Attributes:
+        sources: one per source, in order.
+        labels: (rows,) int64.
+    """
+
+    sources: Sequence[DenseRows | SparseRows]
+    labels: Tensor
+
+
+@attrs.define(eq=False)
+class SeedRun:
+    """How far one seed has come.
+
+    Attributes:
+        seed: which seed.
+        epochs: epochs run.
+        best_epoch: the epoch whose weights are kept, from 1.
+        best_score: its score, higher is better.
+        validation: its metrics.
+        state: its weights, on the CPU, without the seeds dimension.
+    """
+
+    seed: int
+    epochs: int = 0
+    best_epoch: int = 0
+    best_score: float = float("-inf")
+    validation: Mapping[str, float] = attrs.field(factory=dict)
+    state: Mapping[str, Tensor] = attrs.field(factory=dict)
+
+
+class StackTraining:
+    """Trains a stacked head, dropping each seed from the stack when it stops."""
+
+    def __init__(
+        self,
+        head: FusionHead,
+        recipe: TrainingRecipe,
+        seeds: Sequence[int],
+        classes: int,
+        train: PreparedSplit,
+        validation: PreparedSplit,
+        dtype: torch.dtype,
+    ) -> None:
+        self._head, self._recipe, self._train, self._validation = head, recipe, train, validation
+        self._rows = len(train.labels)
+        batches = -(-self._rows // recipe.batch_size)
+        self._optimizer = HeadOptimizer(head, recipe, recipe.epochs * batches, dtype)
+        self._orders = seed_streams(seeds, "order")
+        self._weights: Tensor | None = None
+        if recipe.class_weights == "balanced":
+            weights = balanced_class_weights(train.labels.cpu().numpy(), classes)
+            self._weights = torch.from_numpy(weights).to(train.labels.device)
+        self._active = [SeedRun(seed) for seed in seeds]
+        self._all = tuple(self._active)
+
+    def __call__(self, tracker: Tracker, task: ProgressTask) -> Sequence[SeedRun]:
+        """Run until every seed has stopped; one result per seed, in order.
+
+        Raises:
+            UsageError: a loss that is not finite.
+        """
+        for epoch in range(1, self._recipe.epochs + 1):
+            losses, hits, rate = self._epoch()
+            self._check_finite(losses, epoch)
+            scores = evaluate(self._head, self._validation, len(self._active))
+            for position, (run, score) in enumerate(zip(self._active, scores, strict=True)):
+                self._judge(run, position, epoch, score)
+                trained = {"train_loss": losses[position], "train_accuracy": hits[position]}
+                judged = {f"validation_{name}": value for name, value in score.items()}
+                tracker.log(f"seed-{run.seed}", epoch, {**trained, **judged, "learning_rate": rate})
+            mean = float(np.mean([score["accuracy"] for score in scores]))
+            task.advance(len(self._active), validation_accuracy=mean)
+            self._drop_stopped(task)
+            if not self._active:
+                break
+        return self._all
+
+    def _epoch(self) -> tuple[list[float], list[float], float]:
+        """One pass of every active seed over train, each in its own order: losses, accuracies, last rate."""
+        self._head.train()
+        device = self._train.labels.device
+        orders = torch.stack([torch.randperm(self._rows, generator=order) for order in self._orders]).to(
+            device
+        )
+        losses = torch.zeros(len(self._active), device=device)
+        hits = torch.zeros(len(self._active), device=device)
+        rate = 0.0
+        for rows in torch.split(orders, self._recipe.batch_size, dim=1):
+            labels = self._train.labels[rows]
+            logits = self._head(select(self._train.sources, rows))
+            loss = cross_entropy(logits, labels, self._weights, self._recipe.label_smoothing)
+            loss.sum().backward()
+            rate = self._optimizer.step()
+            losses += loss.detach() * rows.shape[1]
+            hits += (logits.detach().argmax(-1) == labels).sum(-1)
+        return (losses / self._rows).tolist(), (hits / self._rows).tolist(), rate
+
+    def _check_finite(self, losses: Sequence[float], epoch: int) -> None:
+        for run, loss in zip(self._active, losses, strict=True):
+            if not isfinite(loss):
+                raise UsageError(
+                    f"training: the loss of seed {run.seed} became {loss} in epoch {epoch}; lower "
+                    f"train.learning_rate (now {self._recipe.learning_rate:g})"
+                )
+
+    def _judge(self, run: SeedRun, position: int, epoch: int, score: Mapping[str, float]) -> None:
+        value = score[self._recipe.metric]
+        value = -value if self._recipe.metric == "loss" else value
+        run.epochs = epoch
+        if value > run.best_score:
+            run.best_epoch, run.best_score, run.validation = epoch, value, score
+            state = self._head.state_dict()
+            run.state = {name: tensor[position].to("cpu", copy=True) for name, tensor in state.items()}
+
+    def _drop_stopped(self, task: ProgressTask) -> None:
+        """A stopped seed leaves the stack: it changes no more and costs nothing."""
+        going = [
+            position
+            for position, run in enumerate(self._active)
+            if run.epochs - run.best_epoch < self._recipe.patience
+        ]
+        stopped = len(self._active) - len(going)
+        if not stopped:
+            return
+        task.advance(stopped * (self._recipe.epochs - self._active[0].epochs))
+        self._active = [self._active[position] for position in going]
+        self._orders = [self._orders[position] for position in going]
+        if going:
+            kept = torch.tensor(going, device=self._train.labels.device)
+            self._optimizer.keep(kept)
+            self._head.keep(kept)
+
+
+@torch.no_grad()
+def evaluate(head: FusionHead, split: PreparedSplit, seeds: int) -> list[dict[str, float]]:
+    """Each seed's accuracy, macro_f1, weighted_f1 and loss (nats, without smoothing or class weights)."""
+    head.eval()
+    rows = torch.arange(len(split.labels), device=split.labels.device)
+    batches = [
+        head(select(split.sources, some.expand(seeds, -1))) for some in torch.split(rows, _SCORED_ROWS)
+    ]
+    logits = torch.cat(batches, dim=1)
+    losses = cross_entropy(logits, split.labels).tolist()
+    labels = split.labels.cpu().numpy()
+    return [
+        {
+            "accuracy": accuracy(labels, predicted),
+            "macro_f1": macro_f1(labels, predicted),
+            "weighted_f1": weighted_f1(labels, predicted),
+            "loss": loss,
+        }
+        for predicted, loss in zip(logits.argmax(-1).cpu().numpy(), losses, strict=True)
+    ]
