@@ -15,6 +15,9 @@ DENSE = EmbeddingShape(layers=2, dim=5)
 SPARSE = EmbeddingShape(layers=1, dim=40, sparse=True)
 KEY = "minilm-3f2a9c"
 
+KILLED_SHAPES = {"dense": EmbeddingShape(layers=4, dim=96), "sparse": EmbeddingShape(1, 512, sparse=True)}
+"""Large enough for a SIGKILL to land inside a write."""
+
 
 def make_header(shape: EmbeddingShape = DENSE, rows: int = 10, shard_rows: int = 4) -> Header:
     return Header("f" * 64, {"model": "mini"}, "0" * 64, rows, shard_rows, shape, ExecutionPlan())
