@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from hashlib import file_digest
 from io import BufferedReader
@@ -11,7 +12,9 @@ from stat import S_ISREG
 import attrs
 from attrs.validators import ge, instance_of, matches_re
 
-from fusionapp.domain.errors import CorruptArtifactError
+from fusionapp.domain.errors import CorruptArtifactError, UsageError
+
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}
 
 
 @attrs.frozen
@@ -32,13 +35,18 @@ def open_regular(path: Path) -> BufferedReader:
 
     Raises:
         CorruptArtifactError: it is missing, or is something else than a plain file.
+        UsageError: it may not be read.
     """
     # A pipe would block `open` until somebody writes into it, hence O_NONBLOCK; plain files ignore it.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    except PermissionError as error:
+        raise UsageError(f"{path}: may not be read; ask its owner for permission") from error
     except OSError as error:
-        what = "is a symbolic link" if path.is_symlink() else f"cannot be opened: {error.strerror}"
+        if error.errno not in _NOT_THERE:  # too many open files, say, is no damage
+            raise
+        what = "is a symbolic link" if path.is_symlink() else "is missing"
         raise CorruptArtifactError(f"{path}: {what}") from error
     if not S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

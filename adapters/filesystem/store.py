@@ -69,7 +69,8 @@ class FileEmbeddingStore(EmbeddingStore):
         folder = self.root / self.form.name
         if not folder.is_dir():
             return []
-        return sorted(place.name for place in folder.iterdir() if (place / MANIFEST).exists())
+        places = (place for place in folder.iterdir() if not place.is_symlink())
+        return sorted(place.name for place in places if (place / MANIFEST).exists())
 
     def verify(self, key: str) -> Sequence[Problem]:
         """Every byte of a set against its record; files are named relative to the root."""
