@@ -13,25 +13,24 @@ PowerConvention = Literal["code", "paper"]
 def l2_normalize(x: A, axis: int = -1) -> A:
     """Scale vectors to Euclidean length 1; a zero vector stays zero and gets gradient 0.
 
-    A vector is divided by its largest magnitude before it is squared, so that neither 1e-30 (products of unit
-    vectors vanish fast) nor 1e30 under- or overflows. Both branches of each `where` are finite: a NaN in the
-    branch not taken would still reach the gradient.
+    The length of a zero vector is replaced by infinity before the division: value and gradient are then 0 by
+    arithmetic, in both branches of the `where` (a NaN in the branch not taken would still reach the gradient).
 
     Args:
-        x: (..., dim) floating; dim at least 1.
+        x: (..., dim) floating. float16 and bfloat16 are computed in float32.
         axis: the axis whose vectors are scaled.
 
     Returns:
-        The shape and dtype of x. A vector whose largest magnitude is subnormal counts as zero.
+        The shape and dtype of x. A vector whose squared length is subnormal (shorter than 1e-19 in float32)
+        counts as zero; one whose squared length overflows (longer than 1e19) gives zeros too.
     """
     xp = namespace(x)
-    peak = xp.max(xp.abs(x), axis=axis, keepdims=True)
-    zero = peak < xp.finfo(x.dtype).smallest_normal
-    one = xp.ones_like(peak)
-    scaled = x / xp.where(zero, one, peak)
-    squared = xp.sum(scaled * scaled, axis=axis, keepdims=True)
-    unit: A = xp.where(zero, xp.zeros_like(x), scaled / xp.sqrt(xp.where(zero, one, squared)))
-    return unit
+    half = xp.finfo(x.dtype).bits < 32
+    wide = xp.astype(x, xp.float32) if half else x
+    squared = xp.sum(wide * wide, axis=axis, keepdims=True)
+    zero = squared < xp.finfo(wide.dtype).smallest_normal
+    unit: A = wide / xp.sqrt(xp.where(zero, xp.full_like(squared, xp.inf), squared))
+    return xp.astype(unit, x.dtype) if half else unit
 
 
 def power_normalize(x: A, sigma: float = 1.0, convention: PowerConvention = "code") -> A:
