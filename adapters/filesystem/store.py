@@ -65,12 +65,12 @@ class FileEmbeddingStore(EmbeddingStore):
         return FileStoredEmbeddings(directory, self.form, trusted_manifest(directory, self.form))
 
     def keys(self) -> Sequence[str]:
-        """Every set of this format under the root."""
+        """Every set of this format under the root; one that lost its manifest too, so that `verify` tells."""
         folder = self.root / self.form.name
         if not folder.is_dir():
             return []
-        places = (place for place in folder.iterdir() if not place.is_symlink())
-        return sorted(place.name for place in places if (place / MANIFEST).exists())
+        places = (place for place in folder.iterdir() if place.is_dir() and not place.is_symlink())
+        return sorted(place.name for place in places if not place.name.startswith("."))
 
     def verify(self, key: str) -> Sequence[Problem]:
         """Every byte of a set against its record; files are named relative to the root."""

@@ -134,6 +134,7 @@ def test_a_lost_manifest_is_reported_and_an_empty_directory_is_not(tmp_path: Pat
     directory = write_set(tmp_path, "npy", make_header())
     store = FileEmbeddingStore(tmp_path, "npy")
     (directory / "manifest.jsonl").unlink()
+    assert list(store.keys()) == [KEY]
     assert [Path(problem.file).name for problem in store.verify(KEY)] == ["manifest.jsonl"]
     for shard in directory.glob("shard-*"):
         shard.unlink()
