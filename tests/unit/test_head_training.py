@@ -1,0 +1,218 @@
+"""The training loop: seeds that do not feel each other, early stopping, and settings that all do something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from fakes.heads import CountingProgress, only, toy_rows
+from fakes.tracker import RecordingTracker
+from safetensors.torch import load_file
+
+from fusionapp.adapters.torch_heads.failures import memory_guard
+from fusionapp.adapters.torch_heads.optimization import learning_rate
+from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
+from fusionapp.application.ports.heads import LabelledEmbeddings, TrainedHead
+from fusionapp.domain.errors import ResourceError, UsageError
+from fusionapp.domain.fusion.spec import FusionSpec
+from fusionapp.domain.recipe import TrainingRecipe
+
+RECIPE = TrainingRecipe(hidden_dims=(16,), epochs=8, batch_size=32, learning_rate=0.01, device="cpu")
+
+
+def hard_rows(rows: int = 160, seed: int = 0) -> LabelledEmbeddings:
+    """The toy with a third of its labels drawn at random, so that validation has an optimum to pass."""
+    labelled = toy_rows(rows, seed)
+    rng = np.random.default_rng(seed)
+    wrong = rng.random(rows) < 1 / 3
+    return attrs.evolve(labelled, labels=np.where(wrong, rng.integers(0, 3, rows), labelled.labels))
+
+
+def fit(
+    folder: Path,
+    recipe: TrainingRecipe = RECIPE,
+    seeds: Sequence[int] = (0,),
+    tracker: RecordingTracker | None = None,
+    train: LabelledEmbeddings | None = None,
+    validation: LabelledEmbeddings | None = None,
+) -> Sequence[TrainedHead]:
+    return TorchHeadTrainer("float32").train(
+        FusionSpec(bag_width=8),
+        recipe,
+        seeds,
+        3,
+        train or hard_rows(),
+        validation or hard_rows(seed=1),
+        [str(folder / f"seed-{seed}") for seed in seeds],
+        tracker or RecordingTracker(),
+        CountingProgress(),
+    )
+
+
+def tensors(head: TrainedHead) -> dict[str, torch.Tensor]:
+    loaded: dict[str, torch.Tensor] = load_file(Path(head.directory, "head.safetensors"))
+    return loaded
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_seed_in_a_stack_of_five_is_the_seed_trained_alone(tmp_path: Path, optimizer: Any) -> None:
+    recipe = attrs.evolve(RECIPE, patience=2, epochs=12, optimizer=optimizer)
+    stacked = fit(tmp_path / "stack", recipe, [3, 5, 7, 11, 13])
+    assert len({head.epochs for head in stacked}) > 1  # some seeds left the stack before others
+    for position, seed in ((1, 5), (4, 13)):
+        (alone,) = fit(tmp_path / "alone", recipe, [seed])
+        assert (alone.best_epoch, alone.epochs) == (stacked[position].best_epoch, stacked[position].epochs)
+        mine = tensors(alone)
+        for name, tensor in tensors(stacked[position]).items():
+            torch.testing.assert_close(mine[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_seeds_differ(tmp_path: Path) -> None:
+    one, two = fit(tmp_path, seeds=[0, 1])
+    assert not torch.equal(tensors(one)["network.bags.2.table"], tensors(two)["network.bags.2.table"])
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "weighted_f1", "loss"])
+def test_the_epoch_kept_is_the_first_best_of_the_metric_asked_for(tmp_path: Path, metric: Any) -> None:
+    tracker = RecordingTracker()
+    (head,) = fit(tmp_path, attrs.evolve(RECIPE, metric=metric, patience=100), tracker=tracker)
+    scores = [metrics[f"validation_{metric}"] for _, _, metrics in tracker.logged]
+    best = min(scores) if metric == "loss" else max(scores)
+    assert head.best_epoch == scores.index(best) + 1
+    assert head.validation[metric] == best
+    assert head.epochs == 8
+
+
+def test_a_seed_stops_when_its_patience_is_spent(tmp_path: Path) -> None:
+    recipe = attrs.evolve(RECIPE, patience=2, epochs=60)
+    heads = fit(tmp_path, recipe, seeds=[0, 1, 2])
+    assert all(head.epochs == head.best_epoch + 2 for head in heads)
+
+
+def test_the_weights_kept_are_those_of_the_best_epoch(tmp_path: Path) -> None:
+    long = attrs.evolve(RECIPE, patience=3, epochs=60, schedule="constant")
+    (head,) = fit(tmp_path / "long", long)
+    (short,) = fit(tmp_path / "short", attrs.evolve(long, epochs=head.best_epoch))
+    for name, tensor in tensors(short).items():
+        torch.testing.assert_close(tensors(head)[name], tensor, rtol=0, atol=0)
+
+
+EFFECTS: list[dict[str, Any]] = [
+    {"hidden_dims": (16, 8)},
+    {"hidden_dims": ()},
+    {"dropout": 0.6},
+    {"input_dropout": 0.6},
+    {"optimizer": "adam"},
+    {"optimizer": "muon"},
+    {"learning_rate": 0.02},
+    {"weight_decay": 0.5},
+    {"schedule": "constant"},
+    {"schedule": "linear"},
+    {"batch_size": 16},
+    {"epochs": 3},
+    {"label_smoothing": 0.5},
+    {"class_weights": "balanced"},
+]
+
+
+@pytest.mark.parametrize("change", EFFECTS)
+def test_every_setting_of_the_recipe_has_an_effect(tmp_path: Path, change: dict[str, Any]) -> None:
+    base = attrs.evolve(RECIPE, epochs=2)
+    (one,), (two,) = fit(tmp_path / "base", base), fit(tmp_path / "changed", attrs.evolve(base, **change))
+    assert (
+        Path(one.directory, "head.safetensors").read_bytes()
+        != Path(two.directory, "head.safetensors").read_bytes()
+    )
+
+
+def test_the_settings_tested_for_an_effect_are_all_that_the_trainer_reads() -> None:
+    tested = {key for change in EFFECTS for key in change} | {"metric", "patience"}
+    # The application turns these into seeds and splits; the device is the machine's.
+    elsewhere = {"seeds", "validation_fraction", "device"}
+    assert tested | elsewhere == {field.name for field in attrs.fields(TrainingRecipe)}
+
+
+def test_balanced_class_weights_raise_the_f1_of_a_rare_class(tmp_path: Path) -> None:
+    rows = toy_rows(400)
+    kept = np.flatnonzero((rows.labels != 2) | (np.arange(400) % 12 == 0))
+    rare = LabelledEmbeddings(
+        {name: x[kept] for name, x in only(rows, "words").sources.items()}, rows.labels[kept]
+    )
+    recipe = attrs.evolve(RECIPE, epochs=6)
+    scores = [
+        fit(
+            tmp_path / weights,
+            attrs.evolve(recipe, class_weights=weights),
+            train=rare,
+            validation=only(toy_rows(120, 1), "words"),
+        )[0].validation["macro_f1"]
+        for weights in ("none", "balanced")
+    ]
+    assert scores[1] > scores[0]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [("constant", [1, 1, 1, 1]), ("linear", [1, 0.75, 0.5, 0.25]), ("cosine", [1, 0.853553, 0.5, 0.146447])],
+)
+def test_schedules_fall_from_the_learning_rate_towards_zero(schedule: Any, expected: list[float]) -> None:
+    recipe = TrainingRecipe(learning_rate=2.0, schedule=schedule)
+    assert [learning_rate(recipe, step, 4) / 2 for step in range(4)] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_loss_that_is_not_finite_names_seed_epoch_and_what_to_lower(tmp_path: Path) -> None:
+    recipe = attrs.evolve(RECIPE, learning_rate=1e30)
+    with pytest.raises(UsageError, match=r"seed 4 .* epoch \d.*train\.learning_rate"):
+        fit(tmp_path, recipe, seeds=[4])
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_embedding_that_is_not_finite_names_source_and_row(tmp_path: Path) -> None:
+    rows = toy_rows()
+    rows.sources["flat"][17, 0, 3] = np.nan
+    with pytest.raises(UsageError, match=r"'flat': row 17"):
+        fit(tmp_path, train=rows)
+
+
+def test_a_label_outside_the_classes_is_refused(tmp_path: Path) -> None:
+    rows = toy_rows()
+    rows.labels[5] = 3
+    with pytest.raises(UsageError, match="3 classes"):
+        fit(tmp_path, train=rows)
+
+
+def test_splits_with_other_sources_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="validation"):
+        fit(tmp_path, validation=only(toy_rows(), "flat"))
+
+
+def test_memory_mapped_embeddings_are_taken(tmp_path: Path) -> None:
+    rows = only(toy_rows(), "deep")
+    np.save(tmp_path / "deep.npy", np.asarray(rows.sources["deep"]))
+    mapped = LabelledEmbeddings({"deep": np.load(tmp_path / "deep.npy", mmap_mode="r")}, rows.labels)
+    from_memory = fit(tmp_path / "a", train=rows, validation=rows)
+    from_disk = fit(tmp_path / "b", train=mapped, validation=mapped)
+    assert from_disk[0].validation == from_memory[0].validation
+
+
+def test_running_out_of_memory_says_what_to_lower() -> None:
+    with (
+        pytest.raises(ResourceError, match=r"lower train\.batch_size"),
+        memory_guard("lower train.batch_size"),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    with (
+        pytest.raises(ResourceError, match=r"lower train\.batch_size"),
+        memory_guard("lower train.batch_size"),
+    ):
+        torch.empty(2**60)
+
+
+def test_other_errors_of_torch_pass_through() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), memory_guard("lower train.batch_size"):
+        raise RuntimeError("shapes cannot be multiplied")
