@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fusionapp.adapters.huggingface.tokenization import TextTokenizer
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
-_CPU_TOKENS = 1024
+_CPU_TOKENS = {"float32": 1024, "bfloat16": 2048, "float16": 1024}
 _SMALL_MODEL_TOKENS, _LARGE_MODEL_TOKENS = 65536, 16384
 """Tokens a batch on a GPU, for models up to 1024 wide and for wider ones."""
 
@@ -131,7 +131,7 @@ class HuggingFaceEncoder(Encoder):
     def plan(self, rows: int) -> ExecutionPlan:
         """Choose device, dtype, attention path, threads and batch budget; the number of rows plays no part.
 
-        On two CPU cores 512 to 2,048 tokens a batch are fastest, as they stay in the cache; a GPU wants many.
+        A CPU is fastest with 512 to 2,048 tokens a batch, which stay in its cache; a GPU wants many.
         """
         import torch
 
@@ -142,7 +142,7 @@ class HuggingFaceEncoder(Encoder):
         dtype = str(automatic_dtype(device)).removeprefix("torch.") if self._dtype == "auto" else self._dtype
         architecture = self._decisions.architecture
         fused = not architecture.soft_capped and supports_sdpa(architecture.model_type)
-        tokens = _CPU_TOKENS
+        tokens = _CPU_TOKENS[dtype]
         if device.type == "cuda":
             tokens = _SMALL_MODEL_TOKENS if architecture.dim <= 1024 else _LARGE_MODEL_TOKENS
         return ExecutionPlan(
@@ -203,13 +203,13 @@ class HuggingFaceEncoder(Encoder):
             torch.cuda.empty_cache()
 
     def _load(self, plan: ExecutionPlan) -> LoadedModel:
-        from fusionapp.adapters.huggingface.loading import LoadedModel, memory_errors
+        from fusionapp.adapters.huggingface.loading import LoadedModel, loading_errors
 
         key = (plan.device, plan.dtype, plan.attention)
         if self._loaded is None or self._loaded[0] != key:
             self.close()
             self._weights  # noqa: B018  # fetched and complete before transformers looks for them
-            with memory_errors(self._source.model):
+            with loading_errors(self._source.model):
                 self._loaded = (key, LoadedModel(self._directory, self._decisions, plan, self._trust))
         return self._loaded[1]
 

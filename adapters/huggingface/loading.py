@@ -16,7 +16,7 @@ from fusionapp.adapters.huggingface.nv_embed import load_nv_embed
 from fusionapp.adapters.huggingface.shard import is_out_of_memory
 from fusionapp.adapters.huggingface.views import Pool, ViewExtractor
 from fusionapp.domain.embeddings import ExecutionPlan
-from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError
+from fusionapp.domain.errors import CorruptArtifactError, FusionAppError, ResourceError, UsageError
 from fusionapp.domain.pooling import PoolingKind, mean_pool, pool
 
 
@@ -90,20 +90,17 @@ def _load_transformer(
 ) -> nn.Module:
     from transformers import AutoModel
 
-    try:
-        with _quiet():
-            body, report = AutoModel.from_pretrained(
-                directory,
-                dtype=dtype,
-                # Named here so that nothing in config.json can name another.
-                attn_implementation=attention,
-                local_files_only=True,
-                trust_remote_code=trust_remote_code,
-                weights_only=True,
-                output_loading_info=True,
-            )
-    except (ImportError, ValueError) as error:
-        raise UsageError(f"model: transformers cannot load {directory}: {error}") from error
+    with _quiet():
+        body, report = AutoModel.from_pretrained(
+            directory,
+            dtype=dtype,
+            # Named here so that nothing in config.json can name another.
+            attn_implementation=attention,
+            local_files_only=True,
+            trust_remote_code=trust_remote_code,
+            weights_only=True,
+            output_loading_info=True,
+        )
     # A checkpoint of a language model has no pooler, which is not used here; anything else missing would be
     # filled with random numbers in silence.
     missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
@@ -133,19 +130,28 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def memory_errors(model: str) -> Iterator[None]:
-    """Say in one line that the weights do not fit.
+def loading_errors(model: str) -> Iterator[None]:
+    """Say in one line why a model cannot be loaded: the libraries raise anything from IndexError to RuntimeError.
 
     Raises:
         ResourceError: memory ran out inside the block.
+        UsageError: transformers cannot run the model.
+        CorruptArtifactError: the files are not its weights.
     """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ResourceError(
-            f'memory: the weights of {model} do not fit; set dtype = "bfloat16", or use a smaller model'
+    except FusionAppError:
+        raise
+    except Exception as error:
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        if is_out_of_memory(error):
+            raise ResourceError(
+                f'memory: the weights of {model} do not fit; set dtype = "bfloat16", or use a smaller model'
+            ) from error
+        if isinstance(error, (ImportError, ValueError)):
+            raise UsageError(f"model: transformers cannot load {model}: {reason}") from error
+        raise CorruptArtifactError(
+            f"model: the weights of {model} cannot be read ({reason}); fetch the model again"
         ) from error
 
 

@@ -45,7 +45,7 @@ def find_source(name: str, packaged: bool = True) -> ModelSource:
     """
     directory = Path(name).expanduser()
     card = find_card(name)
-    if card is None and directory.is_dir():
+    if card is None and name and directory.is_dir():
         return ModelSource(name, directory, None, f"model: the directory {name}")
     if card is not None:
         folder = _packaged(card.model) if packaged else None

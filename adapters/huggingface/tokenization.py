@@ -134,8 +134,7 @@ class TextTokenizer:
 
 
 def _prepend_lower_case(backend: Any) -> None:
-    from tokenizers.normalizers import Lowercase
-    from tokenizers.normalizers import Sequence as Normalizers
+    from tokenizers.normalizers import Lowercase, Sequence as Normalizers
 
     rest = [] if backend.normalizer is None else [backend.normalizer]
     backend.normalizer = Normalizers([Lowercase(), *rest])

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fusionapp.domain.errors import UsageError
 from fusionapp.domain.normalization import l2_normalize
 
 Pool: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -115,7 +116,7 @@ def _find_blocks(body: nn.Module, depth: int) -> nn.ModuleList:
     lists = (module for module in body.modules() if isinstance(module, nn.ModuleList))
     found = next((blocks for blocks in lists if len(blocks) == depth), None)
     if found is None:
-        raise TypeError(f"{type(body).__name__} has no list of {depth} layers")
+        raise UsageError(f"model: {type(body).__name__} is no stack of {depth} layers; use another model")
     return found
 
 
