@@ -29,7 +29,8 @@ class Architecture:
         latent_attention: whether it is an NV-Embed model.
         soft_capped: whether attention logits are capped, for which only the eager path is right.
         native: whether transformers itself has the code.
-        own_code: whether its directory brings code.
+        own_code: whether its repository brings code.
+        foreign_code: whether it names code of another repository, which no revision pins.
     """
 
     model_type: str
@@ -42,6 +43,7 @@ class Architecture:
     soft_capped: bool = False
     native: bool = True
     own_code: bool = False
+    foreign_code: bool = False
 
 
 def read_architecture(config: Mapping[str, Any]) -> Architecture:
@@ -76,6 +78,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
         soft_capped=body.get("attn_logit_softcapping") is not None,
         native=latent_attention or model_type in CONFIG_MAPPING,
         own_code="auto_map" in config,
+        foreign_code="--" in str(config.get("auto_map", "")),
     )
 
 

@@ -5,25 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
 
-from fusionapp.adapters.huggingface import hub
-from fusionapp.adapters.huggingface.checkpoint import (
-    CONFIGURATION,
-    PICKLED,
-    SAFETENSORS,
-    hash_files,
-    tokenizer_files,
-    weight_files,
-)
-from fusionapp.adapters.huggingface.decisions import Decisions, Layers, Wishes, decide
+from fusionapp.adapters.huggingface.decisions import Decisions, Wishes, decide
+from fusionapp.adapters.huggingface.files import ModelFiles
+from fusionapp.adapters.huggingface.rules import Layers
 from fusionapp.adapters.huggingface.source import ModelSource, find_source
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
-from fusionapp.domain.errors import CorruptArtifactError, UsageError
+from fusionapp.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from fusionapp.adapters.huggingface.loading import LoadedModel
@@ -39,7 +31,25 @@ class HuggingFaceEncoder(Encoder):
     """Pools the hidden states of a frozen transformers model.
 
     Files are looked for, and fetched from the hub, when identity, shape or choices are first asked for;
-    weights are loaded by the first `encode`.
+    weights are loaded by the first `encode`. None and "auto" leave a choice to the model and the hardware.
+
+    Args:
+        model: alias, hub id or local directory.
+        layers: indices into the hidden states (0 is the token embedding, -1 the last layer), or "all".
+        pooling: "auto", "mean", "cls", "last" or "latent_attention".
+        prefix: what stands before each text.
+        max_length: most tokens of a text, prefix and special tokens included.
+        normalize: scale each layer's vector to length 1.
+        padding_side: "auto", "left" or "right"; vectors are the same but for rounding.
+        dtype: compute dtype, "auto", "float32", "bfloat16" or "float16".
+        device: "auto", "cpu" or a CUDA device.
+        revision: branch, tag or commit on the hub.
+        trust_remote_code: run the code in the model's repository; needs `revision` to be a commit.
+        cache_dir: the hub's cache.
+        batch_tokens: most tokens in a batch, padding included.
+
+    Raises:
+        UsageError: an unknown model or dtype, or remote code that is not pinned.
     """
 
     def __init__(
@@ -59,26 +69,6 @@ class HuggingFaceEncoder(Encoder):
         cache_dir: str | None = None,
         batch_tokens: int | None = None,
     ) -> None:
-        """State what is wanted; None and "auto" leave a choice to the model and the hardware.
-
-        Args:
-            model: alias, hub id or local directory.
-            layers: indices into the hidden states (0 is the token embedding, -1 the last layer), or "all".
-            pooling: "auto", "mean", "cls", "last" or "latent_attention".
-            prefix: what stands before each text.
-            max_length: most tokens of a text, prefix and special tokens included.
-            normalize: scale each layer's vector to length 1.
-            padding_side: "auto", "left" or "right"; vectors are the same but for rounding.
-            dtype: compute dtype, "auto", "float32", "bfloat16" or "float16".
-            device: "auto", "cpu" or a CUDA device.
-            revision: branch, tag or commit on the hub.
-            trust_remote_code: run the code in the model's repository; needs `revision` to be a commit.
-            cache_dir: the hub's cache.
-            batch_tokens: most tokens in a batch, padding included.
-
-        Raises:
-            UsageError: an unknown model or dtype, or remote code that is not pinned.
-        """
         if dtype not in _DTYPES:
             raise UsageError(f"dtype: {dtype!r} is unknown; use one of {', '.join(_DTYPES)}")
         if batch_tokens is not None and batch_tokens < 1:
@@ -94,9 +84,8 @@ class HuggingFaceEncoder(Encoder):
         self._wishes = Wishes(layers, pooling, prefix, max_length, normalize, padding_side)
         self._dtype = dtype
         self._device = device
-        self._revision = revision
         self._trust = trust_remote_code
-        self._cache_dir = cache_dir
+        self._files = ModelFiles(self._source, revision, cache_dir, code=trust_remote_code)
         self._batch_tokens = batch_tokens
         self._loaded: tuple[tuple[str, str, str], LoadedModel] | None = None
         self._most_tokens: int | None = None
@@ -204,50 +193,36 @@ class HuggingFaceEncoder(Encoder):
 
     def _load(self, plan: ExecutionPlan) -> LoadedModel:
         from fusionapp.adapters.huggingface.loading import LoadedModel, loading_errors
+        from fusionapp.adapters.torch_shared.device import resolve_device
 
+        resolve_device(plan.device)
         key = (plan.device, plan.dtype, plan.attention)
         if self._loaded is None or self._loaded[0] != key:
             self.close()
-            self._weights  # noqa: B018  # fetched and complete before transformers looks for them
+            self._files.weights  # noqa: B018  # fetched and complete before transformers looks for them
             with loading_errors(self._source.model):
-                self._loaded = (key, LoadedModel(self._directory, self._decisions, plan, self._trust))
+                self._loaded = (key, LoadedModel(self._files.directory, self._decisions, plan, self._trust))
         return self._loaded[1]
-
-    @cached_property
-    def _directory(self) -> Path:
-        """Where configuration and tokenizer stand, and where the weights will."""
-        if self._source.directory is not None:
-            return self._source.directory
-        code = ("*.py",) if self._trust else ()
-        return hub.fetch(self._source.model, (*CONFIGURATION, *code), self._revision, self._cache_dir)
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:
         from fusionapp.adapters.huggingface.tokenization import load_tokenizer
 
-        return load_tokenizer(self._directory, self._decisions, self._trust)
-
-    @cached_property
-    def _weights(self) -> Sequence[Path]:
-        kinds = (SAFETENSORS, PICKLED) if self._source.directory is None else ((),)
-        for patterns in kinds:
-            if patterns:
-                # The snapshot's folder is named by its commit: weights come from the configuration's own.
-                hub.fetch(self._source.model, patterns, self._directory.name, self._cache_dir)
-            if found := weight_files(self._directory):
-                return found
-        raise CorruptArtifactError(
-            f"model: no weights in {self._directory}; it needs model.safetensors or pytorch_model.bin"
-        )
+        return load_tokenizer(self._files.directory, self._decisions, self._trust)
 
     @cached_property
     def _decisions(self) -> Decisions:
-        decisions = decide(self._directory, self._source.card, self._wishes)
+        decisions = decide(self._files.directory, self._source.card, self._wishes)
         architecture = decisions.architecture
         if not architecture.native and not self._trust:
             raise UsageError(
                 f"model: transformers has no code for {architecture.model_type!r}; use another model, or set "
                 "trust_remote_code = true and revision = the commit whose code you have read"
+            )
+        if architecture.foreign_code and self._trust:
+            raise UsageError(
+                f"trust_remote_code: {self._source.model} runs the code of another repository, which no "
+                "revision pins; that is refused"
             )
         return decisions
 
@@ -255,13 +230,10 @@ class HuggingFaceEncoder(Encoder):
     def _identity(self) -> Mapping[str, Json]:
         used = attrs.asdict(self._decisions, filter=attrs.filters.exclude("architecture", "reasons"))
         kind = self._decisions.architecture.kind
-        code = sorted(self._directory.glob("*.py")) if self._trust else []
-        directory = self._directory
-        files = [*self._weights, directory / "config.json", *tokenizer_files(directory), *code]
         return {
             "adapter": "huggingface",
             "version": 1,
-            "files": hash_files(files),
+            "files": self._files.hashes,
             **used,
             "layers": list(self._decisions.layers),
             "attention": {"encoder": "bidirectional", "decoder": "causal"}.get(kind, "the model's own"),

@@ -58,11 +58,8 @@ class ShardRun:
         queue = [rows[batch] for batch in token_batches(self.lengths[rows], self.budget)]
         while queue:
             batch = queue.pop(0)
-            try:
-                found = self._views([self._ids[row] for row in batch], self._skip).cpu().numpy()
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
+            found = self._try(batch)
+            if found is None:
                 queue = self._shrink(batch, queue)
                 continue
             finite = np.isfinite(found).all(axis=(1, 2))
@@ -71,6 +68,16 @@ class ShardRun:
             self.padded_tokens += len(batch) * int(self.lengths[batch].max())
             if on_batch is not None:
                 on_batch(len(batch), int(self.lengths[batch].sum()))
+
+    def _try(self, batch: NDArray[np.int64]) -> NDArray[np.float32] | None:
+        """The batch's vectors, None where memory ran out: the error holds on to tensors until it is let go."""
+        try:
+            vectors = self._views([self._ids[row] for row in batch], self._skip)
+            return np.asarray(vectors.cpu().numpy())
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
 
     def _shrink(self, batch: NDArray[np.int64], queue: list[NDArray[np.int64]]) -> list[NDArray[np.int64]]:
         """Halve the budget until it splits the batch that did not fit, and cut what is left anew."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fusionapp.adapters.huggingface.decisions import Decisions, Wishes, decide, resolve_layers
+from fusionapp.adapters.huggingface.decisions import Decisions, Wishes, decide
+from fusionapp.adapters.huggingface.rules import resolve_layers
 from fusionapp.domain.catalogue import EncoderCard
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 
