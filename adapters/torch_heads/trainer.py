@@ -23,6 +23,10 @@ from fusionapp.domain.errors import UsageError
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
 
+_WAY_OUT = (
+    'lower train.batch_size, train.seeds, fusion.bag_width or fusion.expert_dim, or set train.device = "cpu"'
+)
+
 
 @attrs.frozen
 class TorchHeadTrainer(HeadTrainer):
@@ -57,25 +61,14 @@ class TorchHeadTrainer(HeadTrainer):
         """
         _check(fusion, seeds, classes, train, validation, directories)
         device = resolve_device(recipe.device)
-        way_out = (
-            "lower train.batch_size, train.seeds, fusion.bag_width or fusion.expert_dim, "
-            'or set train.device = "cpu"'
-        )
-        with memory_guard(way_out):
-            raw = fusion.kind == "cooccurrence" and not fusion.normalize
+        raw = fusion.kind == "cooccurrence" and not fusion.normalize
+        with memory_guard(_WAY_OUT):
             sources = tuple(Source.fit(name, values, raw) for name, values in train.sources.items())
             head = FusionHead(len(seeds), fusion, recipe, [source.card for source in sources], classes)
             dtype = self._train_dtype(device)
             head.draw(seeds, device, dtype)
-            training = StackTraining(
-                head.to(device),
-                recipe,
-                seeds,
-                classes,
-                _prepare(sources, train, device),
-                _prepare(sources, validation, device),
-                dtype,
-            )
+            fitted, judged = (_prepare(sources, split, device) for split in (train, validation))
+            training = StackTraining(head.to(device), recipe, seeds, classes, fitted, judged, dtype)
             with progress.task("train heads", total=len(seeds) * recipe.epochs, unit="epochs") as task:
                 runs = training(tracker, task)
         return [

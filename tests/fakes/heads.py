@@ -41,13 +41,7 @@ class NearestMeanTrainer(HeadTrainer):
         tracker: Tracker,
         progress: Progress,
     ) -> Sequence[TrainedHead]:
-        if problems := fusion.problems():
-            raise UsageError("\n".join(problems))
-        for labelled in (train, validation):
-            if not labelled.sources or not len(labelled.labels):
-                raise UsageError("training: no sources or no rows")
-            if any(source.shape[0] != len(labelled.labels) for source in labelled.sources.values()):
-                raise UsageError("training: labels and sources differ in rows")
+        _check(fusion, train, validation)
         x, judged = _features(train.sources), _features(validation.sources)
         heads = []
         with progress.task("train heads", total=len(seeds), unit="epochs") as task:
@@ -86,6 +80,16 @@ class NearestMeanScorer(HeadScorer):
                 raise UsageError(f"scoring: source {missing[0]!r} is missing")
             scored.append(_probabilities(means, _features({name: sources[name] for name in names})))
         return np.stack(scored).astype(np.float32)
+
+
+def _check(fusion: FusionSpec, *splits: LabelledEmbeddings) -> None:
+    if problems := fusion.problems():
+        raise UsageError("\n".join(problems))
+    for labelled in splits:
+        if not labelled.sources or not len(labelled.labels):
+            raise UsageError("training: no sources or no rows")
+        if any(source.shape[0] != len(labelled.labels) for source in labelled.sources.values()):
+            raise UsageError("training: labels and sources differ in rows")
 
 
 def _load(directory: Path) -> tuple[list[str], NDArray[np.float32]]:

@@ -1,0 +1,107 @@
+"""What a step of head training costs at the sizes of GoEmotions: five seeds, batches of 256, 200 n-grams a text.
+
+The bag stands beside its alternatives: an embedding bag with sparse gradients, and CSR matrix products of torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse import csr_array
+
+from fusionapp.adapters.torch_heads.bag import StackedBag
+from fusionapp.adapters.torch_heads.layers import SeedDropout, StackedLinear
+from fusionapp.adapters.torch_heads.muon import orthogonalize
+from fusionapp.adapters.torch_heads.row_adam import RowAdam
+from fusionapp.adapters.torch_heads.sparse import SparseRows
+from fusionapp.adapters.torch_heads.streams import seed_streams
+
+Benchmark = Callable[..., Any]
+
+SEEDS, ROWS, COLUMNS, WIDTH, CELLS = 5, 256, 100_000, 64, 200
+
+
+@pytest.fixture(name="batch", scope="module")
+def _batch() -> SparseRows:
+    """CSR (seeds x rows, columns) whose columns are as skewed as n-grams are."""
+    rng = np.random.default_rng(0)
+    columns = np.minimum(rng.pareto(0.5, (SEEDS * ROWS, CELLS)) * 20, COLUMNS - 1).astype(np.int64)
+    matrix = csr_array(
+        (
+            np.ones(columns.size, dtype=np.float32),
+            columns.ravel(),
+            np.arange(0, columns.size + 1, CELLS),
+        ),
+        shape=(SEEDS * ROWS, COLUMNS),
+    )
+    matrix.sum_duplicates()
+    return SparseRows.of(matrix, torch.device("cpu"))
+
+
+def test_bag_step(benchmark: Benchmark, batch: SparseRows) -> None:
+    bag = StackedBag(SEEDS, COLUMNS, WIDTH)
+    bag.draw(seed_streams(range(SEEDS), "weights"))
+    optimizer = RowAdam([bag])
+
+    def step() -> None:
+        torch.autograd.backward(bag(batch).sum())
+        optimizer.step(1e-3)
+
+    benchmark(step)
+
+
+def test_bag_step_with_torchs_sparse_gradients(benchmark: Benchmark, batch: SparseRows) -> None:
+    table = torch.nn.EmbeddingBag(SEEDS * COLUMNS, WIDTH, mode="sum", sparse=True, include_last_offset=True)
+    optimizer = torch.optim.SparseAdam(table.parameters())
+
+    def step() -> None:
+        out = table(batch.columns.long(), batch.starts, per_sample_weights=batch.weights)
+        torch.autograd.backward(out.sum())
+        optimizer.step()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        optimizer.zero_grad()
+
+    benchmark(step)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta")
+@pytest.mark.parametrize("product", ["embedding_bag", "torch_csr", "scipy_csr"])
+def test_forward_sums(benchmark: Benchmark, batch: SparseRows, product: str) -> None:
+    table = torch.randn(COLUMNS, WIDTH)
+    shape = (SEEDS * ROWS, COLUMNS)
+    if product == "embedding_bag":
+        benchmark(lambda: batch.times(table))
+    elif product == "torch_csr":
+        matrix = torch.sparse_csr_tensor(
+            batch.starts, batch.columns.long(), batch.weights, size=shape, check_invariants=False
+        )
+        benchmark(lambda: matrix @ table)
+    else:
+        cells, places, begins = batch.weights.numpy(), batch.columns.numpy(), batch.starts.numpy()
+        rows, dense = csr_array((cells, places, begins), shape=shape), table.numpy()
+        benchmark(lambda: rows @ dense)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_wide_layer_step(benchmark: Benchmark, dtype: torch.dtype) -> None:
+    layer = StackedLinear(SEEDS, 2368, 512)
+    layer.draw(seed_streams(range(SEEDS), "weights"))
+    layer.train_dtype = dtype
+    x = torch.randn(SEEDS, ROWS, 2368, requires_grad=True)
+    benchmark(lambda: torch.autograd.backward(layer(x).sum()))
+
+
+def test_dropout_of_the_fused_vector(benchmark: Benchmark) -> None:
+    dropout = SeedDropout(0.3)
+    dropout.streams = seed_streams(range(SEEDS), "dropout")
+    x = torch.randn(SEEDS, ROWS, 2368)
+    benchmark(lambda: dropout(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_muon_orthogonalises_the_wide_layer(benchmark: Benchmark, dtype: torch.dtype) -> None:
+    gradient = torch.randn(SEEDS, 2368, 512)
+    benchmark.pedantic(orthogonalize, (gradient, dtype), rounds=3)  # type: ignore[attr-defined]  # the fixture's
