@@ -20,6 +20,20 @@ FUSIONS: tuple[dict[str, Any], ...] = (
     {"kind": "low_rank", "residual": True},
 )
 
+PACKAGES = (
+    "datasets",
+    "huggingface_hub",
+    "networkx",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "sympy",
+    "torch",
+    "transformers",
+)
+"""Packages that every installation has: the demo reads the same text whatever else is installed."""
+
 SENTENCES = (
     "Return a random sample of the rows of the array, drawn without replacement.",
     "Open a network connection to the host and send the request with its headers.",
@@ -102,7 +116,7 @@ def _need_demo_encoder() -> None:
 def _experiment(fusion: dict[str, Any], storage_root: str) -> dict[str, Any]:
     return {
         "name": f"demo-{fusion['kind']}",
-        "dataset": {"source": "docstrings"},
+        "dataset": {"source": "docstrings", "packages": list(PACKAGES)},
         "encoders": {"minilm": {"model": "minilm", "layers": "all"}, "lexical": {"adapter": "lexical"}},
         "storage": {"root": storage_root},
         "fusion": fusion,
