@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,8 @@ from fusionapp.application.services.read_splits import OnEmpty
 from fusionapp.application.services.train_classifier import Training
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
-from fusionapp.entrypoints.experiment.load import Source, load_experiment
+from fusionapp.entrypoints.experiment.environment import read_environment
+from fusionapp.entrypoints.experiment.load import Source, load_experiment, runs_directory
 from fusionapp.entrypoints.experiment.schema import EvaluateSettings, Experiment
 from fusionapp.entrypoints.prediction import Classifier, load
 from fusionapp.entrypoints.reports import (
@@ -30,6 +32,8 @@ from fusionapp.entrypoints.session import Session, open_session
 
 __all__ = ["Classifier", "Experiment", "evaluate", "evaluate_file", "extract", "load", "train"]
 
+logger = logging.getLogger(__name__)
+
 Directory = str | os.PathLike[str]
 
 
@@ -38,7 +42,7 @@ def extract(
     *,
     splits: Sequence[str] = (),
     limit: int | None = None,
-    on_empty: OnEmpty = "error",
+    on_empty: OnEmpty = "quarantine",
     runs: Directory = "runs",
     overwrite: bool = False,
     quiet: bool = True,
@@ -49,7 +53,7 @@ def extract(
         experiment: a path, a dict or an `Experiment`.
         splits: only these; empty for all.
         limit: only the first rows of each split; such a run never counts as complete.
-        on_empty: whether a blank text is an error or is quarantined.
+        on_empty: whether a blank text is an error (as it is to `train`) or is quarantined.
         runs: directory of run directories.
         overwrite: replace another experiment of the same name.
         quiet: show no progress bars.
@@ -57,7 +61,7 @@ def extract(
     Raises:
         FusionAppError: see `fusionapp.domain.errors`.
     """
-    session = open_session(load_experiment(experiment), runs, quiet)
+    session = _open(experiment, runs, quiet)
     with session.gateways.runs().lock():
         session.services.guard()(session.resolved, overwrite)
         return _extract(session, splits, limit, on_empty)
@@ -74,7 +78,7 @@ def train(
         UsageError: the run holds heads of another experiment, or of other data, and `overwrite` is not set.
         FusionAppError: see `fusionapp.domain.errors`.
     """
-    session = open_session(load_experiment(experiment), runs, quiet)
+    session = _open(experiment, runs, quiet)
     with session.gateways.runs().lock():
         session.services.guard()(session.resolved, overwrite)
         extraction = _extract(session)
@@ -106,8 +110,9 @@ def evaluate(
         UsageError: the run is not trained for this experiment and these data.
         FusionAppError: see `fusionapp.domain.errors`.
     """
-    session = open_session(load_experiment(experiment), runs, quiet)
+    session = _open(experiment, runs, quiet)
     store = session.gateways.runs()
+    _refuse_untrained(session)
     with store.lock():
         session.services.guard()(session.resolved, overwrite)
         extraction = _extract(session)
@@ -137,7 +142,7 @@ def evaluate_file(
         UsageError: the run is not trained.
         DatasetError: the file cannot be read, or has a label that the run does not know.
     """
-    session = open_session(load_experiment(experiment), runs, quiet)
+    session = _open(experiment, runs, quiet)
     settings = session.experiment
     dataset = attrs.evolve(
         settings.dataset, source="files", train=None, validation=None, test=str(file), drop_duplicates=False
@@ -145,8 +150,9 @@ def evaluate_file(
     other = open_session(
         attrs.evolve(settings, dataset=dataset),
         quiet=quiet,
-        run=Path(runs) / f"{settings.name}.on.{Path(file).stem}",
+        run=Path(runs_directory(experiment, runs)) / f"{settings.name}.on.{Path(file).stem}",
     )
+    _refuse_untrained(session)
     with session.gateways.runs().lock(), other.gateways.runs().lock():
         extraction = _extract(session)
         carried = _carried(session, extraction)
@@ -158,6 +164,11 @@ def evaluate_file(
         )
         other.gateways.runs().write_text("leaderboard-test.md", leaderboard_markdown(evaluation))
         return evaluation
+
+
+def _open(experiment: Source, runs: Directory, quiet: bool) -> Session:
+    settings = load_experiment(experiment, defaults=read_environment().defaults())
+    return open_session(settings, runs_directory(experiment, runs), quiet)
 
 
 def _extract(
@@ -172,6 +183,13 @@ def _extract(
         limit=limit,
         on_empty=on_empty,
     )
+    for pair, count in extraction.shared.counts.items():
+        if not (session.experiment.dataset.drop_duplicates and "train" in pair):
+            logger.warning(
+                "%d distinct texts stand in %s and in %s (dataset.drop_duplicates = true removes them from train)",
+                count,
+                *pair,
+            )
     return extraction
 
 
@@ -202,11 +220,12 @@ def _trained_with(session: Session) -> Any:
     return None if found is None else found["carried"]
 
 
-def _refuse_untrained(session: Session, carried: Mapping[str, Any]) -> None:
+def _refuse_untrained(session: Session, carried: Mapping[str, Any] | None = None) -> None:
+    """Refuse a run without heads and, where `carried` is known, one with others than it asks for."""
     found = _trained_with(session)
     if found is None:
         raise UsageError(f"{session.gateways.runs().directory} is not trained; run `fusionapp train` first")
-    if found != carried:
+    if carried is not None and found != carried:
         raise UsageError(
             f"{session.gateways.runs().directory} was trained on other data or by other settings; "
             "run `fusionapp train --overwrite`"

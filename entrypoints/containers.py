@@ -61,7 +61,12 @@ class Services(containers.DeclarativeContainer):
     gateways = providers.DependenciesContainer()
 
     guard = providers.Factory(GuardExperiment, runs=gateways.runs)
-    read = providers.Factory(ReadSplits, source=gateways.source, spool=gateways.spool)
+    read = providers.Factory(
+        ReadSplits,
+        source=gateways.source,
+        spool=gateways.spool,
+        text_column=config.experiment.dataset.text.as_(build.column_names),
+    )
     extract = providers.Factory(ExtractEmbeddings, store=gateways.store, progress=gateways.progress)
     extract_dataset = providers.Factory(ExtractDataset, read=read, extract=extract, runs=gateways.runs)
     plan = providers.Factory(PlanExtraction, read=read, store=gateways.store)

@@ -18,6 +18,11 @@ from fusionapp.domain.errors import UsageError
 SPLITS = ("train", "validation", "test")
 
 
+def column_names(columns: str | list[str]) -> str:
+    """One or several columns, for messages."""
+    return columns if isinstance(columns, str) else ", ".join(columns)
+
+
 def file_source(dataset: dict[str, Any], **_: Any) -> DatasetSource:
     """Labelled texts from files."""
     from pathlib import Path

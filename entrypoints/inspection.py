@@ -10,6 +10,7 @@ from typing import Any, Literal
 from fusionapp.application.ports.embedding_store import Problem
 from fusionapp.application.services.compare_runs import Comparison
 from fusionapp.application.services.extract_dataset import INVENTORY
+from fusionapp.application.services.guard_experiment import RESOLVED
 from fusionapp.application.services.plan_extraction import PlannedSet
 from fusionapp.application.services.read_splits import OnEmpty
 from fusionapp.application.services.report_status import ExtractionStatus
@@ -80,8 +81,15 @@ def export_embeddings(run: Path, encoder: str, split: str, form: str, output: Pa
     from fusionapp.adapters.exports.embedding_files import FormattedEmbeddingFile
 
     session, inventory = open_run(run)
+    resolved = session.gateways.runs().read_document(RESOLVED) or {}
+    settings = resolved.get("encoders", {}).get(encoder, {})
     written: Sequence[str] = session.services.export()(
-        inventory, encoder, split, FormattedEmbeddingFile(form), str(output)
+        inventory,
+        encoder,
+        split,
+        FormattedEmbeddingFile(form),
+        str(output),
+        settings.get("model") or settings.get("adapter") or encoder,
     )
     return written
 

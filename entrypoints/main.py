@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from importlib import import_module
 
 import click
@@ -26,6 +27,8 @@ COMMANDS = {
     "completion": "Print the shell completion script.",
 }
 
+FLAGS = ("--debug", "--verbose", "--quiet")
+
 
 class LazyCommands(click.Group):
     """Knows every command's name and one-line help without importing it."""
@@ -41,6 +44,14 @@ class LazyCommands(click.Group):
         module = import_module(f"fusionapp.entrypoints.commands.{cmd_name}")
         command: click.Command = module.command
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; a reader of stdout that goes away (`fusionapp ... | head`) ends it in peace."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, from the table alone."""
@@ -67,27 +78,31 @@ def cli(ctx: click.Context, debug: bool, verbose: bool, quiet: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit with its code; an error is one readable line on stderr."""
-    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    words = _flags_first(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = cli.main(arguments, prog_name="fusionapp", standalone_mode=False)
-    except click.exceptions.Abort:
-        code = 130
+        code = cli.main(words, prog_name="fusionapp", standalone_mode=False)
+    except click.exceptions.Abort:  # click's word for Ctrl-C
+        code = _report(KeyboardInterrupt(), debug=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except BrokenPipeError:  # the reader of stdout went away (`fusionapp ... | head`)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    except (Exception, KeyboardInterrupt) as error:
-        if debug:
-            raise
-        code = _report(error)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last place where one can be caught
+        code = _report(error, "--debug" in words)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _report(error: BaseException) -> int:
+def _flags_first(words: list[str]) -> list[str]:
+    """The group's long flags may stand after the command as well, where people add them to a failed line."""
+    end = words.index("--") if "--" in words else len(words)
+    flags = [word for word in words[:end] if word in FLAGS]
+    return flags + [word for word in words[:end] if word not in FLAGS] + words[end:]
+
+
+def _report(error: BaseException, debug: bool) -> int:
     from fusionapp.entrypoints.exit_codes import exit_code
 
+    if debug:
+        traceback.print_exception(error)
     code = exit_code(error)
     if isinstance(error, KeyboardInterrupt):
         click.echo("interrupted: what is durable stays; run the same command to go on", err=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,18 @@ class Classifier:
         """Each text's label and class probabilities, in input order.
 
         Raises:
-            UsageError: a text is blank, or `texts` is a single string.
+            UsageError: a text is blank, `texts` is a single string, or `batch_size` is not positive.
         """
+        return list(self.stream(texts, batch_size))
+
+    def stream(self, texts: Iterable[str], batch_size: int = 1024) -> Iterator[Prediction]:
+        """The same, a batch at a time as the texts come, for more of them than memory holds."""
         if isinstance(texts, str):
             raise UsageError("predict: expected a list of texts, got one string; write [text]")
-        predictions: list[Prediction] = self.classify(
-            list(texts), self.encoders, self.heads, self.classes, batch_size
+        if batch_size < 1:
+            raise UsageError(f"predict: batch_size {batch_size} is not positive; use 1024")
+        predictions: Iterator[Prediction] = self.classify(
+            texts, self.encoders, self.heads, self.classes, batch_size
         )
         return predictions
 
@@ -82,6 +88,8 @@ def _head_directories(place: Path) -> list[Path]:
     if not trained.is_file():
         raise UsageError(f"{place}: neither a trained run nor a model; run `fusionapp train` first")
     heads = _read_json(trained, "heads")["heads"]
+    if not heads:
+        raise UsageError(f"{place}: its training was cut short; run `fusionapp train` again")
     return [place / "models" / f"seed-{int(head['seed'])}" for head in heads]
 
 

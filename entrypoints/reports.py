@@ -49,7 +49,7 @@ def status_json(status: ExtractionStatus, extraction: Extraction | None = None) 
         }
         if extraction is not None:
             encoders[name] |= _speeds(extraction, name)
-    return {
+    report = {
         "rows": status.rows,
         "durable_rows": min((one.durable_rows for one in status.encoders.values()), default=0),
         "quarantined": _quarantined(status),
@@ -57,6 +57,10 @@ def status_json(status: ExtractionStatus, extraction: Extraction | None = None) 
         "complete": status.complete,
         "encoders": encoders,
     }
+    if extraction is not None:
+        shared = extraction.shared.counts.items()
+        report["shared_texts"] = [{"splits": list(pair), "texts": count} for pair, count in shared]
+    return report
 
 
 def _common_directory(directories: Sequence[str]) -> str:

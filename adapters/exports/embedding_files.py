@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from scipy.sparse import csr_array
 
 from fusionapp.application.ports.embedding_file import EmbeddingFile
 from fusionapp.domain.embeddings import Embeddings, Json
-from fusionapp.domain.errors import ResourceError, UsageError
+from fusionapp.domain.errors import FusionAppError, ResourceError, UsageError
 
 Ids = Sequence[Mapping[str, Json]]
 Write = Callable[[IO[bytes], Any, Ids, str], None]
@@ -110,7 +111,9 @@ def _replace(path: Path, write: Callable[[IO[bytes]], object]) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise ResourceError(
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        kind: type[FusionAppError] = ResourceError if full else UsageError
+        raise kind(
             f"{path}: cannot be written: {error.strerror}; free space or choose another place"
         ) from error
     finally:

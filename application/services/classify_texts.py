@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 import attrs
 import numpy as np
@@ -43,16 +44,16 @@ class ClassifyTexts:
 
     def __call__(
         self,
-        texts: Sequence[str],
+        texts: Iterable[str],
         encoders: Mapping[str, Encoder],
         directories: Sequence[str],
         classes: Sequence[str],
         batch_size: int = 1024,
-    ) -> list[Prediction]:
-        """Predictions in input order: the mean of the heads' probabilities.
+    ) -> Iterator[Prediction]:
+        """Predictions in input order, a batch at a time: the mean of the heads' probabilities.
 
         Args:
-            texts: what to classify.
+            texts: what to classify; read as the predictions are taken.
             encoders: by name, the ones that the heads were trained on.
             directories: of the heads; several are an ensemble.
             classes: labels in the order of class indices.
@@ -61,14 +62,12 @@ class ClassifyTexts:
         Raises:
             UsageError: a text is blank, or cannot be encoded.
         """
-        predictions: list[Prediction] = []
-        for start in range(0, len(texts), batch_size):
-            batch = texts[start : start + batch_size]
+        remaining, start = iter(texts), 0
+        while batch := list(islice(remaining, batch_size)):
             probabilities = self._probabilities(batch, start, encoders, directories)
-            predictions += [
-                _prediction(text, row, classes) for text, row in zip(batch, probabilities, strict=True)
-            ]
-        return predictions
+            for text, row in zip(batch, probabilities, strict=True):
+                yield _prediction(text, row, classes)
+            start += len(batch)
 
     def _probabilities(
         self,

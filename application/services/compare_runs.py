@@ -54,7 +54,7 @@ class CompareRuns:
             CorruptArtifactError: scores were changed.
         """
         left, right = _table(first, split), _table(second, split)
-        if list(left["row"]) != list(right["row"]) or list(left["label"]) != list(right["label"]):
+        if any(list(left[column]) != list(right[column]) for column in ("row", "id", "label")):
             raise UsageError(
                 f"{first.directory} and {second.directory} scored different rows of {split!r}; "
                 "only runs on the same texts can be paired"

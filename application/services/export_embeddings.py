@@ -26,9 +26,23 @@ class ExportEmbeddings:
     spool: Spool
 
     def __call__(
-        self, inventory: Mapping[str, Json], encoder: str, split: str, file: EmbeddingFile, path: str
+        self,
+        inventory: Mapping[str, Json],
+        encoder: str,
+        split: str,
+        file: EmbeddingFile,
+        path: str,
+        model_name: str,
     ) -> Sequence[str]:
         """Write `path` and its metadata; return what was written.
+
+        Args:
+            inventory: the content of ``embeddings.json``.
+            encoder: which encoder.
+            split: which split.
+            file: the format.
+            path: where to.
+            model_name: what the experiment calls the encoder's model.
 
         Raises:
             UsageError: no such encoder or split, or they are not extracted yet.
@@ -42,7 +56,7 @@ class ExportEmbeddings:
         described = inventory["encoders"][encoder]
         metadata = {
             "encoder": encoder,
-            "model_name": described["identity"].get("model", described["identity"].get("adapter")),
+            "model_name": model_name,
             "embedding_dim": described["dim"],
             "layers": described["layers"],
             "sparse": described["sparse"],

@@ -10,6 +10,7 @@ from time import perf_counter
 import attrs
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from fusionapp.application.ports.embedding_store import (
     EmbeddingStore,
@@ -22,7 +23,7 @@ from fusionapp.application.ports.embedding_store import (
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.progress import Progress, ProgressTask
 from fusionapp.application.ports.spool import SpooledSplit
-from fusionapp.domain.embeddings import EmbeddingShape, Encoding, fingerprint, take_rows
+from fusionapp.domain.embeddings import Embeddings, EmbeddingShape, Encoding, fingerprint, take_rows
 
 logger = logging.getLogger(__name__)
 
@@ -131,10 +132,9 @@ def job_header(encoder: Encoder, texts: SpooledSplit, shard_rows: int) -> Header
 
 
 def set_key(header: Header) -> str:
-    """A name that people can read and that no other set has: ``all-minilm-l6-v2-3f2a9c...``."""
-    model = str(header.identity.get("model") or header.identity.get("adapter") or "encoder")
-    slug = re.sub(r"[^a-z0-9]+", "-", model.rstrip("/").rsplit("/", 1)[-1].lower()).strip("-")
-    return f"{slug[:40] or 'encoder'}-{header.fingerprint[:16]}"
+    """The set's name, ``huggingface-3f2a9c...``: what a model is called does not change a vector."""
+    slug = re.sub(r"[^a-z0-9]+", "-", str(header.identity.get("adapter")).lower()).strip("-")
+    return f"{slug or 'encoder'}-{header.fingerprint[:16]}"
 
 
 def _encode_shard(
@@ -149,18 +149,28 @@ def _encode_shard(
     )
     task.advance(int((~filled).sum()))
     rows = np.flatnonzero(filled).astype(np.int64) + shard.start
-    kept = ~encoding.failed
+    failed = encoding.failed | ~_finite_rows(encoding.embeddings)
+    kept = ~failed
     writer.commit(
         shard,
         rows[kept],
         take_rows(encoding.embeddings, np.flatnonzero(kept).astype(np.int64)),
         int(encoding.truncated[kept].sum()),
-        _left_out(shard, filled, rows[encoding.failed]),
+        _left_out(shard, filled, rows[failed]),
         encoding.notes,
     )
     for note in encoding.notes:
         logger.warning("shard %d: %s", shard.index, note)
     return encoding
+
+
+def _finite_rows(embeddings: Embeddings) -> NDArray[np.bool_]:
+    """(rows,) True where every number is finite: one NaN would spread over everything trained on it."""
+    if isinstance(embeddings, csr_array):
+        finite = np.ones(embeddings.shape[0], dtype=np.bool_)
+        finite[embeddings.tocoo().row[~np.isfinite(embeddings.data)]] = False
+        return finite
+    return np.asarray(np.isfinite(embeddings).all(axis=(1, 2)))
 
 
 def _left_out(shard: Shard, filled: NDArray[np.bool_], failed: NDArray[np.int64]) -> Sequence[Quarantined]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -12,6 +13,8 @@ from fusionapp.application.ports.embedding_store import EmbeddingStore
 from fusionapp.application.ports.spool import Spool
 from fusionapp.domain.embeddings import Embeddings, Json, take_rows
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
+
+logger = logging.getLogger(__name__)
 
 
 @attrs.frozen(eq=False)
@@ -65,6 +68,8 @@ class GatherEmbeddings:
         for name, encoder in inventory["encoders"].items():
             present[name], loaded[name] = self._load(name, encoder["sets"][split])
         kept = _common_rows(list(present.values()), spooled.rows)
+        if len(kept) < spooled.rows:
+            logger.warning("%s: %d quarantined rows are left out", split, spooled.rows - len(kept))
         labels, ids = spooled.labels(), spooled.ids()
         return SplitEmbeddings(
             split=split,

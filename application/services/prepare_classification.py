@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fusionapp.application.ports.heads import LabelledEmbeddings
 from fusionapp.application.services.gather_embeddings import SplitEmbeddings
+from fusionapp.domain.columns import Place
 from fusionapp.domain.embeddings import take_rows
 from fusionapp.domain.errors import DatasetError
 from fusionapp.domain.splitting import stratified_validation
@@ -113,9 +114,9 @@ def encode_labels(split: SplitEmbeddings, classes: Sequence[str], column: str) -
     labels = _labels(split, column)
     for row, label in zip(split.rows, labels, strict=True):
         if label not in index:
-            raise DatasetError(
-                f"{split.origin}, row {row}, column {column!r}: label {label!r} does not occur in train; "
-                "add training rows of that class or remove the row"
+            raise Place(split.origin, int(row)).error(
+                f"label {label!r} does not occur in train; add training rows of that class or remove the row",
+                column,
             )
     return np.array([index[label] for label in labels], dtype=np.int64)
 
@@ -124,9 +125,7 @@ def _labels(split: SplitEmbeddings, column: str) -> list[str]:
     named = []
     for row, label in zip(split.rows, split.labels, strict=True):
         if label is None:
-            raise DatasetError(
-                f"{split.origin}, row {row}, column {column!r}: no label; training and evaluation need one"
-            )
+            raise Place(split.origin, int(row)).error("no label; training and evaluation need one", column)
         named.append(label)
     return named
 

@@ -10,6 +10,7 @@ import attrs
 
 from fusionapp.application.ports.dataset_source import DatasetSource
 from fusionapp.application.ports.spool import Spool, SpooledSplit
+from fusionapp.domain.columns import Place
 from fusionapp.domain.errors import DatasetError, UsageError
 from fusionapp.domain.examples import Example
 
@@ -23,10 +24,12 @@ class ReadSplits:
     Attributes:
         source: where the examples come from.
         spool: where they are kept for the encoders.
+        text_column: for messages.
     """
 
     source: DatasetSource
     spool: Spool
+    text_column: str
 
     def __call__(
         self,
@@ -60,9 +63,9 @@ class ReadSplits:
         for row, example in enumerate(islice(self.source.read(split), limit)):
             empty = False
             if on_empty == "error" and not example.text.strip():
-                raise DatasetError(
-                    f"{self.source.describe(split)}, row {row}: the text is blank; "
-                    "remove the row, or extract with --on-empty quarantine"
+                raise Place(self.source.describe(split), row).error(
+                    "the text is blank; fill it in or remove the row (`extract` can quarantine it)",
+                    self.text_column,
                 )
             yield example
         if empty:

@@ -79,6 +79,8 @@ class TrainClassifier:
         found = self.runs.read_document(f"{group}/{TRAINED}")
         if found is not None and found["carried"] == dict(carried) and len(found["heads"]) == len(seeds):
             return Training(self._stored(names, found["heads"]), found["seconds"], reused=True)
+        if found is not None:  # what is about to be overwritten must not be taken for what it was
+            self.runs.write_document(f"{group}/{TRAINED}", {"carried": None, "seconds": 0.0, "heads": []})
         start = perf_counter()
         with self.runs.writing(group), closing(self.track(group)) as tracker:
             heads = self.trainer.train(

@@ -45,11 +45,11 @@ def command(
     """
     settings = experiment_from(experiment, sets, encoders, device, **flags)
     from fusionapp.entrypoints import api
+    from fusionapp.entrypoints.experiment.load import runs_directory
     from fusionapp.entrypoints.output import print_json, print_leaderboard
     from fusionapp.entrypoints.reports import evaluation_json
 
-    if experiment is not None and experiment.is_dir():
-        runs = str(experiment.resolve().parent)
+    runs = runs_directory(experiment, runs)
     if other is not None:
         evaluation = api.evaluate_file(settings, other, runs=runs, quiet=is_quiet())
     else:

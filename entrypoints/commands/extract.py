@@ -25,9 +25,9 @@ from fusionapp.entrypoints.commands.options import (
 @click.option(
     "--on-empty",
     type=click.Choice(["error", "quarantine"]),
-    default="error",
+    default="quarantine",
     show_default=True,
-    help="What a blank text is.",
+    help="What a blank text is; `train` takes it for an error.",
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan: texts, tokens, shards, disk.")
 @runs_option
@@ -58,9 +58,11 @@ def command(
         return
     from fusionapp.entrypoints import api, inspection
     from fusionapp.entrypoints.exit_codes import ExitCode
-    from fusionapp.entrypoints.output import print_json
+    from fusionapp.entrypoints.experiment.load import runs_directory
+    from fusionapp.entrypoints.output import print_extraction, print_json
     from fusionapp.entrypoints.reports import status_json
 
+    runs = runs_directory(experiment, runs)
     extraction = api.extract(
         settings,
         splits=splits,
@@ -74,20 +76,9 @@ def command(
     if as_json:
         print_json(report)
     else:
-        _print_report(report, extraction.shared.counts)
+        print_extraction(report)
     if report["quarantined"]:
         sys.exit(ExitCode.QUARANTINED)
-
-
-def _print_report(report: dict[str, Any], shared: Any) -> None:
-    from fusionapp.entrypoints.output import print_extraction
-
-    print_extraction(report)
-    for (first, second), count in shared.items():
-        click.echo(
-            f"{count} distinct texts stand in {first} and in {second}; "
-            "dataset.drop_duplicates = true removes them from train"
-        )
 
 
 def _print_plan(settings: Any, splits: Any, limit: int | None, on_empty: Any, as_json: bool) -> None:

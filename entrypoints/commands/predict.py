@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import islice
 from pathlib import Path
 
 import click
@@ -29,8 +28,5 @@ def command(model: Path, file: str, column: str, batch_size: int) -> None:
     from fusionapp.adapters.files.prompts import read_prompts
     from fusionapp.entrypoints.prediction import load
 
-    classifier = load(model)
-    texts = iter(read_prompts(file, column))
-    while batch := list(islice(texts, batch_size)):
-        for prediction in classifier.predict(batch, batch_size):
-            click.echo(json.dumps(attrs.asdict(prediction), ensure_ascii=False))
+    for prediction in load(model).stream(read_prompts(file, column), batch_size):
+        click.echo(json.dumps(attrs.asdict(prediction), ensure_ascii=False))

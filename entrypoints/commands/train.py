@@ -34,13 +34,16 @@ def command(
 ) -> None:
     """Train the fusion heads of EXPERIMENT, all seeds at once, extracting first what is missing.
 
-    Training stops and chooses on validation alone. Heads, curves and the resolved experiment go to RUNS/NAME.
+    EXPERIMENT is a file or a run directory. Training stops and chooses on validation alone.
+    Heads, curves and the resolved experiment go to RUNS/NAME.
     """
     settings = experiment_from(experiment, sets, encoders, device, **flags)
     from fusionapp.entrypoints import api
+    from fusionapp.entrypoints.experiment.load import runs_directory
     from fusionapp.entrypoints.output import print_json, print_table
     from fusionapp.entrypoints.reports import training_json
 
+    runs = runs_directory(experiment, runs)
     training = api.train(settings, runs=runs, overwrite=overwrite, quiet=is_quiet())
     if as_json:
         print_json(training_json(training))

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import attrs
 
+from fusionapp.domain.errors import UsageError
+
 logger = logging.getLogger(__name__)
 
 NAMES = ("MODEL_CACHE_DIR", "DATA_DIR", "EMBEDDING_DIR")
@@ -34,9 +36,16 @@ class Environment:
 
 
 def read_environment(variables: Mapping[str, str] | None = None, dotenv: Path = Path(".env")) -> Environment:
-    """The process environment over ``.env``; each value that is taken is named in the log."""
+    """The process environment over ``.env``; each value that is taken is named in the log.
+
+    Raises:
+        UsageError: ``.env`` cannot be read.
+    """
     variables = os.environ if variables is None else variables
-    file = parse_dotenv(dotenv.read_text(encoding="utf-8")) if dotenv.is_file() else {}
+    try:
+        file = parse_dotenv(dotenv.read_text(encoding="utf-8")) if dotenv.is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{dotenv}: cannot be read as text: {error}; mend or remove it") from error
     found: dict[str, str | None] = {}
     for name in NAMES:
         value = variables.get(name) or file.get(name)

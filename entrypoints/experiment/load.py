@@ -59,6 +59,13 @@ def load_experiment(
     return structure(content)
 
 
+def runs_directory(source: Source | None, runs: str | os.PathLike[str]) -> str:
+    """The directory of run directories: the parent where `source` is one of them, else `runs`."""
+    if isinstance(source, str | os.PathLike) and Path(source).is_dir():
+        return os.path.normpath(Path(source, os.pardir))
+    return os.fspath(runs)
+
+
 def _choose_encoders(present: Any, chosen: Sequence[str]) -> dict[str, Any]:
     tables = present if isinstance(present, Mapping) else {}
     encoders = {}
@@ -68,7 +75,8 @@ def _choose_encoders(present: Any, chosen: Sequence[str]) -> dict[str, Any]:
         elif name == "lexical":
             encoders[name] = {"adapter": "lexical"}
         else:
-            encoders[_safe(name)] = {"model": name}
+            short = _safe(name)
+            encoders[short if short not in encoders else f"{short}-{len(encoders)}"] = {"model": name}
     return encoders
 
 
@@ -121,15 +129,16 @@ def _listed(value: Any) -> Any:
 def read_file(path: Path) -> dict[str, Any]:
     """The plain dict in an experiment file, or in a run directory's ``experiment.json``.
 
+    A run directory gives the experiment its own name, as it may have been copied or renamed.
+
     Raises:
         UsageError: no such file, or it is not TOML, JSON or YAML as its suffix says.
     """
     if path.is_dir():
-        path = path / "experiment.json"
-        if not path.exists():
-            raise UsageError(
-                f"{path.parent}: not a run directory (no experiment.json); name an experiment file"
-            )
+        resolved = path / "experiment.json"
+        if not resolved.exists():
+            raise UsageError(f"{path}: not a run directory (no experiment.json); name an experiment file")
+        return {**read_file(resolved), "name": path.resolve().name}
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 import attrs
-from attrs.validators import and_, ge, le, matches_re, min_len, optional
+from attrs.validators import and_, deep_iterable, ge, gt, le, matches_re, min_len, optional
 
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
@@ -105,7 +105,9 @@ class EvaluateSettings:
     )
     draws: int = setting("bootstrap draws over test examples", 10_000, ge(100))
     costs: tuple[float, ...] = setting(
-        "C values of the linear controls, chosen on validation", (0.1, 0.3, 1.0, 3.0, 10.0), min_len(1)
+        "C values of the linear controls, chosen on validation",
+        (0.1, 0.3, 1.0, 3.0, 10.0),
+        and_(min_len(1), deep_iterable(gt(0.0))),
     )
 
 

@@ -23,6 +23,9 @@ from fusionapp.entrypoints.experiment.types import is_plain, match, shown
 
 ENCODERS: dict[str, type] = {"huggingface": HuggingFaceSettings, "lexical": LexicalSettings}
 
+DECIDING = ("kind", "source", "text", "revision")
+"""Keys whose value other keys of the same table depend on."""
+
 Path = tuple[str, ...]
 
 
@@ -39,7 +42,7 @@ def structure(raw: Mapping[str, Any]) -> Experiment:
         experiment = _structure_what_fits(content, problems)
     if experiment is not None:
         problems += _out_of_range(experiment, ())
-        problems += [line for line in experiment.problems() if not _already_said(line, problems)]
+        problems += [line for line in experiment.problems() if not _follows(line, problems)]
     if experiment is None or problems:
         raise ConfigurationError(list(dict.fromkeys(problems)))
     return experiment
@@ -60,7 +63,7 @@ def _structure_what_fits(content: dict[str, Any], problems: list[str]) -> Experi
         except BaseValidationError as error:
             found = list(_leaves(error, ()))
         problems += [f"{'.'.join(path)}: {message}" for path, message in found]
-        dropped = [_drop(content, path) for path, _ in found]
+        dropped = [_drop(content, _cause(path)) for path, _ in found]
         if not any(dropped):
             return None
 
@@ -74,6 +77,11 @@ def _converter() -> Converter:
         attrs.has, lambda value, kind: _structure_table(converter, value, kind)
     )
     converter.register_structure_hook(EncoderSettings, lambda value, _: _structure_encoder(converter, value))
+    encoders = Mapping[str, EncoderSettings]
+    structure_each = converter.get_structure_hook(encoders)
+    converter.register_structure_hook_func(
+        lambda kind: kind == encoders, lambda value, kind: structure_each(_table(value), kind)
+    )
     converter.register_unstructure_hook(tuple, lambda value: [converter.unstructure(item) for item in value])
     return converter
 
@@ -83,10 +91,14 @@ def _structure_table(converter: Converter, value: Any, kind: type) -> Any:
 
     if isinstance(value, kind):
         return value
+    build: Any = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
+    return build(_table(value), kind)
+
+
+def _table(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"expected a table, got {shown(value)}")
-    build: Any = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
-    return build(value, kind)
+    return value
 
 
 def _structure_encoder(converter: Converter, value: Any) -> Any:
@@ -95,9 +107,13 @@ def _structure_encoder(converter: Converter, value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise ValueError(f'expected a table such as {{model = "minilm"}}, got {shown(value)}')
     adapter = value.get("adapter", "huggingface")
-    if adapter not in ENCODERS:
-        raise ValueError(f"adapter: expected one of {', '.join(map(repr, ENCODERS))}, got {shown(adapter)}")
+    if not isinstance(adapter, str) or adapter not in ENCODERS:
+        raise _UnknownAdapterError(f"expected one of {', '.join(map(repr, ENCODERS))}, got {shown(adapter)}")
     return _structure_table(converter, value, ENCODERS[adapter])
+
+
+class _UnknownAdapterError(ValueError):
+    """A problem of an encoder's `adapter`, which decides what its table may hold."""
 
 
 def _leaves(error: BaseException, path: Path) -> Iterator[tuple[Path, str]]:
@@ -117,6 +133,8 @@ def _leaves(error: BaseException, path: Path) -> Iterator[tuple[Path, str]]:
     elif isinstance(error, ForbiddenExtraKeysError):
         for key in sorted(error.extra_fields):
             yield (*path, key), _unknown(key, error.cl)
+    elif isinstance(error, _UnknownAdapterError):
+        yield (*path, "adapter"), str(error)
     elif isinstance(error, KeyError):
         key = str(error.args[0])
         yield path if path and path[-1] == key else (*path, key), "missing"
@@ -128,6 +146,11 @@ def _unknown(key: str, kind: type) -> str:
     known = [field.name for field in attrs.fields(kind)]
     near = get_close_matches(key, known, n=1)
     return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known are {', '.join(known)}"
+
+
+def _cause(path: Path) -> Path:
+    """What to drop for a problem: without its adapter, an encoder's table cannot be judged."""
+    return path[:-1] if path[:1] == ("encoders",) and path[-1] == "adapter" else path
 
 
 def _drop(content: dict[str, Any], path: Path) -> bool:
@@ -145,10 +168,18 @@ def _drop(content: dict[str, Any], path: Path) -> bool:
     return False
 
 
-def _already_said(line: str, problems: Sequence[str]) -> bool:
-    """Whether a problem of a key, or of a key below it, was reported before."""
+def _follows(line: str, problems: Sequence[str]) -> bool:
+    """Whether an impossible combination is only the shadow of a problem that was reported before.
+
+    It is where the key itself, a key below it or its table was reported; and where the table's deciding key
+    was, since the default stands in its place.
+    """
     key = line.split(":", 1)[0]
-    return any(said.split(":", 1)[0].startswith(key) for said in problems)
+    table = key.rpartition(".")[0]
+    reported = {said.split(":", 1)[0] for said in problems}
+    return any(f"{said}.".startswith(f"{key}.") or key.startswith(f"{said}.") for said in reported) or any(
+        f"{table}.{deciding}" in reported for deciding in DECIDING
+    )
 
 
 def _out_of_range(value: Any, path: Path) -> Iterator[str]:

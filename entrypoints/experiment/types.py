@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -71,7 +72,7 @@ def _match(value: Any, kind: Any) -> tuple[bool, Any]:
     if origin is tuple:
         return _match_list(value, arguments)
     if kind is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
         return number, float(value) if number else None
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool), value
