@@ -158,18 +158,23 @@ class HuggingFaceEncoder(Encoder):
             UpstreamError: the model cannot be fetched.
             ResourceError: the weights, or one text alone, do not fit in memory.
         """
-        from fusionapp.adapters.huggingface.shard import ShardRun, cpu_threads, encode_rows
+        from fusionapp.adapters.huggingface.shard import ShardRun, encode_rows
 
         shape = (self.shape.layers, self.shape.dim)
-        with cpu_threads(plan.threads):
-            loaded = self._load(plan)
-            tokens = self._tokenizer(texts)
-            budget = min(plan.batch_tokens, self._most_tokens or plan.batch_tokens)
-            skip = 0 if self._decisions.pool_prefix else self._tokenizer.prefix_length
-            run = ShardRun(loaded.views, tokens.ids, shape, skip, budget)
-            if budget < plan.batch_tokens:
-                run.notes.append(f"{budget} tokens a batch, after an earlier shard ran out of memory")
-            encode_rows(run, plan.dtype, loaded.in_float32, on_batch)
+        loaded = self._load(plan)
+        tokens = self._tokenizer(texts)
+        budget = min(plan.batch_tokens, self._most_tokens or plan.batch_tokens)
+        run = ShardRun(
+            loaded.views,
+            tokens.ids,
+            shape,
+            skip=0 if self._decisions.pool_prefix else self._tokenizer.prefix_length,
+            budget=budget,
+            threads=plan.threads if plan.device == "cpu" else 1,
+        )
+        if budget < plan.batch_tokens:
+            run.notes.append(f"{budget} tokens a batch, after an earlier shard ran out of memory")
+        encode_rows(run, plan.dtype, loaded.in_float32, on_batch)
         if run.budget < budget:
             self._most_tokens = run.budget
         return Encoding(

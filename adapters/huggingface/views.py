@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -35,11 +36,13 @@ class ViewExtractor:
         normalize: bool = False,
         pad_left: bool = False,
     ) -> None:
-        """Prepare a model in eval mode, whose layers must be one `nn.ModuleList` of `depth` blocks."""
+        """Prepare a model in eval mode, whose layers must be one `nn.ModuleList` of `depth` blocks.
+
+        Its hooks stay on the model.
+        """
         self._body = body
         self._layers = tuple(layers)
         self._depth = depth
-        self._blocks = _find_blocks(body, depth)
         self._pool = pool
         self._normalize = normalize
         self._pad_left = pad_left
@@ -47,6 +50,11 @@ class ViewExtractor:
         self._first_position = _first_position(body)
         config: Any = body.config
         self._pad = config.pad_token_id if isinstance(config.pad_token_id, int) else 0
+        self._batch = threading.local()  # several threads may run a batch each
+        blocks = _find_blocks(body, depth)
+        for layer in self._layers:
+            if layer < depth:
+                blocks[layer].register_forward_pre_hook(self._keep(layer), with_kwargs=True)
 
     @torch.inference_mode()
     def __call__(self, ids: Sequence[NDArray[np.int32]], skip: int = 0) -> Tensor:
@@ -72,27 +80,19 @@ class ViewExtractor:
 
     def _run(self, inputs: dict[str, Tensor], mask: Tensor) -> Tensor:
         views: dict[int, Tensor] = {}
-
-        def keep(layer: int) -> Callable[..., None]:
-            def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-                views[layer] = self._pool(args[0] if args else kwargs["hidden_states"], mask)
-
-            return hook
-
-        handles = [
-            self._blocks[layer].register_forward_pre_hook(keep(layer), with_kwargs=True)
-            for layer in self._layers
-            if layer < self._depth
-        ]
-        try:
-            output = self._body(**inputs)
-        finally:
-            for handle in handles:
-                handle.remove()
+        self._batch.mask, self._batch.views = mask, views
+        output = self._body(**inputs)
         if self._depth in self._layers:
             views[self._depth] = self._pool(output.last_hidden_state, mask)
         stacked = torch.stack([views[layer] for layer in self._layers], dim=1)
         return l2_normalize(stacked) if self._normalize else stacked
+
+    def _keep(self, layer: int) -> Callable[..., None]:
+        def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+            states = args[0] if args else kwargs["hidden_states"]
+            self._batch.views[layer] = self._pool(states, self._batch.mask)
+
+        return hook
 
 
 def pad(

@@ -122,18 +122,3 @@ def test_bfloat16_stays_close_and_rotary_frequencies_stay_in_float32() -> None:
     error = np.linalg.norm(close - exact, axis=-1) / np.linalg.norm(exact, axis=-1)
     assert close.dtype == np.float32
     assert 0 < error.max() <= 3e-2
-
-
-def test_the_number_of_threads_is_the_plans_and_then_what_it_was() -> None:
-    import attrs
-
-    before = torch.get_num_threads()
-    encoder = HuggingFaceEncoder(str(tiny_model("bert")), dtype="float32", device="cpu")
-    seen: list[int] = []
-
-    encoder.encode(
-        TEXTS, attrs.evolve(encoder.plan(1), threads=2), lambda *_: seen.append(torch.get_num_threads())
-    )
-
-    assert set(seen) == {2}
-    assert torch.get_num_threads() == before

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -50,7 +51,7 @@ def tokens(*lengths: int) -> list[NDArray[np.int32]]:
 
 
 def run(views: SmallMemory, ids: list[NDArray[np.int32]], budget: int, dtype: str = "bfloat16") -> ShardRun:
-    shard = ShardRun(views, ids, (1, 2), 0, budget)
+    shard = ShardRun(views, ids, (1, 2), skip=0, budget=budget)
     encode_rows(shard, dtype, views.in_float32, None)
     return shard
 
@@ -93,7 +94,7 @@ def test_memory_that_runs_out_in_float32_leaves_the_row_failed() -> None:
         raise torch.OutOfMemoryError("CUDA out of memory")
         yield
 
-    shard = ShardRun(views, tokens(3, 4), (1, 2), 0, 100)
+    shard = ShardRun(views, tokens(3, 4), (1, 2), skip=0, budget=100)
     encode_rows(shard, "float16", too_large, None)
 
     assert shard.done.tolist() == [False, True]
@@ -165,3 +166,35 @@ def test_numbers_that_overflow_float16_are_found_and_the_weights_come_back_unrou
     after = dict((*body.named_parameters(), *body.named_buffers()))
     assert all(after[name].dtype == before[name].dtype for name in before)
     assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("layers", [(-1,), "all"])
+def test_threads_with_batches_of_their_own_give_the_bytes_that_one_gives(layers: Any) -> None:
+    encoder = HuggingFaceEncoder(str(tiny_model("bert")), layers=layers, dtype="float32", device="cpu")
+    texts = [f"{text} {row}" for row in range(20) for text in TEXTS]
+    plan = attrs.evolve(encoder.plan(1), batch_tokens=64, threads=1)
+
+    one = encoder.encode(texts, plan)
+    three = encoder.encode(texts, attrs.evolve(plan, threads=3))
+
+    assert np.asarray(one.embeddings).tobytes() == np.asarray(three.embeddings).tobytes()
+
+
+def test_memory_that_runs_out_in_one_thread_loses_no_text_of_the_others() -> None:
+    ids = tokens(*range(1, 33))
+    shard = ShardRun(SmallMemory(tokens=100), ids, (1, 2), skip=0, budget=500, threads=3)
+
+    encode_rows(shard, "float32", SmallMemory().in_float32, None)
+
+    assert shard.done.all()
+    assert shard.vectors[:, 0, 1].tolist() == list(range(1, 33))
+
+
+@pytest.mark.parametrize("texts", [1, 40])
+def test_torch_has_as_many_threads_after_encoding_as_before(texts: int) -> None:
+    encoder = HuggingFaceEncoder(str(tiny_model("bert")), dtype="float32", device="cpu")
+    before = torch.get_num_threads()
+
+    encoder.encode(["a day"] * texts, attrs.evolve(encoder.plan(1), batch_tokens=8, threads=before + 2))
+
+    assert torch.get_num_threads() == before
