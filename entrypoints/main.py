@@ -78,24 +78,24 @@ def cli(ctx: click.Context, debug: bool, verbose: bool, quiet: bool) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit with its code; an error is one readable line on stderr."""
-    words = _flags_first(sys.argv[1:] if arguments is None else arguments)
+    flags, words = _split_flags(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = cli.main(words, prog_name="fusionapp", standalone_mode=False)
+        code = cli.main(flags + words, prog_name="fusionapp", standalone_mode=False)
     except click.exceptions.Abort:  # click's word for Ctrl-C
         code = _report(KeyboardInterrupt(), debug=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # the last place where one can be caught
-        code = _report(error, "--debug" in words)
+        code = _report(error, "--debug" in flags)
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _flags_first(words: list[str]) -> list[str]:
-    """The group's long flags may stand after the command as well, where people add them to a failed line."""
+def _split_flags(words: list[str]) -> tuple[list[str], list[str]]:
+    """The group's long flags, and the rest: people add them to the end of a line that failed."""
     end = words.index("--") if "--" in words else len(words)
     flags = [word for word in words[:end] if word in FLAGS]
-    return flags + [word for word in words[:end] if word not in FLAGS] + words[end:]
+    return flags, [word for word in words[:end] if word not in FLAGS] + words[end:]
 
 
 def _report(error: BaseException, debug: bool) -> int:

@@ -102,9 +102,10 @@ def _safe(text: str) -> str:
 def parse_value(text: str) -> Any:
     """A ``--set`` value: as TOML where it parses (numbers, true, lists, tables, quoted strings), else itself."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {text}")
     except (tomllib.TOMLDecodeError, RecursionError):
         return text
+    return parsed["value"] if len(parsed) == 1 else text
 
 
 def _content(source: Source | None) -> dict[str, Any]:
