@@ -62,30 +62,27 @@ class PrepareClassification:
         Raises:
             DatasetError: a row has no label, one class alone is left, or validation has a class that train lacks.
         """
-        kept = np.flatnonzero(~np.isin(train.rows, excluded)).astype(np.int64)
-        names = _labels(train, self.label_column)
-        classes = order_classes([names[row] for row in kept])
+        train = _without(train, excluded)
+        classes = order_classes(_labels(train, self.label_column))
         labels = encode_labels(train, classes, self.label_column)
         if validation is not None:
             return ClassificationData(
                 classes=classes,
-                train=_select(train, labels, kept),
+                train=LabelledEmbeddings(train.sources, labels),
                 validation=LabelledEmbeddings(
                     validation.sources, encode_labels(validation, classes, self.label_column)
                 ),
                 validation_rows=validation.rows,
                 validation_split=validation.split,
             )
-        inner_train, inner_validation = stratified_validation(
-            labels[kept], self.validation_fraction, self.seed
-        )
+        inner_train, inner_validation = stratified_validation(labels, self.validation_fraction, self.seed)
         if not len(inner_validation):
             raise DatasetError("train is too small to set validation rows aside; name a validation split")
         return ClassificationData(
             classes=classes,
-            train=_select(train, labels, kept[inner_train]),
-            validation=_select(train, labels, kept[inner_validation]),
-            validation_rows=train.rows[kept[inner_validation]],
+            train=_select(train, labels, inner_train),
+            validation=_select(train, labels, inner_validation),
+            validation_rows=train.rows[inner_validation],
             validation_split=train.split,
         )
 
@@ -128,6 +125,19 @@ def _labels(split: SplitEmbeddings, column: str) -> list[str]:
             raise Place(split.origin, int(row)).error("no label; training and evaluation need one", column)
         named.append(label)
     return named
+
+
+def _without(split: SplitEmbeddings, excluded: NDArray[np.int64]) -> SplitEmbeddings:
+    kept = np.flatnonzero(~np.isin(split.rows, excluded)).astype(np.int64)
+    if len(kept) == len(split.rows):
+        return split
+    return attrs.evolve(
+        split,
+        rows=split.rows[kept],
+        labels=[split.labels[int(row)] for row in kept],
+        ids=[split.ids[int(row)] for row in kept],
+        sources={name: take_rows(embeddings, kept) for name, embeddings in split.sources.items()},
+    )
 
 
 def _select(split: SplitEmbeddings, labels: NDArray[np.int64], rows: NDArray[np.int64]) -> LabelledEmbeddings:

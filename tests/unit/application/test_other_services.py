@@ -1,0 +1,222 @@
+"""Guarding, comparing, classifying and exporting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fakes.encoders import CountingEncoder, FailingEncoder
+from fakes.heads import NearestMeanScorer
+from fakes.house import BuildHouse, House, TopicEncoder, examples
+from fakes.stores import MemoryRunStore
+
+from fusionapp.application.ports.embedding_file import EmbeddingFile
+from fusionapp.application.services.classify_texts import ClassifyTexts, Prediction
+from fusionapp.application.services.compare_runs import CompareRuns
+from fusionapp.application.services.export_embeddings import ExportEmbeddings
+from fusionapp.application.services.guard_experiment import GuardExperiment
+from fusionapp.domain.embeddings import Embeddings, Json
+from fusionapp.domain.errors import UsageError
+
+EXPERIMENT: dict[str, Any] = {
+    "name": "a",
+    "seed": 0,
+    "task": {"kind": "classify"},
+    "dataset": {"train": "t.csv"},
+    "encoders": {"m": {"model": "minilm", "device": "auto", "batch_tokens": None}},
+    "storage": {"root": "embeddings"},
+    "fusion": {"kind": "concat"},
+    "train": {"seeds": 5, "device": "auto"},
+    "evaluate": {"draws": 10},
+}
+
+
+def changed(**tables: dict[str, Any]) -> dict[str, Any]:
+    return {**EXPERIMENT, **{table: {**EXPERIMENT[table], **keys} for table, keys in tables.items()}}
+
+
+@pytest.fixture
+def guarded() -> MemoryRunStore:
+    runs = MemoryRunStore()
+    GuardExperiment(runs)(EXPERIMENT, overwrite=False)
+    return runs
+
+
+def test_the_resolved_experiment_is_written_down(guarded: MemoryRunStore) -> None:
+    assert guarded.read_document("experiment.json") == EXPERIMENT
+
+
+def test_a_changed_experiment_is_refused_with_every_key_that_differs(guarded: MemoryRunStore) -> None:
+    other = changed(dataset={"train": "u.csv"}, storage={"root": "x"})
+    other["encoders"] = {**other["encoders"], "new": {"adapter": "lexical"}}
+    with pytest.raises(
+        UsageError, match=r"changed: dataset\.train, encoders\.new, storage\.root\).*--overwrite"
+    ):
+        GuardExperiment(guarded)(other, overwrite=False)
+    assert guarded.read_document("experiment.json") == EXPERIMENT
+
+
+def test_overwrite_replaces_the_experiment(guarded: MemoryRunStore) -> None:
+    other = changed(dataset={"train": "u.csv"})
+    GuardExperiment(guarded)(other, overwrite=True)
+    assert guarded.read_document("experiment.json") == other
+
+
+def test_training_may_change_until_something_is_trained(guarded: MemoryRunStore) -> None:
+    other = changed(fusion={"kind": "moe"}, train={"seeds": 3})
+    GuardExperiment(guarded)(other, overwrite=False)
+    guarded.write_document("models/trained.json", {"carried": {}})
+    with pytest.raises(UsageError, match=r"changed: fusion\.kind, train\.seeds\)"):
+        GuardExperiment(guarded)(EXPERIMENT, overwrite=False)
+
+
+def test_how_something_is_computed_and_judged_may_always_change(guarded: MemoryRunStore) -> None:
+    guarded.write_document("models/trained.json", {"carried": {}})
+    other = changed(train={"device": "cuda"}, evaluate={"draws": 99})
+    other["encoders"] = {"m": {"model": "minilm", "device": "cuda", "batch_tokens": 64}}
+    GuardExperiment(guarded)(other, overwrite=False)
+    assert guarded.read_document("experiment.json") == other
+
+
+def scored(runs: MemoryRunStore, labels: Sequence[str], *seeds: Sequence[str]) -> MemoryRunStore:
+    columns: dict[str, Sequence[object]] = {
+        "row": np.arange(len(labels)),  # type: ignore[dict-item]  # an array of row numbers
+        "id": [f'{{"row": {row}}}' for row in range(len(labels))],
+        "label": list(labels),
+        "ensemble": list(seeds[0]),
+    }
+    columns |= {f"seed-{index}": list(seed) for index, seed in enumerate(seeds)}
+    runs.write_table("scores/test/result.parquet", columns)
+    return runs
+
+
+def test_a_run_that_is_right_more_often_is_better_and_the_other_worse() -> None:
+    labels = ["a", "b"] * 40
+    good, bad = scored(MemoryRunStore(), labels, labels, labels), scored(MemoryRunStore(), labels, ["a"] * 80)
+    comparison = CompareRuns()(good, bad, "test", 300)
+    assert (comparison.verdict, comparison.rows) == ("better", 80)
+    assert comparison.difference.estimate == pytest.approx(0.5)
+    assert (comparison.mcnemar.only_first, comparison.mcnemar.only_second) == (40, 0)
+    assert CompareRuns()(bad, good, "test", 300).verdict == "worse"
+
+
+def test_a_run_is_not_separable_from_itself() -> None:
+    labels = ["a", "b", "c"] * 5
+    runs = scored(MemoryRunStore(), labels, labels[::-1])
+    comparison = CompareRuns()(runs, runs, "test", 300)
+    assert (comparison.verdict, comparison.difference.estimate) == ("not separable", 0.0)
+
+
+@pytest.mark.parametrize("labels", [["a", "b", "a"], ["b", "a"]])
+def test_runs_on_different_rows_cannot_be_paired(labels: list[str]) -> None:
+    first, second = scored(MemoryRunStore(), ["a", "b"], ["a", "b"]), scored(MemoryRunStore(), labels, labels)
+    with pytest.raises(UsageError, match="scored different rows of 'test'"):
+        CompareRuns()(first, second, "test", 300)
+
+
+def test_a_run_without_scores_says_how_to_get_them() -> None:
+    with pytest.raises(UsageError, match="split 'test' is not evaluated; run `fusionapp evaluate`"):
+        CompareRuns()(MemoryRunStore(), MemoryRunStore(), "test", 300)
+
+
+@pytest.fixture
+def trained(build: BuildHouse) -> House:
+    house = build({"train": examples(60, 1)})
+    data = house.prepare(house.extract({"topic": TopicEncoder()}))
+    house.trained(data, [0, 1])
+    return house
+
+
+def classify(house: House, texts: Sequence[str], batch_size: int = 1024) -> list[Prediction]:
+    heads = [house.runs.path(f"models/seed-{seed}") for seed in (0, 1)]
+    service = ClassifyTexts(NearestMeanScorer())
+    return list(service(texts, {"topic": TopicEncoder()}, heads, ["fear", "grief", "joy"], batch_size))
+
+
+def test_new_texts_are_classified_in_input_order(trained: House) -> None:
+    found = classify(trained, ["joy unbound", "grief and loss", "joy again"])
+    assert [(one.text, one.label) for one in found] == [
+        ("joy unbound", "joy"),
+        ("grief and loss", "grief"),
+        ("joy again", "joy"),
+    ]
+    for one in found:
+        assert list(one.probabilities) == ["fear", "grief", "joy"]
+        assert sum(one.probabilities.values()) == pytest.approx(1, abs=1e-6)
+        assert one.probability == max(one.probabilities.values()) == one.probabilities[one.label]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 99])
+def test_a_prediction_does_not_depend_on_the_batch(trained: House, batch_size: int) -> None:
+    texts = [text for text, _ in examples(5, 9)]
+    assert classify(trained, texts, batch_size) == classify(trained, texts)
+
+
+def test_no_texts_are_no_predictions(trained: House) -> None:
+    assert classify(trained, []) == []
+
+
+def test_a_blank_text_is_counted_over_the_whole_input(trained: House) -> None:
+    with pytest.raises(UsageError, match=r"text 3 is blank \(counted from 0\)"):
+        classify(trained, ["joy", "fear", "joy", " "], batch_size=2)
+
+
+def test_a_text_that_cannot_be_encoded_is_named(trained: House) -> None:
+    service = ClassifyTexts(NearestMeanScorer())
+    with pytest.raises(UsageError, match=r"text 1 .*encoder 'topic' gives no finite embedding"):
+        list(service(["joy", "FAIL"], {"topic": FailingEncoder()}, [], ["a", "b"]))
+
+
+class KeptFile(EmbeddingFile):
+    """Keeps what it was asked to write."""
+
+    def write(
+        self,
+        path: str,
+        embeddings: Embeddings,
+        ids: Sequence[Mapping[str, Json]],
+        metadata: Mapping[str, Json],
+    ) -> Sequence[str]:
+        self.embeddings, self.ids, self.metadata = embeddings, ids, metadata
+        return [path]
+
+
+def export(house: House, file: EmbeddingFile, encoder: str = "a", split: str = "train") -> Sequence[str]:
+    inventory = house.runs.read_document("embeddings.json")
+    assert inventory is not None
+    return ExportEmbeddings(house.store, house.spool)(inventory, encoder, split, file, "out.npy", "mini")
+
+
+def test_exported_rows_carry_their_ids_and_leave_the_quarantined_out(build: BuildHouse) -> None:
+    house, file = build({"train": [("joy", "a"), (" ", "b"), ("fear", "b")]}), KeptFile()
+    house.extract({"a": CountingEncoder(layers=2, dim=8)}, on_empty="quarantine")
+    assert export(house, file) == ["out.npy"]
+    assert np.asarray(file.embeddings).shape == (2, 2, 8)
+    assert file.ids == [{"row": 0}, {"row": 2}]
+    assert file.metadata["model_name"] == "mini"
+    assert (file.metadata["rows"], file.metadata["layers"], file.metadata["embedding_dim"]) == (2, 2, 8)
+    assert file.metadata["quarantined"] == [{"row": 1, "reason": "blank text"}]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "split", "message"),
+    [("b", "train", "'b' is not among a"), ("a", "dev", "'dev' is not among")],
+)
+def test_an_export_of_what_is_not_there_says_what_is(
+    build: BuildHouse, encoder: str, split: str, message: str
+) -> None:
+    house = build({"train": examples(3, 1)})
+    house.extract({"a": CountingEncoder()})
+    with pytest.raises(UsageError, match=message):
+        export(house, KeptFile(), encoder, split)
+
+
+def test_what_is_not_extracted_yet_is_not_exported(build: BuildHouse, tmp_path: Path) -> None:
+    house = build({"train": examples(3, 1)})
+    house.extract({"a": CountingEncoder()})
+    house.store.sets.clear()
+    with pytest.raises(UsageError, match="not extracted completely"):
+        export(house, KeptFile())
