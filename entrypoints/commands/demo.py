@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from fusionapp.entrypoints.commands.options import is_quiet, json_option, runs_option
