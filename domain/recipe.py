@@ -25,15 +25,17 @@ class TrainingRecipe:
         deep_iterable(ge(1)),
     )
     dropout: float = setting("dropout in the head", 0.4, and_(ge(0.0), lt(1.0)))
-    input_dropout: float = setting("dropout on the fused vector", 0.3, and_(ge(0.0), lt(1.0)))
+    input_dropout: float = setting("dropout on the fused vector", 0.5, and_(ge(0.0), lt(1.0)))
     optimizer: Literal["adamw", "adam", "muon"] = setting(
         "muon steps matrices by orthogonalised momentum and leaves the rest to AdamW", "adamw"
     )
     learning_rate: float = setting("step size", 1e-3, gt(0.0))
     weight_decay: float = setting("decoupled for adamw and muon, L2 for adam", 0.01, ge(0.0))
-    schedule: Literal["constant", "cosine", "linear"] = setting("learning-rate schedule over `epochs`", "cosine")
+    schedule: Literal["constant", "cosine", "linear"] = setting(
+        "learning-rate schedule over `epochs`", "cosine"
+    )
     batch_size: int = setting("rows in a batch, for each seed", 256, ge(1))
-    epochs: int = setting("most epochs to run", 30, ge(1))
+    epochs: int = setting("most epochs to run; a few thousand rows want about 30", 10, ge(1))
     patience: int = setting("epochs without a better validation score before a seed stops", 5, ge(1))
     metric: Literal["accuracy", "macro_f1", "weighted_f1", "loss"] = setting(
         "validation metric that stops training and picks the epoch", "accuracy"
