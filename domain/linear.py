@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from fusionapp.domain.errors import UsageError
 from fusionapp.domain.normalization import softmax
 
 Matrix = NDArray[np.floating]
@@ -85,6 +86,9 @@ class Loss(Protocol):
     def curve(self, scores: Matrix) -> Callable[[Matrix], Matrix]:
         """The map from V to (d2 loss / dZ2) V, both (rows, classes)."""
 
+    def columns(self, classes: NDArray[np.generic]) -> Loss:
+        """The loss of some classes alone, by index or mask; only where classes are separate."""
+
 
 @attrs.frozen(eq=False)
 class LinearProblem:
@@ -125,6 +129,10 @@ class LinearProblem:
         """Inner products of matrices (dim, classes), in float64."""
         columns: Columns = (left * right).sum(0, dtype=np.float64)
         return columns if self.loss.separate else columns.sum(keepdims=True)
+
+    def columns(self, classes: NDArray[np.generic]) -> LinearProblem:
+        """The problem of some classes alone, where classes are separate."""
+        return LinearProblem(self.design, self.loss.columns(classes), self.cost)
 
     def norm(self, matrix: Matrix) -> Columns:
         """Euclidean lengths of a matrix (dim, classes)."""
@@ -168,6 +176,10 @@ class SquaredHinge:
         """As `Loss.curve`."""
         weight = self.weight(scores)
         return lambda direction: weight * direction
+
+    def columns(self, classes: NDArray[np.generic]) -> SquaredHinge:
+        """As `Loss.columns`."""
+        return SquaredHinge(self.signs[:, classes])
 
     def _shortfall(self, scores: Matrix) -> Matrix:
         return np.maximum(1 - self.signs * scores, 0)
@@ -220,3 +232,7 @@ class Multinomial:
             return centred
 
         return product
+
+    def columns(self, classes: NDArray[np.generic]) -> Multinomial:
+        """Refused: softmax ties the classes together."""
+        raise UsageError("multinomial loss: its classes cannot be fitted apart; fit them all at once")

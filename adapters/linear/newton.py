@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 
 from fusionapp.adapters.linear.preconditioner import Preconditioner
@@ -9,6 +11,8 @@ from fusionapp.domain.linear import Columns, LinearProblem, Matrix
 
 MAX_NEWTON_STEPS = 60
 MAX_CONJUGATE_STEPS = 60
+_TINY = np.finfo(np.float32).tiny
+_LOGGER = logging.getLogger(__name__)
 _SHORTEST_STEP = 2.0**-20
 
 
@@ -28,59 +32,84 @@ def minimize(
         (dim, classes) weights.
     """
     weights, scores = start.copy(), problem.design.scores(start)
-    scale = problem.norm(problem.gradient(np.zeros_like(weights), np.zeros_like(scores)))
+    goal = tolerance * problem.norm(problem.gradient(np.zeros_like(weights), np.zeros_like(scores)))
     for _ in range(MAX_NEWTON_STEPS):
         gradient = problem.gradient(weights, scores)
         norm = problem.norm(gradient)
-        unfinished = norm > tolerance * scale
+        unfinished = norm > goal
         if not unfinished.any():
             break
-        # Superlinear convergence near the end, no effort wasted far from it.
-        forcing = np.minimum(0.3, np.sqrt(norm / np.maximum(scale, np.finfo(np.float32).tiny)))
-        step, step_scores = _newton_step(problem, preconditioner, scores, gradient * unfinished, forcing)
-        slope = problem.inner(gradient, step)
-        length = _step_length(problem, slope, (weights, scores), (step, step_scores))
-        if not length.any():
+        # Inexact far from the solution; near it no more exact than the goal asks for.
+        allowed = np.maximum(
+            norm * np.minimum(0.3, np.sqrt(tolerance * norm / np.maximum(goal, _TINY))), 0.3 * goal
+        )
+        separate = problem.loss.separate
+        part = problem.columns(unfinished) if separate else problem
+        columns = np.flatnonzero(unfinished) if separate else slice(None)
+        at = weights[:, columns], scores[:, columns]
+        step, step_scores = _step(part, preconditioner, at, gradient[:, columns], allowed[columns])
+        if not step.any():
             break
-        weights += length * step
-        scores += length * step_scores
+        weights[:, columns] += step
+        scores[:, columns] += step_scores
+    else:
+        _LOGGER.warning(
+            "linear control: C = %g stopped after %d steps, unfinished", problem.cost, MAX_NEWTON_STEPS
+        )
     return weights
 
 
-def _newton_step(
+def _step(
     problem: LinearProblem,
     preconditioner: Preconditioner,
-    scores: Matrix,
+    at: tuple[Matrix, Matrix],
     gradient: Matrix,
-    forcing: Columns,
+    allowed: Columns,
 ) -> tuple[Matrix, Matrix]:
-    """Solve H S = -gradient by conjugate gradients to a relative residual of `forcing`; S and X S."""
+    """One damped Newton step S, (dim, classes), and X S, from weights and scores."""
+    direction, along = _direction(problem, preconditioner, at[1], gradient, allowed)
+    length = _step_length(problem, problem.inner(gradient, direction), at, (direction, along))
+    return length * direction, length * along
+
+
+def _direction(
+    problem: LinearProblem, preconditioner: Preconditioner, scores: Matrix, gradient: Matrix, allowed: Columns
+) -> tuple[Matrix, Matrix]:
+    """Solve H S = -gradient by conjugate gradients until the residual's norm is `allowed`; S and X S.
+
+    A class that is done leaves the products at once: late steps serve the few classes that need them.
+    """
+    solution, solution_scores = np.zeros_like(gradient), np.zeros_like(scores)
+    live = np.arange(gradient.shape[1])
     curve = problem.loss.curve(scores)
     scale = problem.cost * problem.loss.weight(scores).mean(0)
-    dtype = gradient.dtype
     step, step_scores = np.zeros_like(gradient), np.zeros_like(scores)
     residual = -gradient
-    limit = forcing * problem.norm(gradient)
-    conjugate = solved = preconditioner.solve(residual, scale)
-    rho = problem.inner(residual, solved)
-    active = rho > 0
+    conjugate = preconditioner.solve(residual, scale)
+    rho = problem.inner(residual, conjugate)
     for _ in range(MAX_CONJUGATE_STEPS):
-        conjugate = conjugate * active
         along = problem.design.scores(conjugate)
         bent = problem.penalty * conjugate + problem.cost * problem.design.back(curve(along))
-        curvature = problem.inner(conjugate, bent)
-        active &= curvature > 0
-        alpha = (np.where(active, rho, 0) / np.where(active, curvature, 1)).astype(dtype)
+        alpha = (rho / problem.inner(conjugate, bent)).astype(gradient.dtype)
         step += alpha * conjugate
         step_scores += alpha * along
         residual -= alpha * bent
-        active &= problem.norm(residual) > limit
-        if not active.any():
+        wanting = problem.norm(residual) > allowed
+        if not wanting.any():
             break
+        if not wanting.all():
+            solution[:, live], solution_scores[:, live] = step, step_scores
+            live, allowed, rho, scale = live[wanting], allowed[wanting], rho[wanting], scale[wanting]
+            step, step_scores, residual, conjugate, scores = (
+                matrix[:, wanting] for matrix in (step, step_scores, residual, conjugate, scores)
+            )
+            problem = problem.columns(wanting)
+            curve = problem.loss.curve(scores)
         solved = preconditioner.solve(residual, scale)
         previous, rho = rho, problem.inner(residual, solved)
-        conjugate = solved + (rho / np.where(active, previous, 1)).astype(dtype) * conjugate
-    return step, step_scores
+        conjugate = solved + (rho / previous).astype(gradient.dtype) * conjugate
+    solution[:, live], solution_scores[:, live] = step, step_scores
+    return solution, solution_scores
 
 
 def _step_length(
