@@ -40,9 +40,8 @@ def minimize(
         if not unfinished.any():
             break
         # Inexact far from the solution; near it no more exact than the goal asks for.
-        allowed = np.maximum(
-            norm * np.minimum(0.3, np.sqrt(tolerance * norm / np.maximum(goal, _TINY))), 0.3 * goal
-        )
+        forcing = np.minimum(0.3, np.sqrt(tolerance * norm / np.maximum(goal, _TINY)))
+        allowed = np.maximum(norm * forcing, 0.3 * goal)
         separate = problem.loss.separate
         part = problem.columns(unfinished) if separate else problem
         columns = np.flatnonzero(unfinished) if separate else slice(None)
@@ -53,9 +52,7 @@ def minimize(
         weights[:, columns] += step
         scores[:, columns] += step_scores
     else:
-        _LOGGER.warning(
-            "linear control: C = %g stopped after %d steps, unfinished", problem.cost, MAX_NEWTON_STEPS
-        )
+        _LOGGER.warning("linear control: C = %g unfinished after %d steps", problem.cost, MAX_NEWTON_STEPS)
     return weights
 
 
