@@ -165,7 +165,10 @@ def test_a_source_that_changes_its_kind_is_refused() -> None:
 
 def test_texts_without_a_word_and_zero_vectors_are_scored_by_the_intercept() -> None:
     train = rows(0)
-    blank = {"minilm": np.zeros((2, 2, 6), np.float32), "lexical": csr_array((2, 30), dtype=np.float32)}
+    blank: dict[str, Embeddings] = {
+        "minilm": np.zeros((2, 2, 6), np.float32),
+        "lexical": csr_array((2, 30), dtype=np.float32),
+    }
     scores = ScipyLinearControl().fit("linear_svm", 4, train, train, blank, COSTS, CountedBars())
     assert np.isfinite(scores.test).all()
     np.testing.assert_array_equal(scores.test[0], scores.test[1])
