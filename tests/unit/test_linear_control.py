@@ -167,7 +167,7 @@ def test_texts_without_a_word_and_zero_vectors_are_scored_by_the_intercept() -> 
     train = rows(0)
     blank: dict[str, Embeddings] = {
         "minilm": np.zeros((2, 2, 6), np.float32),
-        "lexical": csr_array((2, 30), dtype=np.float32),
+        "lexical": csr_array(np.zeros((2, 30), np.float32)),
     }
     scores = ScipyLinearControl().fit("linear_svm", 4, train, train, blank, COSTS, CountedBars())
     assert np.isfinite(scores.test).all()
