@@ -43,6 +43,8 @@ def load_experiment(
     for key, value in (defaults or {}).items():
         if _get(content, key) is None:
             _put(content, key, value)
+    if chosen_encoders:
+        content["encoders"] = _choose_encoders(content.get("encoders"), chosen_encoders)
     for assignment in sets:
         key, equals, text = assignment.partition("=")
         if not equals or not key.strip():
@@ -50,8 +52,6 @@ def load_experiment(
         _put(content, key.strip(), parse_value(text.strip()))
     for key, value in (flags or {}).items():
         _put(content, key, value)
-    if chosen_encoders:
-        content["encoders"] = _choose_encoders(content.get("encoders"), chosen_encoders)
     if device is not None:
         _put_device(content, device)
     if source is None:
