@@ -21,7 +21,7 @@ from fusionapp.domain.statistics.verdict import Verdict
 LEADERBOARD = (
     "model",
     "validation",
-    "test accuracy",
+    "accuracy",
     "95 % interval",
     "macro F1",
     "weighted F1",

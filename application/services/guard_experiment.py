@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from fusionapp.application.ports.run_store import RunStore
+from fusionapp.application.services.extract_dataset import INVENTORY
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import UsageError
 
@@ -31,15 +32,17 @@ class GuardExperiment:
         """Write the resolved experiment down, unless an earlier one stands in the way.
 
         What was extracted fixes dataset, encoders and storage; what was trained fixes seed, fusion and
-        training too. `[evaluate]` may always change.
+        training too. `[evaluate]` may always change, and everything while nothing came of it (a misspelt model).
 
         Raises:
             UsageError: names every key that differs.
         """
         earlier = self.runs.read_document(RESOLVED)
         if earlier is not None and not overwrite:
-            trained = self.runs.read_document("models/trained.json") is not None
-            fixed = EXTRACTED + TRAINED if trained else EXTRACTED
+            fixed = [
+                *(EXTRACTED if self.runs.read_document(INVENTORY) is not None else ()),
+                *(TRAINED if self.runs.read_document("models/trained.json") is not None else ()),
+            ]
             changed = [path for path in differences(earlier, resolved) if path.split(".")[0] in fixed]
             if changed:
                 raise UsageError(

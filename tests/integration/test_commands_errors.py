@@ -48,6 +48,12 @@ def test_a_changed_experiment_under_an_old_name_is_refused_with_its_keys(job: Pa
     assert "changed: encoders.bert.layers" in message
 
 
+def test_a_misspelt_model_can_be_mended_under_the_same_name(fresh: Path) -> None:
+    words = ("extract", "tiny.toml", "--encoder", "last")
+    assert "nomodel" in refused(fresh, *words, "--set", "encoders.last.model=./nomodel", code=2)
+    call(fresh, *words)
+
+
 def test_overwrite_replaces_what_stood_under_the_name(job: Path) -> None:
     words = ("tiny.toml", "--seeds", "1", "--fusion", "sum")
     trained = call(job, "train", *words, "--overwrite", "--json").json

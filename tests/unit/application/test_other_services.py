@@ -42,6 +42,7 @@ def changed(**tables: dict[str, Any]) -> dict[str, Any]:
 def guarded() -> MemoryRunStore:
     runs = MemoryRunStore()
     GuardExperiment(runs)(EXPERIMENT, overwrite=False)
+    runs.write_document("embeddings.json", {})
     return runs
 
 
@@ -57,6 +58,13 @@ def test_a_changed_experiment_is_refused_with_every_key_that_differs(guarded: Me
     ):
         GuardExperiment(guarded)(other, overwrite=False)
     assert guarded.read_document("experiment.json") == EXPERIMENT
+
+
+def test_an_experiment_that_nothing_came_of_may_be_mended() -> None:
+    runs, mended = MemoryRunStore(), changed(dataset={"train": "u.csv"})
+    GuardExperiment(runs)(EXPERIMENT, overwrite=False)
+    GuardExperiment(runs)(mended, overwrite=False)
+    assert runs.read_document("experiment.json") == mended
 
 
 def test_overwrite_replaces_the_experiment(guarded: MemoryRunStore) -> None:
