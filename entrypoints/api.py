@@ -13,6 +13,7 @@ import numpy as np
 
 from fusionapp.application.services.evaluate_classifier import Evaluation
 from fusionapp.application.services.extract_dataset import Extraction
+from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.prepare_classification import ClassificationData
 from fusionapp.application.services.read_splits import OnEmpty
 from fusionapp.application.services.train_classifier import Training
@@ -84,7 +85,7 @@ def train(
         extraction = _extract(session)
         carried = _carried(session, extraction)
         found = _trained_with(session)
-        if found is not None and found != carried and not overwrite:
+        if found is not None and any(differences(found, carried)) and not overwrite:
             raise UsageError(
                 f"{session.gateways.runs().directory}: the data or an encoder changed since training; "
                 "choose another `name`, or give --overwrite to train again"
@@ -120,7 +121,7 @@ def evaluate(
         _refuse_untrained(session, carried)
         if split not in extraction.inventory["splits"]:
             raise UsageError(f"split {split!r}: the dataset has {', '.join(extraction.inventory['splits'])}")
-        basis = _basis(session, extraction, carried, split)
+        basis = _basis(session, extraction, split)
         earlier = None if overwrite else read_evaluation(store, split, basis)
         if earlier is not None:
             return earlier
@@ -225,7 +226,7 @@ def _refuse_untrained(session: Session, carried: Mapping[str, Any] | None = None
     found = _trained_with(session)
     if found is None:
         raise UsageError(f"{session.gateways.runs().directory} is not trained; run `fusionapp train` first")
-    if carried is not None and found != carried:
+    if carried is not None and any(differences(found, carried)):
         raise UsageError(
             f"{session.gateways.runs().directory} was trained on other data or by other settings; "
             "run `fusionapp train --overwrite`"
@@ -295,14 +296,14 @@ def _evaluation_arguments(
     }
 
 
-def _basis(session: Session, extraction: Extraction, carried: Mapping[str, Any], split: str) -> str:
+def _basis(session: Session, extraction: Extraction, split: str) -> str:
     """A fingerprint of everything that an evaluation's numbers depend on."""
     weights = [
         session.gateways.runs().hash_file(f"models/seed-{seed}/head.safetensors") for seed in session.seeds
     ]
     return fingerprint(
         {
-            "carried": carried,
+            "carried": _trained_with(session),
             "heads": weights,
             "split": split,
             "data": extraction.inventory["splits"][split],

@@ -15,10 +15,10 @@ from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.api import evaluate, extract, load, train
 
 FUSIONS: tuple[dict[str, Any], ...] = (
-    {"kind": "concat"},
     {"kind": "gated", "residual": True},
     {"kind": "low_rank", "residual": True},
 )
+"""Judged beside plain concatenation, which is one of the controls."""
 
 PACKAGES = (
     "datasets",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from fusionapp.application.ports.dataset_source import DatasetSource
@@ -64,9 +65,15 @@ def hub_source(dataset: dict[str, Any], data_dir: str | None = None) -> DatasetS
 
 def docstring_source(dataset: dict[str, Any], **_: Any) -> DatasetSource:
     """Docstrings of the installed packages."""
+    return _docstrings(tuple(dataset["packages"]))
+
+
+@cache
+def _docstrings(packages: tuple[str, ...]) -> DatasetSource:
+    """Parsed once a process: installed packages do not change under it, and the demo reads them often."""
     from fusionapp.adapters.docstrings.source import DocstringSource
 
-    return DocstringSource(packages=dataset["packages"] or None)
+    return DocstringSource(packages=packages or None)
 
 
 def huggingface_encoder(settings: dict[str, Any], model_cache: str | None) -> Encoder:
