@@ -54,7 +54,7 @@ class GuardExperiment:
 
 
 def differences(left: Json, right: Json, path: str = "") -> Iterator[str]:
-    """Dotted paths at which two JSON values differ, harmless keys aside."""
+    """Dotted paths at which two JSON values differ, aside from keys that only say how something is computed."""
     if isinstance(left, dict) and isinstance(right, dict):
         for key in sorted({*left, *right} - set(HARMLESS)):
             yield from differences(left.get(key), right.get(key), f"{path}.{key}" if path else key)

@@ -12,6 +12,7 @@ from fusionapp.application.ports.heads import HeadTrainer, LabelledEmbeddings, T
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.tracker import Tracker
+from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.prepare_classification import ClassificationData
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.fusion.spec import FusionSpec
@@ -76,11 +77,9 @@ class TrainClassifier:
             UsageError: the fusion cannot be built over these sources.
         """
         names = [f"{group}/seed-{seed}" for seed in seeds]
-        found = self.runs.read_document(f"{group}/{TRAINED}")
-        if found is not None and found["carried"] == dict(carried) and len(found["heads"]) == len(seeds):
-            return Training(self._stored(names, found["heads"]), found["seconds"], reused=True)
-        if found is not None:  # what is about to be overwritten must not be taken for what it was
-            self.runs.write_document(f"{group}/{TRAINED}", {"carried": None, "seconds": 0.0, "heads": []})
+        found = self._reusable(group, names, carried)
+        if found is not None:
+            return found
         start = perf_counter()
         with self.runs.writing(group), closing(self.track(group)) as tracker:
             heads = self.trainer.train(
@@ -105,11 +104,19 @@ class TrainClassifier:
         self.runs.write_document(f"{group}/{TRAINED}", document)
         return Training(list(heads), seconds)
 
-    def _stored(self, names: Sequence[str], heads: Sequence[Mapping[str, Json]]) -> list[TrainedHead]:
-        return [
+    def _reusable(self, group: str, names: Sequence[str], carried: Mapping[str, Json]) -> Training | None:
+        """What an earlier training left; where it is another one, nothing of it is trusted from now on."""
+        found = self.runs.read_document(f"{group}/{TRAINED}")
+        if found is None:
+            return None
+        if len(found["heads"]) != len(names) or any(differences(found["carried"], dict(carried))):
+            self.runs.write_document(f"{group}/{TRAINED}", {"carried": None, "seconds": 0.0, "heads": []})
+            return None
+        heads = [
             TrainedHead(**{**head, "directory": self.runs.path(name)})
-            for name, head in zip(names, heads, strict=True)
+            for name, head in zip(names, found["heads"], strict=True)
         ]
+        return Training(heads, found["seconds"], reused=True)
 
     def _keep(
         self,

@@ -96,6 +96,12 @@ def test_a_second_evaluate_prints_what_the_first_one_found(job: Path, finished: 
     assert call(job, "evaluate", "runs/tiny", "--json").json == finished.evaluated
 
 
+def test_another_device_or_batch_is_the_same_experiment(job: Path, finished: Job) -> None:
+    other = ("--device", "cpu", "--set", "encoders.bert.batch_tokens=64")
+    assert call(job, "train", "tiny.toml", "--json", *other).json["reused"]
+    assert call(job, "evaluate", "tiny.toml", "--json", *other).json == finished.evaluated
+
+
 def test_evaluate_shows_a_leaderboard_with_intervals_and_verdicts(finished: Job) -> None:
     shown = call(finished.directory, "evaluate", "tiny.toml").out
     assert "test: 40 texts, ranked by validation accuracy" in shown
