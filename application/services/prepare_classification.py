@@ -97,7 +97,7 @@ def order_classes(labels: Sequence[str]) -> list[str]:
     if len(distinct) < 2:
         raise DatasetError(f"train has one class alone ({next(iter(distinct), 'none')}); two are needed")
     if all(label.removeprefix("-").isdecimal() for label in distinct):
-        return sorted(distinct, key=int)
+        return sorted(distinct, key=lambda label: (int(label), label))  # "01" and "1" are two classes
     return sorted(distinct)
 
 

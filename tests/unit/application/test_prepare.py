@@ -37,6 +37,7 @@ def prepared(build: BuildHouse, splits: Splits) -> ClassificationData:
     ("labels", "classes"),
     [
         (["10", "9", "-1", "9"], ["-1", "9", "10"]),
+        (["1", "02", "01", "2"], ["01", "1", "02", "2"]),
         (["b", "a", "b"], ["a", "b"]),
         (["10", "9", "x"], ["10", "9", "x"]),
     ],
