@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
@@ -18,6 +19,8 @@ from fusionapp.application.services.extract_embeddings import (
 from fusionapp.application.services.read_splits import OnEmpty, ReadSplits
 from fusionapp.domain.embeddings import Json, fingerprint_texts
 from fusionapp.domain.splitting import SharedTexts, duplicate_rows
+
+logger = logging.getLogger(__name__)
 
 INVENTORY = "embeddings.json"
 
@@ -75,6 +78,9 @@ class ExtractDataset:
             on_empty: what a blank text is.
         """
         spooled = self.read(splits, limit, on_empty)
+        for name, encoder in encoders.items():
+            for choice in encoder.choices:
+                logger.info("%s: %s", name, choice)
         partial = limit is not None or len(spooled) < len(self.read.source.splits())
         inventory: dict[str, Json] = {
             "format": 1,

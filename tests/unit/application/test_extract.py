@@ -75,6 +75,16 @@ def test_an_encoder_that_fails_mid_way_leaves_what_is_durable_and_the_rest_is_do
     assert ReportStatus(house.store)(whole.inventory).complete
 
 
+def test_the_log_says_what_each_encoder_chose(build: BuildHouse, caplog: pytest.LogCaptureFixture) -> None:
+    encoder = CountingEncoder()
+    with caplog.at_level(logging.INFO):
+        build(SPLITS).extract({"a": encoder})
+    assert encoder.choices
+    assert [f"a: {choice}" for choice in encoder.choices] == [
+        line for line in caplog.messages if line.startswith("a: ")
+    ]
+
+
 def test_weights_are_freed_when_an_encoder_is_done(build: BuildHouse) -> None:
     first, second = CountingEncoder(name="a"), CountingEncoder(name="b")
     build(SPLITS).extract({"a": first, "b": second})
