@@ -206,12 +206,12 @@ def _carried(session: Session, extraction: Extraction) -> dict[str, Any]:
         if split in ("train", "validation")
     }
     settings = {key: session.resolved[key] for key in ("seed", "fusion", "train")}
-    dropped = len(extraction.shared.train_rows) if session.experiment.dataset.drop_duplicates else 0
+    dropped = extraction.shared.train_rows.tolist() if session.experiment.dataset.drop_duplicates else []
     return {
         "encoders": encoders,
         "order": list(encoders),
         "data": data,
-        "dropped_duplicates": dropped,
+        "dropped_duplicates": {"rows": len(dropped), "sha256": fingerprint({"rows": dropped})},
         "settings": settings,
     }
 
