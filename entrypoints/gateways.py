@@ -152,7 +152,8 @@ def trackers(directory: str, group: str) -> Tracker:
     try:
         from fusionapp.adapters.tracking.tensorboard import TensorBoardTracker
 
-        chosen.append(TensorBoardTracker(Path(directory, "tensorboard", group)))
+        # Below the group, whose files are hashed once training ends, so that `verify` covers the curves too.
+        chosen.append(TensorBoardTracker(Path(directory, group, "tensorboard")))
     except UsageError:  # the extra `track` is not installed; the history file has the same numbers
         pass
     return FanOutTracker(chosen)

@@ -131,6 +131,14 @@ def test_the_run_keeps_experiment_environment_scores_and_leaderboards(finished: 
     assert np.mean(right) == pytest.approx(finished.evaluated["result"]["accuracy"]["mean"])
 
 
+def test_the_curves_are_among_the_files_that_verify_checks(finished: Job) -> None:
+    run = finished.directory / "runs" / "tiny"
+    curves = [path.relative_to(run).as_posix() for path in run.rglob("events.out.tfevents.*")]
+    recorded = (run / "checksums.jsonl").read_text()
+    assert curves
+    assert all(f'"name":"{name}"' in recorded for name in curves)
+
+
 def test_a_run_can_be_renamed_and_evaluated_where_it_stands(job: Path, finished: Job) -> None:
     (job / "runs" / "tiny").rename(job / "runs" / "renamed")
     report = call(job, "evaluate", "runs/renamed", "--json").json
