@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -31,9 +29,3 @@ def token_batches(lengths: ArrayLike, budget: int) -> list[NDArray[np.int64]]:
         batches.append(order[start : start + rows])
         start += rows
     return batches
-
-
-def padded_tokens(lengths: ArrayLike, batches: Sequence[NDArray[np.int64]]) -> int:
-    """Tokens that the batches compute, padding included."""
-    sizes = np.asarray(lengths, dtype=np.int64)
-    return int(sum(len(batch) * sizes[batch].max() for batch in batches))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -64,8 +65,6 @@ def status_json(status: ExtractionStatus, extraction: Extraction | None = None) 
 
 
 def _common_directory(directories: Sequence[str]) -> str:
-    import os
-
     return directories[0] if len(directories) == 1 else os.path.commonpath(directories)
 
 

@@ -45,9 +45,8 @@ def command(first: Path, second: Path, split: str, draws: int, as_json: bool) ->
     )
     difference = comparison.difference
     click.echo(
-        f"{first} is {comparison.verdict}"
-        + ("" if comparison.verdict == "not separable" else f" than {second}" if comparison.verdict else "")
-        + f": accuracy differs by {difference.estimate:+.4f} "
+        f"{first} is {comparison.verdict} {'from' if comparison.verdict == 'not separable' else 'than'} {second}"
+        f": accuracy differs by {difference.estimate:+.4f} "
         f"[{difference.interval.low:+.4f}, {difference.interval.high:+.4f}] over {comparison.rows} texts"
     )
     test = comparison.mcnemar

@@ -38,7 +38,9 @@ class DatasetSettings:
     )
     config: str | None = setting("huggingface: the hub dataset's configuration", None)
     revision: str | None = setting("huggingface: the hub dataset's revision", None)
-    packages: tuple[str, ...] = setting("docstrings: only these labels; default: all that are installed", ())
+    packages: tuple[str, ...] = setting(
+        "docstrings: packages beside the standard library; default: the 16 largest that are installed", ()
+    )
     text: str | tuple[str, ...] = setting("text column, or several joined by `template`", "text")
     template: str | None = setting('how several text columns join, such as "{title}. {abstract}"', None)
     label: str = setting("label column; strings or integers", "label")
