@@ -10,6 +10,14 @@ from attrs.validators import and_, deep_iterable, ge, gt, le, lt
 from fusionapp.domain.settings import setting
 
 
+AUTO_EPOCHS, MOST_AUTO_EPOCHS, AUTO_STEPS = 10, 100, 300
+
+
+def _whole_or_auto(_: object, field: attrs.Attribute[int | str], value: int | str) -> None:
+    if value != "auto" and (not isinstance(value, int) or value < 1):
+        raise ValueError(f"'{field.name}' must be >= 1 or 'auto': {value}")
+
+
 @attrs.frozen
 class TrainingRecipe:
     """How heads are trained over stored embeddings.
@@ -35,8 +43,16 @@ class TrainingRecipe:
         "learning-rate schedule over `epochs`", "cosine"
     )
     batch_size: int = setting("rows in a batch, for each seed", 256, ge(1))
-    epochs: int = setting("most epochs to run; a few thousand rows want about 30", 10, ge(1))
-    patience: int = setting("epochs without a better validation score before a seed stops", 5, ge(1))
+    epochs: int | Literal["auto"] = setting(
+        "most epochs to run; auto: 10, or up to 100 where train is so small that 10 make fewer than 300 steps",
+        "auto",
+        _whole_or_auto,
+    )
+    patience: int | Literal["auto"] = setting(
+        "epochs without a better validation score before a seed stops; auto: half of `epochs`",
+        "auto",
+        _whole_or_auto,
+    )
     metric: Literal["accuracy", "macro_f1", "weighted_f1", "loss"] = setting(
         "validation metric that stops training and picks the epoch", "accuracy"
     )
@@ -52,3 +68,15 @@ class TrainingRecipe:
         and_(gt(0.0), le(0.5)),
     )
     device: str = setting('"auto", "cpu" or a CUDA device such as "cuda:0"', "auto")
+
+    def limits(self, rows: int) -> tuple[int, int]:
+        """The most epochs to run and the patience, both in epochs, for that many training rows.
+
+        Ten passes over twenty thousand rows are some 800 steps of 256; over two thousand they are 80, too few
+        to learn from, so small data is passed over more often.
+        """
+        batches = -(-rows // self.batch_size)
+        wanted = max(AUTO_EPOCHS, min(MOST_AUTO_EPOCHS, -(-AUTO_STEPS // batches)))
+        epochs = wanted if isinstance(self.epochs, str) else self.epochs
+        patience = -(-epochs // 2) if isinstance(self.patience, str) else self.patience
+        return epochs, patience

@@ -45,6 +45,7 @@ def extract(
     limit: int | None = None,
     on_empty: OnEmpty = "quarantine",
     runs: Directory = "runs",
+    output: Directory | None = None,
     overwrite: bool = False,
     quiet: bool = True,
 ) -> Extraction:
@@ -56,13 +57,14 @@ def extract(
         limit: only the first rows of each split; such a run never counts as complete.
         on_empty: whether a blank text is an error (as it is to `train`) or is quarantined.
         runs: directory of run directories.
+        output: the run directory, where it is not ``runs/NAME``.
         overwrite: replace another experiment of the same name.
         quiet: show no progress bars.
 
     Raises:
         FusionAppError: see `fusionapp.domain.errors`.
     """
-    session = _open(experiment, runs, quiet)
+    session = _open(experiment, runs, quiet, output)
     with session.gateways.runs().lock():
         session.services.guard()(session.resolved, overwrite)
         return _extract(session, splits, limit, on_empty)
@@ -167,9 +169,9 @@ def evaluate_file(
         return evaluation
 
 
-def _open(experiment: Source, runs: Directory, quiet: bool) -> Session:
+def _open(experiment: Source, runs: Directory, quiet: bool, run: Directory | None = None) -> Session:
     settings = load_experiment(experiment, defaults=read_environment().defaults())
-    return open_session(settings, runs_directory(experiment, runs), quiet)
+    return open_session(settings, runs_directory(experiment, runs), quiet, None if run is None else Path(run))
 
 
 def _extract(

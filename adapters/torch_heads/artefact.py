@@ -8,6 +8,7 @@ from hashlib import sha256
 from json import dumps, loads
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Literal
 
 import attrs
 import torch
@@ -29,6 +30,8 @@ WEIGHTS_FILE = "head.safetensors"
 CARD_FILE = "head.json"
 _MOST_LAYERS = 1024
 _CONVERTER = Converter(forbid_extra_keys=True)
+# Of `epochs` and `patience`; the recipe's own validators judge the value.
+_CONVERTER.register_structure_hook(int | Literal["auto"], lambda value, _: value)
 
 
 @attrs.frozen

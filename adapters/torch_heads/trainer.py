@@ -69,7 +69,8 @@ class TorchHeadTrainer(HeadTrainer):
             head.draw(seeds, device, dtype)
             fitted, judged = (_prepare(sources, split, device) for split in (train, validation))
             training = StackTraining(head.to(device), recipe, seeds, classes, fitted, judged, dtype)
-            with progress.task("train heads", total=len(seeds) * recipe.epochs, unit="epochs") as task:
+            epochs, _ = recipe.limits(len(train.labels))
+            with progress.task("train heads", total=len(seeds) * epochs, unit="epochs") as task:
                 runs = training(tracker, task)
         return [
             _save(directory, run, fusion, recipe, sources, classes)

@@ -75,7 +75,8 @@ class StackTraining:
         self._head, self._recipe, self._train, self._validation = head, recipe, train, validation
         self._rows = len(train.labels)
         batches = -(-self._rows // recipe.batch_size)
-        self._optimizer = HeadOptimizer(head, recipe, recipe.epochs * batches, dtype)
+        self._epochs, self._patience = recipe.limits(self._rows)
+        self._optimizer = HeadOptimizer(head, recipe, self._epochs * batches, dtype)
         self._orders = seed_streams(seeds, "order")
         self._weights: Tensor | None = None
         if recipe.class_weights == "balanced":
@@ -90,7 +91,7 @@ class StackTraining:
         Raises:
             UsageError: a loss that is not finite.
         """
-        for epoch in range(1, self._recipe.epochs + 1):
+        for epoch in range(1, self._epochs + 1):
             losses, hits, rate = self._epoch()
             self._check_finite(losses, epoch)
             scores = evaluate(self._head, self._validation, len(self._active))
@@ -148,12 +149,12 @@ class StackTraining:
         going = [
             position
             for position, run in enumerate(self._active)
-            if run.epochs - run.best_epoch < self._recipe.patience
+            if run.epochs - run.best_epoch < self._patience
         ]
         stopped = len(self._active) - len(going)
         if not stopped:
             return
-        task.advance(stopped * (self._recipe.epochs - self._active[0].epochs))
+        task.advance(stopped * (self._epochs - self._active[0].epochs))
         self._active = [self._active[position] for position in going]
         self._orders = [self._orders[position] for position in going]
         if going:

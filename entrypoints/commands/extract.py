@@ -31,6 +31,7 @@ from fusionapp.entrypoints.commands.options import (
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan: texts, tokens, shards, disk.")
 @runs_option
+@click.option("--output", type=click.Path(path_type=Path), help="Run directory, in place of RUNS/NAME.")
 @overwrite_option
 @json_option
 def command(
@@ -39,6 +40,7 @@ def command(
     on_empty: Literal["error", "quarantine"],
     dry_run: bool,
     runs: str,
+    output: Path | None,
     overwrite: bool,
     as_json: bool,
     experiment: Path | None,
@@ -49,8 +51,8 @@ def command(
 ) -> None:
     """Embed the texts of EXPERIMENT with each of its encoders.
 
-    Killed at any point, the same command goes on where it stopped and writes the same bytes. Exit codes: 0
-    complete, 5 complete but for quarantined rows, 4 another process writes there.
+    Killed at any point, the same command goes on where it stopped and writes the same bytes. Exit codes: 0 done, 5
+    done but for quarantined rows, 4 another process writes there.
     """
     settings = experiment_from(experiment, sets, encoders, device, **flags)
     if dry_run:
@@ -62,17 +64,17 @@ def command(
     from fusionapp.entrypoints.output import print_extraction, print_json
     from fusionapp.entrypoints.reports import status_json
 
-    runs = runs_directory(experiment, runs)
+    run = output or Path(runs_directory(experiment, runs), settings.name)
     extraction = api.extract(
         settings,
         splits=splits,
         limit=limit,
         on_empty=on_empty,
-        runs=runs,
+        output=run,
         overwrite=overwrite,
         quiet=is_quiet(),
     )
-    report = status_json(inspection.status(Path(runs) / settings.name), extraction)
+    report = status_json(inspection.status(run), extraction)
     if as_json:
         print_json(report)
     else:
