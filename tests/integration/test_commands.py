@@ -48,6 +48,19 @@ def test_status_agrees_with_extract(finished: Job) -> None:
     }
 
 
+def test_an_output_directory_takes_the_place_of_the_run_directory(job: Path, finished: Job) -> None:
+    report = call(job, "extract", "tiny.toml", "--json", "--output", "deep/elsewhere").json
+    assert report["complete"]
+    assert (job / "deep/elsewhere/embeddings.json").is_file()
+    status = call(job, "status", "deep/elsewhere", "--json").json
+    assert status["durable_rows"] == finished.extracted["durable_rows"]
+    assert call(job, "verify", "deep/elsewhere", "--json").json["ok"]
+    trained = call(job, "train", "deep/elsewhere", "--json").json["models"]
+    assert [Path(model["directory"]).as_posix() for model in trained] == [
+        f"deep/elsewhere/models/seed-{seed}" for seed in (0, 1)
+    ]
+
+
 def test_what_was_written_verifies(finished: Job) -> None:
     for place in ("runs/tiny", "embeddings"):
         found = call(finished.directory, "verify", place, "--json").json
