@@ -57,22 +57,35 @@ def read_config(directory: Path) -> Mapping[str, Any]:
     return config
 
 
+def inside(directory: Path, name: str) -> Path:
+    """`directory / name` for a name that one of the model's own files gives.
+
+    Raises:
+        CorruptArtifactError: the name leads out of the directory.
+    """
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        raise CorruptArtifactError(f"{directory}: names {name!r}, outside of the model; that is not followed")
+    return directory / name
+
+
 def weight_files(directory: Path) -> list[Path]:
     """The files that hold the weights, safetensors before ``pytorch_model.bin``; empty where there are none.
 
     Raises:
-        CorruptArtifactError: a shard that the index names is missing.
+        CorruptArtifactError: a shard that the index names is missing, or outside of the directory.
     """
     for single in ("model.safetensors", "pytorch_model.bin"):
         if (directory / single).is_file():
             return [directory / single]
         index = read_json(directory / f"{single}.index.json")
-        shards = sorted(set(index["weight_map"].values())) if index else []
-        missing = [name for name in shards if not (directory / name).is_file()]
+        shards = (
+            [inside(directory, name) for name in sorted(set(index["weight_map"].values()))] if index else []
+        )
+        missing = [path.name for path in shards if not path.is_file()]
         if shards and len(missing) < len(shards):
             if missing:
                 raise CorruptArtifactError(f"{directory}: {missing[0]} is missing; fetch the model again")
-            return [directory / name for name in shards]
+            return shards
     return []
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from fusionapp.adapters.huggingface.checkpoint import read_json
+from fusionapp.adapters.huggingface.checkpoint import inside, read_json
 from fusionapp.domain.catalogue import Pooling
 
 _MODES: Mapping[str, Pooling] = {"mean": "mean", "cls": "cls", "lasttoken": "last"}
@@ -48,7 +48,11 @@ class SentenceConfig:
 
 
 def read_sentence_config(directory: Path) -> SentenceConfig | None:
-    """Read ``modules.json`` and what it points to; None where the model is no sentence-transformers model."""
+    """Read ``modules.json`` and what it points to; None where the model is no sentence-transformers model.
+
+    Raises:
+        CorruptArtifactError: a file is not JSON, or points out of the directory.
+    """
     modules = read_json(directory / "modules.json")
     if not modules:
         return None
@@ -62,7 +66,7 @@ def read_sentence_config(directory: Path) -> SentenceConfig | None:
     for module in modules:
         kind = str(module["type"]).rpartition(".")[2]
         if kind == "Pooling":
-            found = _with_pooling(found, read_json(directory / module["path"] / "config.json") or {})
+            found = _with_pooling(found, read_json(inside(directory, module["path"]) / "config.json") or {})
         elif kind == "Normalize":
             found = attrs.evolve(found, normalize=True)
         elif kind not in ("Transformer", "Dropout"):

@@ -215,3 +215,10 @@ def test_a_broken_configuration_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(CorruptArtifactError, match=r"config\.json: not JSON"):
         decided(tmp_path)
+
+
+def test_a_module_that_points_out_of_the_model_is_not_followed(tmp_path: Path) -> None:
+    modules = [{"type": "sentence_transformers.models.Pooling", "path": "../elsewhere"}]
+    write(tmp_path, BERT, modules=modules)
+    with pytest.raises(CorruptArtifactError, match="outside of the model"):
+        decided(tmp_path)

@@ -123,3 +123,10 @@ def test_safetensors_are_preferred_and_a_shard_that_is_missing_is_named(tmp_path
         weight_files(tmp_path)
     (tmp_path / "model-2.safetensors").touch()
     assert [path.name for path in weight_files(tmp_path)] == ["model-1.safetensors", "model-2.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["../other.safetensors", "/etc/other.safetensors"])
+def test_an_index_that_points_out_of_the_model_is_not_followed(tmp_path: Path, name: str) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(f'{{"weight_map": {{"a": "{name}"}}}}')
+    with pytest.raises(CorruptArtifactError, match="outside of the model"):
+        weight_files(tmp_path)
