@@ -78,7 +78,7 @@ def print_extraction(report: dict[str, Any]) -> None:
 
 def print_leaderboard(evaluation: Evaluation) -> None:
     """What `evaluate` prints for people."""
-    from fusionapp.entrypoints.reports import LEADERBOARD, leaderboard_rows
+    from fusionapp.entrypoints.reports import LEADERBOARD, READING, leaderboard_rows
 
     title = f"{evaluation.split}: {evaluation.rows:,} texts, ranked by validation accuracy"
     print_table(LEADERBOARD, leaderboard_rows(evaluation), title, numbers_from=1)
@@ -89,3 +89,4 @@ def print_leaderboard(evaluation: Evaluation) -> None:
             f"{' from' if said == 'not separable' else ''} {name}: accuracy {difference.estimate:+.4f} "
             f"[{difference.interval.low:+.4f}, {difference.interval.high:+.4f}]"
         )
+    click.echo(READING)

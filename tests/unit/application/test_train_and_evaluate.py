@@ -250,7 +250,9 @@ def test_an_evaluation_of_something_else_is_not_taken_for_this_one(
 
 
 def test_the_leaderboard_reads_as_markdown_and_as_csv(evaluation: Evaluation, tmp_path: Path) -> None:
-    lines = leaderboard_markdown(evaluation).splitlines()
+    *lines, blank, reading = leaderboard_markdown(evaluation).splitlines()
+    assert blank == ""
+    assert "they share the embeddings" in reading
     assert len(lines) == 2 + len(evaluation.leaderboard)
     assert len({line.count("|") for line in lines}) == 1
     header, *rows = leaderboard_csv(evaluation).splitlines()
