@@ -119,8 +119,7 @@ def _experiment(fusion: dict[str, Any], storage_root: str) -> dict[str, Any]:
         "dataset": {"source": "docstrings", "packages": list(PACKAGES)},
         "encoders": {"minilm": {"model": "minilm", "layers": "all"}, "lexical": {"adapter": "lexical"}},
         "storage": {"root": storage_root},
-        "fusion": {**fusion, "bag_width": 64},
-        "train": {"epochs": 12, "patience": 4},  # a demo is to be short
+        "fusion": fusion,
         "evaluate": {"baselines": False},
     }
 
