@@ -43,7 +43,10 @@ def find_source(name: str, packaged: bool = True) -> ModelSource:
     Raises:
         UsageError: it is none of these; names that look alike are listed.
     """
-    directory = Path(name).expanduser()
+    try:
+        directory = Path(name).expanduser()
+    except RuntimeError as error:  # a user whom this machine does not know
+        raise UsageError(f"model: {name!r} has no home directory here; write the whole path") from error
     card = find_card(name)
     if card is None and name and directory.is_dir():
         return ModelSource(name, directory, None, f"model: the directory {name}")

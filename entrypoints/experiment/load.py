@@ -92,7 +92,7 @@ def _name(content: Mapping[str, Any]) -> str:
     """A name for an experiment that only flags describe: ``r52-gemma-e5-quaternion``."""
     dataset = _get(content, "dataset.name") or _get(content, "dataset.train") or "experiment"
     parts = [Path(str(dataset)).name.split(".")[0], *(content.get("encoders") or ())]
-    return _safe("-".join([*parts, str(_get(content, "fusion.kind") or "concat")]))
+    return _safe("-".join([*parts, str(_get(content, "fusion.kind") or "concat")]))[:100]
 
 
 def _safe(text: str) -> str:

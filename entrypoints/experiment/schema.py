@@ -13,7 +13,7 @@ from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.domain.settings import setting
 
-NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 
 @attrs.frozen
@@ -146,7 +146,9 @@ class Experiment:
 def _encoder_problems(name: str, encoder: EncoderSettings) -> list[str]:
     found = []
     if not re.fullmatch(NAME_PATTERN, name):
-        found.append(f"encoders.{name}: {name!r} is not a name; use letters, digits, '.', '_' and '-'")
+        found.append(
+            f"encoders.{name}: {name!r} is not a name; use at most 100 letters, digits, '.', '_', '-'"
+        )
     if isinstance(encoder, HuggingFaceSettings) and encoder.trust_remote_code and not encoder.revision:
         found.append(f"encoders.{name}.trust_remote_code: true needs a pinned `revision` (a commit hash)")
     if isinstance(encoder, LexicalSettings):

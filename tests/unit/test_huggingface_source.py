@@ -130,3 +130,8 @@ def test_an_index_that_points_out_of_the_model_is_not_followed(tmp_path: Path, n
     (tmp_path / "model.safetensors.index.json").write_text(f'{{"weight_map": {{"a": "{name}"}}}}')
     with pytest.raises(CorruptArtifactError, match="outside of the model"):
         weight_files(tmp_path)
+
+
+def test_the_home_of_an_unknown_user_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="no home directory"):
+        find_source("~no-such-user-anywhere/model")

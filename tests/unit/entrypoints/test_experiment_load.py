@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fusionapp.domain.errors import UsageError
+from fusionapp.domain.errors import ConfigurationError, UsageError
 from fusionapp.entrypoints.experiment.environment import Environment, parse_dotenv, read_environment
 from fusionapp.entrypoints.experiment.load import load_experiment, parse_value, runs_directory
 from fusionapp.entrypoints.experiment.structure import unstructure
@@ -197,3 +197,13 @@ def test_a_missing_file_and_a_directory_that_is_no_run_are_named(tmp_path: Path)
         load_experiment(tmp_path / "none.toml")
     with pytest.raises(UsageError, match="not a run directory"):
         load_experiment(tmp_path)
+
+
+def test_a_name_made_of_many_flags_is_cut_to_what_a_file_system_takes() -> None:
+    encoders = [f"someone/model-number-{number}" for number in range(20)]
+    assert len(load_experiment(None, flags={"dataset.train": "t.csv"}, chosen_encoders=encoders).name) == 100
+
+
+def test_a_name_that_is_too_long_for_a_directory_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="name: must match"):
+        load_experiment({**PLAIN, "name": "n" * 101})
