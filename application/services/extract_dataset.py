@@ -88,12 +88,7 @@ class ExtractDataset:
             "finished": False,
             "storage": dict(storage),
             "splits": {
-                split: {
-                    "origin": self.read.source.describe(split),
-                    "rows": texts.rows,
-                    "texts_sha256": texts.texts_sha256,
-                    "labels_sha256": fingerprint_texts(label or "" for label in texts.labels()),
-                }
+                split: _describe_split(texts, self.read.source.describe(split))
                 for split, texts in spooled.items()
             },
             "encoders": {
@@ -113,6 +108,15 @@ class ExtractDataset:
             shared=duplicate_rows({split: _all_texts(texts) for split, texts in spooled.items()}),
             inventory=inventory,
         )
+
+
+def _describe_split(texts: SpooledSplit, origin: str) -> dict[str, Json]:
+    return {
+        "origin": origin,
+        "rows": texts.rows,
+        "texts_sha256": texts.texts_sha256,
+        "labels_sha256": fingerprint_texts(label or "" for label in texts.labels()),
+    }
 
 
 def _describe_encoder(

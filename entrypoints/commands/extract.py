@@ -65,15 +65,8 @@ def command(
     from fusionapp.entrypoints.reports import status_json
 
     run = output or Path(runs_directory(experiment, runs), settings.name)
-    extraction = api.extract(
-        settings,
-        splits=splits,
-        limit=limit,
-        on_empty=on_empty,
-        output=run,
-        overwrite=overwrite,
-        quiet=is_quiet(),
-    )
+    limits: Any = {"splits": splits, "limit": limit, "on_empty": on_empty}
+    extraction = api.extract(settings, **limits, output=run, overwrite=overwrite, quiet=is_quiet())
     report = status_json(inspection.status(run), extraction)
     if as_json:
         print_json(report)
