@@ -9,7 +9,6 @@ from attrs.validators import and_, deep_iterable, ge, gt, le, lt
 
 from fusionapp.domain.settings import setting
 
-
 AUTO_EPOCHS, MOST_AUTO_EPOCHS, AUTO_STEPS = 10, 100, 300
 
 
@@ -38,7 +37,7 @@ class TrainingRecipe:
         "muon steps matrices by orthogonalised momentum and leaves the rest to AdamW", "adamw"
     )
     learning_rate: float = setting("step size", 1e-3, gt(0.0))
-    weight_decay: float = setting("decoupled for adamw and muon, L2 for adam", 0.01, ge(0.0))
+    weight_decay: float = setting("decoupled for adamw, muon and embedding bags, L2 for adam", 0.01, ge(0.0))
     schedule: Literal["constant", "cosine", "linear"] = setting(
         "learning-rate schedule over `epochs`", "cosine"
     )

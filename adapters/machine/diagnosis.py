@@ -102,7 +102,7 @@ def optional_packages(find: Callable[[str], str | None] = installed_version) -> 
         names = (package, *(gpu for cpu, gpu in EXCLUSIVE if cpu == package))
         found = next((name for name in names if find(name)), None)
         if found is None:
-            yield Finding(package, "absent", f"{purpose}: pip install 'fusionapp[{extra}]'")
+            yield Finding(package, "absent", f"{purpose}: install the extra `{extra}` of fusionapp")
         else:
             yield Finding(found, "ok", f"{find(found)}: {purpose}")
     if find_spec("kernels") is not None:

@@ -39,7 +39,9 @@ def _open_session(providers: Sequence[str]) -> Sequence[str]:
     try:
         import onnxruntime
     except ImportError as error:
-        raise UsageError("onnxruntime is not installed; install fusionapp[cpu] or fusionapp[gpu]") from error
+        raise UsageError(
+            "onnxruntime is not installed; install the extra `cpu` or `gpu` of fusionapp"
+        ) from error
     available = [provider for provider in providers if provider in onnxruntime.get_available_providers()]
     session = onnxruntime.InferenceSession(_identity_model(), providers=available)
     return list(session.get_providers())

@@ -50,7 +50,7 @@ class SeedDropout(nn.Module):
     (36 ms against 3.6 ms for 5 x 256 x 2368). The rate is therefore rounded to a multiple of 1/256.
 
     Attributes:
-        streams: each seed's generator, on the device of the inputs; `FusionHead.begin` sets them.
+        streams: each seed's generator, on the device of the inputs; `FusionHead.draw` sets them.
     """
 
     def __init__(self, rate: float) -> None:

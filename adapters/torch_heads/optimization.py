@@ -25,7 +25,8 @@ class HeadOptimizer:
     """The optimisers of one stacked head.
 
     Muon steps hidden matrices; the last layer, biases and learned queries stay with AdamW, as its authors
-    advise. Bags are stepped by `RowAdam` under every choice. Only matrices decay.
+    advise. Bags are stepped by `RowAdam` under every choice. Matrices and bag rows decay, biases and queries
+    do not.
     """
 
     def __init__(self, head: FusionHead, recipe: TrainingRecipe, steps: int, dtype: torch.dtype) -> None:

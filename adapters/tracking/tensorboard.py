@@ -23,7 +23,7 @@ class TensorBoardTracker(Tracker):
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise UsageError(
-                "tracker 'tensorboard' needs the extra `track`: pip install 'fusionapp[track]'"
+                "tracker 'tensorboard' needs the extra `track` of fusionapp; install it, or do without"
             ) from error
         self._open = SummaryWriter
         self._directory = Path(directory)

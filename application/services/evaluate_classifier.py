@@ -54,6 +54,7 @@ class Evaluation:
     Attributes:
         split: which split was scored.
         rows: examples scored.
+        left_out: examples of the split that an encoder quarantined, and that no contender is judged by.
         result: the mean of seeds.
         ensemble: the ensemble of seeds, which `predict` uses.
         controls: by name.
@@ -64,6 +65,7 @@ class Evaluation:
 
     split: str
     rows: int
+    left_out: int
     result: Mapping[str, Summary]
     ensemble: Mapping[str, Summary]
     controls: Mapping[str, Mapping[str, Summary]]
@@ -166,6 +168,7 @@ def _evaluation(
     return Evaluation(
         split=test.split,
         rows=len(test.rows),
+        left_out=test.left_out,
         result=judged.metrics,
         ensemble=ensemble.metrics,
         controls={control.name: other.metrics for control, other in controls},

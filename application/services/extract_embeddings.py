@@ -23,7 +23,14 @@ from fusionapp.application.ports.embedding_store import (
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.progress import Progress, ProgressTask
 from fusionapp.application.ports.spool import SpooledSplit
-from fusionapp.domain.embeddings import Embeddings, EmbeddingShape, Encoding, fingerprint, take_rows
+from fusionapp.domain.embeddings import (
+    Embeddings,
+    EmbeddingShape,
+    Encoding,
+    ExecutionPlan,
+    fingerprint,
+    take_rows,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -95,10 +102,13 @@ class ExtractEmbeddings:
         start, encoded, tokens, padded = perf_counter(), 0, 0, 0
         with self.store.write(key, header) as writer:
             pending = writer.pending()
+            # Everything but the device is the header's: where a set that was begun elsewhere is resumed, closeness
+            # takes the place of equal bytes.
+            plan = attrs.evolve(writer.header.plan, device=header.plan.device)
             missing = sum(shard.stop - shard.start for shard in pending)
             with self.progress.task(f"{name} {split}", texts.rows, "texts", texts.rows - missing) as task:
                 for shard in pending:
-                    encoding = _encode_shard(encoder, texts, shard, writer, task)
+                    encoding = _encode_shard(encoder, texts, shard, writer, plan, task)
                     encoded += shard.stop - shard.start
                     tokens += encoding.tokens
                     padded += encoding.padded_tokens
@@ -138,28 +148,38 @@ def set_key(header: Header) -> str:
 
 
 def _encode_shard(
-    encoder: Encoder, texts: SpooledSplit, shard: Shard, writer: EmbeddingWriter, task: ProgressTask
+    encoder: Encoder,
+    texts: SpooledSplit,
+    shard: Shard,
+    writer: EmbeddingWriter,
+    plan: ExecutionPlan,
+    task: ProgressTask,
 ) -> Encoding:
     batch = texts.texts(shard.start, shard.stop)
     filled = np.array([bool(text.strip()) for text in batch], dtype=np.bool_)
     encoding = encoder.encode(
         [text for text, has_words in zip(batch, filled, strict=True) if has_words],
-        writer.header.plan,
+        plan,
         lambda count, tokens: task.advance(count, tokens=tokens),
     )
     task.advance(int((~filled).sum()))
     rows = np.flatnonzero(filled).astype(np.int64) + shard.start
     failed = encoding.failed | ~_finite_rows(encoding.embeddings)
     kept = ~failed
+    begun = writer.header.plan.device
+    notes = [
+        *encoding.notes,
+        *([f"computed on {plan.device}, begun on {begun}"] if plan.device != begun else []),
+    ]
     writer.commit(
         shard,
         rows[kept],
         take_rows(encoding.embeddings, np.flatnonzero(kept).astype(np.int64)),
         int(encoding.truncated[kept].sum()),
         _left_out(shard, filled, rows[failed]),
-        encoding.notes,
+        notes,
     )
-    for note in encoding.notes:
+    for note in notes:
         logger.warning("shard %d: %s", shard.index, note)
     return encoding
 

@@ -17,7 +17,7 @@ def command(runs: str, storage_root: str, as_json: bool) -> None:
     """Run the whole job offline: which package is a docstring from?
 
     Reads the docstrings of the installed Python packages, embeds them with all-MiniLM-L6-v2 (extra `demo`) and
-    with hashed n-grams, trains several fusions over five seeds, judges the best on validation beside its
+    with hashed n-grams, trains two fusions over five seeds, judges the better one on validation beside its
     controls, and classifies a few new sentences. What is there already is reused.
     """
     from time import perf_counter

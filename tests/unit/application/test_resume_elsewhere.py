@@ -1,0 +1,48 @@
+"""A set that was begun on one device and is resumed on another."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from fakes.datasets import MemorySource
+from fakes.encoders import CountingEncoder
+from fakes.heads import CountingProgress
+from fakes.stores import MemoryEmbeddingStore, MemorySpool
+
+from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
+from fusionapp.domain.embeddings import ExecutionPlan
+
+
+class RecordingEncoder(CountingEncoder):
+    """Remembers the plans that it was asked to compute by, and plans for the device it is given."""
+
+    def __init__(self, device: str, fail_after: int = 10**9) -> None:
+        super().__init__()
+        self.device, self.fail_after, self.plans = device, fail_after, list[ExecutionPlan]()
+
+    def plan(self, rows: int) -> ExecutionPlan:
+        return attrs.evolve(super().plan(rows), device=self.device)
+
+    def encode(self, texts, plan, on_batch=None):  # type: ignore[no-untyped-def]  # as the port says
+        if len(self.plans) == self.fail_after:
+            raise RuntimeError("killed")
+        self.plans.append(plan)
+        return super().encode(texts, plan, on_batch)
+
+
+def test_a_set_begun_on_a_gpu_goes_on_where_there_is_none() -> None:
+    source = MemorySource({"train": [(f"text {row}", "a") for row in range(6)]})
+    texts = MemorySpool().write("train", source.read("train"))
+    store = MemoryEmbeddingStore()
+    extract = ExtractEmbeddings(store, CountingProgress())
+    with pytest.raises(RuntimeError, match="killed"):
+        extract("a", RecordingEncoder("cuda:0", fail_after=1), {"train": texts}, shard_rows=2)
+
+    here = RecordingEncoder("cpu")
+    (done,) = extract("a", here, {"train": texts}, shard_rows=2)
+
+    assert done.status.complete
+    assert {plan.device for plan in here.plans} == {"cpu"}
+    stored = store.read(done.key)
+    assert stored is not None
+    assert stored.header.plan.device == "cuda:0"
