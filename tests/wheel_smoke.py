@@ -25,7 +25,6 @@ test = "test.csv"
 adapter = "lexical"
 [train]
 seeds = 2
-epochs = 5
 """
 
 

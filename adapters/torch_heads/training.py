@@ -46,7 +46,7 @@ class SeedRun:
         seed: which seed.
         epochs: epochs run.
         best_epoch: the epoch whose weights are kept, from 1.
-        best_score: its score, higher is better.
+        best_score: its score and, where scores tie, its loss with the sign turned; higher is better.
         validation: its metrics.
         state: its weights, on the CPU, without the seeds dimension.
     """
@@ -54,7 +54,7 @@ class SeedRun:
     seed: int
     epochs: int = 0
     best_epoch: int = 0
-    best_score: float = float("-inf")
+    best_score: tuple[float, float] = (float("-inf"), float("-inf"))
     validation: Mapping[str, float] = attrs.field(factory=dict)
     state: Mapping[str, Tensor] = attrs.field(factory=dict)
 
@@ -139,8 +139,10 @@ class StackTraining:
         value = score[self._recipe.metric]
         value = -value if self._recipe.metric == "loss" else value
         run.epochs = epoch
-        if value > run.best_score:
-            run.best_epoch, run.best_score, run.validation = epoch, value, score
+        # A small validation split ties often: the first epoch that gets it right is not yet the best one.
+        judged = (value, -score["loss"])
+        if judged > run.best_score:
+            run.best_epoch, run.best_score, run.validation = epoch, judged, score
             state = self._head.state_dict()
             run.state = {name: tensor[position].to("cpu", copy=True) for name, tensor in state.items()}
 
