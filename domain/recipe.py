@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 import attrs
-from attrs.validators import and_, deep_iterable, ge, gt, le, lt
+from attrs.validators import and_, deep_iterable, ge, gt, le, lt, min_len, optional
 
 from fusionapp.domain.settings import setting
 
@@ -15,6 +16,36 @@ AUTO_EPOCHS, MOST_AUTO_EPOCHS, AUTO_STEPS = 10, 100, 300
 def _whole_or_auto(_: object, field: attrs.Attribute[int | str], value: int | str) -> None:
     if value != "auto" and (not isinstance(value, int) or value < 1):
         raise ValueError(f"'{field.name}' must be >= 1 or 'auto': {value}")
+
+
+@attrs.frozen
+class SourceRecipe:
+    """How one source enters a head.
+
+    Attributes are the keys of an experiment's ``[train.sources.NAME]`` table; those of a sparse source also hold
+    for the linear models over it.
+    """
+
+    normalize: Literal["l2", "standard", "none"] = setting(
+        "dense: l2 scales each layer's vector to length sqrt(dim), standard each dimension to mean 0 and "
+        "variance 1 over train, none leaves vectors as they are",
+        "l2",
+    )
+    dropout: float = setting("dropout on this source before it is fused", 0.0, and_(ge(0.0), lt(1.0)))
+    learning_rate: float | None = setting(
+        "step size of the weights through which this source alone enters; default: train.learning_rate",
+        None,
+        optional(gt(0.0)),
+    )
+    bag_width: int | None = setting(
+        "sparse: width of its embedding bag; default: fusion.bag_width", None, optional(ge(1))
+    )
+    min_document_frequency: int = setting("sparse: columns in fewer train rows are dropped", 2, ge(1))
+    max_columns: int | None = setting(
+        "sparse: keep only the columns that stand in the most train rows", None, optional(ge(1))
+    )
+    sublinear_tf: bool = setting("sparse: a cell is 1 + ln(count) rather than the count", True)
+    idf: bool = setting("sparse: weigh a column by its inverse document frequency in train", True)
 
 
 @attrs.frozen
@@ -41,6 +72,9 @@ class TrainingRecipe:
     schedule: Literal["constant", "cosine", "linear"] = setting(
         "learning-rate schedule over `epochs`", "cosine"
     )
+    warmup: float = setting(
+        "share of all steps in which the learning rate rises to its full size", 0.0, and_(ge(0.0), lt(1.0))
+    )
     batch_size: int = setting("rows in a batch, for each seed", 256, ge(1))
     epochs: int | Literal["auto"] = setting(
         "most epochs to run; auto: 10, or up to 100 where train is so small that 10 make fewer than 300 steps",
@@ -61,6 +95,24 @@ class TrainingRecipe:
     class_weights: Literal["none", "balanced"] = setting(
         "balanced weighs a class by rows / (classes x its rows)", "none"
     )
+    source_dropout: float = setting(
+        "chance that a row's source is left out in training; one source always stays",
+        0.0,
+        and_(ge(0.0), lt(1.0)),
+    )
+    sources: Mapping[str, SourceRecipe] = setting("how single sources enter, by encoder name", dict)
+    linear_path: Literal["none", "linear_svm", "logistic_regression"] = setting(
+        "a linear model over the same sources whose scores every seed's head adds to: fitted once, on train scored "
+        "out of fold",
+        "linear_svm",
+    )
+    linear_folds: int = setting("folds by which the linear path scores train", 5, ge(2))
+    linear_costs: tuple[float, ...] = setting(
+        "C values of the linear path, chosen on validation",
+        (0.1, 0.3, 1.0, 3.0, 10.0),
+        and_(min_len(1), deep_iterable(gt(0.0))),
+    )
+    calibrate: bool = setting("divide each head's logits by a temperature fitted on validation", True)
     validation_fraction: float = setting(
         "part of train taken for validation, stratified, where the dataset names none",
         0.1,

@@ -23,10 +23,13 @@ class LabelledEmbeddings:
     Attributes:
         sources: by encoder name, in file order: dense (rows, layers, dim) float32 or CSR (rows, vocabulary).
         labels: (rows,) int64 class indices.
+        linear: (rows, classes) float32 decision values of the linear path, which the head's logits are added to;
+            of train rows they come from models that did not see the row. None without such a path.
     """
 
     sources: Mapping[str, Embeddings]
     labels: NDArray[np.int64]
+    linear: NDArray[np.float32] | None = None
 
 
 @attrs.frozen
@@ -77,10 +80,21 @@ class HeadScorer(Protocol):
     """Scores embeddings with saved heads."""
 
     def score(
-        self, directories: Sequence[str], sources: Mapping[str, Embeddings], batch_rows: int = 1024
+        self,
+        directories: Sequence[str],
+        sources: Mapping[str, Embeddings],
+        linear: NDArray[np.float32] | None = None,
+        batch_rows: int = 1024,
     ) -> NDArray[np.float32]:
-        """Class probabilities of each head: (heads, rows, classes), each row summing to 1.
+        """Calibrated class probabilities of each head: (heads, rows, classes), each row summing to 1.
+
+        Args:
+            directories: of the heads.
+            sources: by encoder name, the ones that the heads were trained on.
+            linear: (rows, classes) decision values of the linear path, for heads trained beside one.
+            batch_rows: rows scored at a time.
 
         Raises:
+            UsageError: the sources or the linear path are not those that a head was trained on.
             CorruptArtifactError: an artefact is missing or unreadable.
         """

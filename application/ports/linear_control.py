@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fusionapp.application.ports.heads import LabelledEmbeddings
 from fusionapp.application.ports.progress import Progress
 from fusionapp.domain.embeddings import Embeddings
+from fusionapp.domain.recipe import SourceRecipe
 
 LinearKind = Literal["linear_svm", "logistic_regression"]
 
@@ -45,7 +46,11 @@ class LinearControl(Protocol):
         train: LabelledEmbeddings,
         validation: LabelledEmbeddings,
         test: Mapping[str, Embeddings],
+        recipes: Mapping[str, SourceRecipe],
         costs: Sequence[float],
         progress: Progress,
     ) -> LinearScores:
-        """Fit one model per C in `costs` on train, choose by validation accuracy, score validation and test."""
+        """Fit one model per C in `costs` on train, choose by validation accuracy, score validation and test.
+
+        `recipes` says how sources enter, by name: the columns and weights of a sparse one.
+        """

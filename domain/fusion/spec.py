@@ -21,6 +21,7 @@ FusionKind = Literal[
     "gated",
     "attention",
     "low_rank",
+    "late",
 ]
 
 
