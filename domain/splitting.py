@@ -1,4 +1,4 @@
-"""Taking validation rows out of train, and finding texts that stand in more than one split."""
+"""Taking validation rows out of train, cutting rows into folds, and finding texts that stand in two splits."""
 
 from __future__ import annotations
 
@@ -48,6 +48,32 @@ def stratified_validation(labels: Rows, fraction: float = 0.1, seed: int = 0) ->
     chosen = np.zeros(len(labels), dtype=bool)
     chosen[by_class] = place_in_class < np.repeat(taken, counts)
     return np.flatnonzero(~chosen), np.flatnonzero(chosen)
+
+
+def stratified_folds(labels: Rows, folds: int, seed: int = 0) -> Rows:
+    """Deal rows out to folds, so that folds are alike in size and in every class, each to within one row.
+
+    Rows lie shuffled in the order of their classes and are dealt like cards, so a class with fewer rows than
+    folds is missing from some folds, and one with a single row is missing wherever its fold is left out.
+
+    Args:
+        labels: (rows,) class of each row.
+        folds: how many, from 2 to the number of rows.
+        seed: of the shuffle; the same labels, folds and seed give the same folds.
+
+    Returns:
+        (rows,) int64, the fold of each row in [0, folds).
+
+    Raises:
+        UsageError: fewer than two folds, or more folds than rows.
+    """
+    if not 2 <= folds <= len(labels):
+        raise UsageError(f"{folds} folds of {len(labels)} rows: use at least 2 folds, and at most one a row")
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    fold = np.empty(len(labels), dtype=np.int64)
+    fold[by_class] = np.arange(len(labels)) % folds
+    return fold
 
 
 def _allot(counts: Rows, fraction: float) -> Rows:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import assume, given, strategies as st
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 
 from fusionapp.domain.errors import UsageError
-from fusionapp.domain.splitting import duplicate_rows, stratified_validation
+from fusionapp.domain.splitting import duplicate_rows, stratified_folds, stratified_validation
 
 labels_of = st.lists(st.integers(0, 5), min_size=2, max_size=80)
 
@@ -61,6 +61,38 @@ def test_nothing_to_spare_is_refused() -> None:
 def test_a_fraction_of_everything_is_refused() -> None:
     with pytest.raises(UsageError, match=r"1\.0"):
         stratified_validation(np.array([0, 0]), 1.0)
+
+
+@given(labels_of, st.integers(2, 6), st.integers(0, 9))
+def test_folds_are_alike_in_size_and_in_every_class(labels: list[int], folds: int, seed: int) -> None:
+    y = np.array(labels)
+    assume(folds <= len(y))
+    fold = stratified_folds(y, folds, seed)
+    assert fold.dtype == np.int64
+    assert np.ptp(np.bincount(fold, minlength=folds)) <= 1
+    for c in set(labels):
+        assert np.ptp(np.bincount(fold[y == c], minlength=folds)) <= 1
+
+
+def test_folds_hold_as_many_of_a_class_as_those_of_scikit_learn() -> None:
+    y = np.repeat([0, 1, 2], [100, 61, 43])
+    theirs = [y[rows] for _, rows in StratifiedKFold(5, shuffle=True, random_state=0).split(y, y)]
+    ours = [y[stratified_folds(y, 5) == fold] for fold in range(5)]
+    for c in range(3):
+        assert sorted(np.sum(each == c) for each in ours) == sorted(np.sum(each == c) for each in theirs)
+
+
+def test_folds_do_not_follow_the_order_of_rows() -> None:
+    y = np.repeat([0, 1], 50)
+    assert stratified_folds(y, 5, 3).tolist() == stratified_folds(y, 5, 3).tolist()
+    assert stratified_folds(y, 5, 3).tolist() != stratified_folds(y, 5, 4).tolist()
+    assert not np.array_equal(np.sort(stratified_folds(y, 5, 3)[:50]), stratified_folds(y, 5, 3)[:50])
+
+
+@pytest.mark.parametrize("folds", [1, 4])
+def test_folds_that_would_be_empty_are_refused(folds: int) -> None:
+    with pytest.raises(UsageError, match=f"{folds} folds of 3 rows"):
+        stratified_folds(np.array([0, 1, 1]), folds)
 
 
 texts = st.lists(st.sampled_from(["a", "b", "c", "a ", "\ud800", ""]), max_size=8)
