@@ -9,6 +9,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.lexical_weighting import LexicalWeighting, l2_normalize_rows
+from fusionapp.domain.recipe import SourceRecipe
 
 TRAIN = csr_array(np.array([[2, 1, 0, 0, 3], [1, 0, 0, 1, 0], [4, 1, 0, 0, 0]], dtype=np.float32))
 OTHER = csr_array(np.array([[0, 5, 7, 1, 0], [0, 0, 0, 0, 2]], dtype=np.float32))
@@ -24,6 +25,16 @@ def test_all_seen_columns_are_kept_where_none_recurs() -> None:
     assert LexicalWeighting.fit(csr_array(np.array([[0.0, 2.0, 1.0]]))).columns.tolist() == [1, 2]
 
 
+@pytest.mark.parametrize(("most", "kept"), [(1, [0]), (2, [0, 1]), (3, [0, 1, 3]), (9, [0, 1, 3, 4])])
+def test_the_columns_in_the_most_rows_are_kept_and_of_equals_the_lower(most: int, kept: list[int]) -> None:
+    recipe = SourceRecipe(min_document_frequency=1, max_columns=most)
+    assert LexicalWeighting.fit(TRAIN, recipe).columns.tolist() == kept
+
+
+def test_without_idf_every_column_weighs_one() -> None:
+    assert LexicalWeighting.fit(TRAIN, SourceRecipe(idf=False)).idf.tolist() == [1.0, 1.0]
+
+
 def test_weights_agree_with_an_explicit_loop() -> None:
     weighting = LexicalWeighting.fit(TRAIN)
     expected = np.zeros((2, 2))
@@ -36,11 +47,14 @@ def test_weights_agree_with_an_explicit_loop() -> None:
     np.testing.assert_allclose(weighting.transform(OTHER).toarray(), expected, rtol=1e-6)
 
 
-@given(counts)
-def test_weights_agree_with_scikit_learn(dense: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> None:
+@given(counts, st.booleans(), st.booleans())
+def test_weights_agree_with_scikit_learn(
+    dense: np.ndarray[tuple[int, int], np.dtype[np.float32]], sublinear_tf: bool, idf: bool
+) -> None:
     sparse = csr_array(dense)
-    weighting = LexicalWeighting.fit(sparse, min_document_frequency=1)
-    oracle = TfidfTransformer(sublinear_tf=True).fit_transform(dense).toarray()
+    recipe = SourceRecipe(min_document_frequency=1, sublinear_tf=sublinear_tf, idf=idf)
+    weighting = LexicalWeighting.fit(sparse, recipe)
+    oracle = TfidfTransformer(sublinear_tf=sublinear_tf, use_idf=idf).fit_transform(dense).toarray()
     np.testing.assert_allclose(weighting.transform(sparse).toarray(), oracle[:, weighting.columns], rtol=1e-5)
 
 
