@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from json import dumps
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 Dense: TypeAlias = NDArray[np.float32]
 """(rows, layers, dim) float32."""
@@ -98,3 +98,11 @@ def fingerprint_texts(texts: Iterable[str]) -> str:
 def take_rows(embeddings: Embeddings, rows: NDArray[np.int64]) -> Embeddings:
     """Rows of dense or sparse embeddings, in the order asked for."""
     return embeddings[rows]
+
+
+def stack_rows(parts: Sequence[Embeddings]) -> Embeddings:
+    """Embeddings of the same encoder under one another."""
+    dense = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(dense) == len(parts):
+        return np.concatenate(dense)
+    return csr_array(vstack(list(parts), format="csr"))

@@ -118,7 +118,7 @@ def training_json(training: Training) -> dict[str, Any]:
 
 
 def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
-    """The object of `evaluate --json`."""
+    """The object of `evaluate --json`; ``protocol`` stands there for k-fold and few-shot runs alone."""
     return {
         "task": "classify",
         "split": evaluation.split,
@@ -133,6 +133,7 @@ def evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
             {**attrs.asdict(row, recurse=False), "metrics": metrics_json(row.metrics)}
             for row in evaluation.leaderboard
         ],
+        **({"protocol": dict(evaluation.protocol)} if evaluation.protocol is not None else {}),
     }
 
 

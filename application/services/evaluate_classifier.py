@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.gather_embeddings import SplitEmbeddings
@@ -16,7 +17,7 @@ from fusionapp.application.services.train_classifier import Training
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
-from fusionapp.domain.scores import Judged, Summary, deviation, judge
+from fusionapp.domain.scores import Judged, Scores, Summary, deviation, judge
 from fusionapp.domain.statistics.bootstrap import Difference, paired_difference
 from fusionapp.domain.statistics.holm import holm
 from fusionapp.domain.statistics.verdict import Verdict, verdict
@@ -61,6 +62,7 @@ class Evaluation:
         verdicts: the result against each control, on accuracy, corrected by Holm.
         differences: accuracy of the result less each control's, with interval and raw p-value.
         leaderboard: every contender, ranked by validation accuracy.
+        protocol: of a k-fold or few-shot run: which, and what each round of it gave; None of a single split.
     """
 
     split: str
@@ -72,6 +74,26 @@ class Evaluation:
     verdicts: Mapping[str, Verdict]
     differences: Mapping[str, Difference]
     leaderboard: Sequence[LeaderboardRow]
+    protocol: Mapping[str, Json] | None = None
+
+
+@attrs.frozen(eq=False)
+class Contest:
+    """What everyone said of the same rows, before it is judged.
+
+    Attributes:
+        test: the rows.
+        labels: (rows,) their class indices.
+        result: the run's own heads.
+        ensemble: their ensemble.
+        controls: whom they are held against.
+    """
+
+    test: SplitEmbeddings
+    labels: NDArray[np.int64]
+    result: Contender
+    ensemble: Scores
+    controls: Sequence[Contender]
 
 
 @attrs.frozen
@@ -122,6 +144,33 @@ class EvaluateClassifier:
         Raises:
             DatasetError: a test label does not occur in train.
         """
+        contest = self.contend(
+            name, fusion, recipe, seeds, trained, data, test, label_column, baselines, costs, carried
+        )
+        return conclude(
+            test.split,
+            len(test.rows),
+            test.left_out,
+            (contest.result, judge(contest.result.test, contest.labels, draws)),
+            judge(contest.ensemble, contest.labels, draws),
+            [(control, judge(control.test, contest.labels, draws)) for control in contest.controls],
+        )
+
+    def contend(
+        self,
+        name: str,
+        fusion: FusionSpec,
+        recipe: TrainingRecipe,
+        seeds: Sequence[int],
+        trained: Training,
+        data: ClassificationData,
+        test: SplitEmbeddings,
+        label_column: str,
+        baselines: bool,
+        costs: Sequence[float],
+        carried: Mapping[str, Json],
+    ) -> Contest:
+        """The same without the judging: what everyone says, kept for each example."""
         labels = encode_labels(test, data.classes, label_column)
         scores = self.score("models", seeds, test)
         write_scores(
@@ -141,40 +190,40 @@ class EvaluateClassifier:
             write_scores(
                 self.runs, control.name.replace(" ", "-"), test, data.classes, {"seed": control.test}
             )
-        return _evaluation(
-            test,
-            (result, judge(scores.seeds, labels, draws)),
-            judge(scores.ensemble, labels, draws),
-            [(control, judge(control.test, labels, draws)) for control in controls],
-        )
+        return Contest(test, labels, result, scores.ensemble, controls)
 
 
-def _evaluation(
-    test: SplitEmbeddings,
+def conclude(
+    split: str,
+    rows: int,
+    left_out: int,
     result: tuple[Contender, Judged],
     ensemble: Judged,
     controls: Sequence[tuple[Contender, Judged]],
+    protocol: Mapping[str, Json] | None = None,
 ) -> Evaluation:
+    """The evaluation of contenders that were judged by the same rows and draws."""
     contender, judged = result
     differences = {control.name: compare(judged, other) for control, other in controls}
     adjusted = holm({name: difference.p_value for name, difference in differences.items()})
     verdicts = {name: verdict(differences[name].interval, adjusted[name]) for name in differences}
-    rows = [
+    ranked = [
         _row(contender, judged, ""),
         *(_row(control, other, verdicts[control.name]) for control, other in controls),
     ]
-    rows.sort(key=lambda row: -(row.validation or 0.0))
-    rows.append(LeaderboardRow("ensemble of seeds", None, 0.0, ensemble.metrics, 0.0, None, "", ""))
+    ranked.sort(key=lambda row: -(row.validation or 0.0))
+    ranked.append(LeaderboardRow("ensemble of seeds", None, 0.0, ensemble.metrics, 0.0, None, "", ""))
     return Evaluation(
-        split=test.split,
-        rows=len(test.rows),
-        left_out=test.left_out,
+        split=split,
+        rows=rows,
+        left_out=left_out,
         result=judged.metrics,
         ensemble=ensemble.metrics,
         controls={control.name: other.metrics for control, other in controls},
         verdicts=verdicts,
         differences=differences,
-        leaderboard=rows,
+        leaderboard=ranked,
+        protocol=protocol,
     )
 
 
