@@ -23,6 +23,22 @@ def mixture_of_experts(outputs: A, gate_logits: A) -> A:
     return mixed
 
 
+def late_fusion(logits: A, weight_logits: A) -> A:
+    """Class logits of several classifiers averaged by softmax weights: a mixture whose gate sees no row.
+
+    Equal weights make it the geometric mean of the classifiers' probabilities, the "product rule" of Kittler
+    et al. (1998) tempered by the number of sources.
+
+    Args:
+        logits: (..., sources, classes).
+        weight_logits: (..., sources), broadcast over the leading dimensions.
+
+    Returns:
+        (..., classes).
+    """
+    return mixture_of_experts(logits, weight_logits)
+
+
 def gated_fusion(hidden: A, gate_logits: A) -> A:
     """Gated multimodal unit (Arevalo et al. 2017) over any number of sources.
 
@@ -55,7 +71,12 @@ def attention_fusion(queries: A, keys: A, values: A) -> A:
     Returns:
         (..., queries, value_dim).
     """
-    xp = namespace(queries, keys, values)
-    scores = (queries @ xp.matrix_transpose(keys)) / sqrt(keys.shape[-1])
-    attended: A = softmax(scores) @ values
+    attended: A = attention_weights(queries, keys) @ values
     return attended
+
+
+def attention_weights(queries: A, keys: A) -> A:
+    """The weights of `attention_fusion`, (..., queries, views), each query's summing to 1."""
+    xp = namespace(queries, keys)
+    weights: A = softmax((queries @ xp.matrix_transpose(keys)) / sqrt(keys.shape[-1]))
+    return weights

@@ -7,13 +7,16 @@ L2-normalised again: products of unit vectors vanish (about 1e-9 after seven).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from math import isqrt
+from typing import Any, Literal
 
 from fusionapp.domain.arrays import A, broadcast_leading, namespace
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.normalization import l2_normalize
+
+ProductKind = Literal["hadamard", "low_rank", "matmul", "quaternion"]
 
 
 def concat(sources: Sequence[A]) -> A:
@@ -50,7 +53,7 @@ def hadamard(projected: Sequence[A]) -> A:
         UsageError: no source, or dims that differ.
     """
     _common_dim(projected, "hadamard")
-    return fold_products(projected, lambda left, right: left * right)
+    return fold_products(projected, _elementwise)
 
 
 def matmul_fusion(projected: Sequence[A]) -> A:
@@ -63,15 +66,7 @@ def matmul_fusion(projected: Sequence[A]) -> A:
     k = isqrt(dim)
     if k * k != dim:
         raise UsageError(f"matmul fusion: dim {dim} is not a square; project to 256, 1024 or 4096")
-
-    def product(left: A, right: A) -> A:
-        xp = namespace(left, right)
-        a, b = (xp.reshape(x, (*x.shape[:-1], k, k)) for x in (left, right))
-        ab = a @ b
-        flat: A = xp.reshape(ab, (*ab.shape[:-2], dim))
-        return flat
-
-    return fold_products(projected, product)
+    return fold_products(projected, _matrix)
 
 
 def quaternion(projected: Sequence[A]) -> A:
@@ -118,6 +113,43 @@ def fold_products(sources: Sequence[A], product: Callable[[A, A], A]) -> A:
     return reduce(lambda left, right: l2_normalize(product(left, right)), map(l2_normalize, sources))
 
 
+def fold_lengths(kind: ProductKind, projected: Sequence[A]) -> list[A]:
+    """How long each product of a fold is before it is L2-normalised, (...,) each, one fewer than the sources.
+
+    Where this is near 0 the factors cancel, and normalising blows rounding up to length 1.
+
+    Args:
+        kind: whose product.
+        projected: (..., dim) each, as the fusion of that kind takes them.
+
+    Raises:
+        UsageError: no source, or dims that differ.
+    """
+    _common_dim(projected, kind)
+    product, lengths = _PAIRS[kind], []
+    fused = l2_normalize(projected[0])
+    for source in projected[1:]:
+        joined = product(fused, l2_normalize(source))
+        xp = namespace(joined)
+        lengths.append(xp.sqrt(xp.sum(joined * joined, axis=-1)))
+        fused = l2_normalize(joined)
+    return lengths
+
+
+def _elementwise(left: A, right: A) -> A:
+    product: A = left * right
+    return product
+
+
+def _matrix(left: A, right: A) -> A:
+    """Rows of k * k numbers as k x k matrices."""
+    xp, k = namespace(left, right), isqrt(left.shape[-1])
+    a, b = (xp.reshape(x, (*x.shape[:-1], k, k)) for x in (left, right))
+    ab = a @ b
+    flat: A = xp.reshape(ab, (*ab.shape[:-2], k * k))
+    return flat
+
+
 def _hamilton(left: A, right: A) -> A:
     xp = namespace(left, right)
     m = left.shape[-1] // 4
@@ -131,6 +163,14 @@ def _hamilton(left: A, right: A) -> A:
     ]
     joined: A = xp.concat(blocks, axis=-1)
     return joined
+
+
+_PAIRS: Mapping[ProductKind, Callable[[Any, Any], Any]] = {
+    "hadamard": _elementwise,
+    "low_rank": _elementwise,
+    "matmul": _matrix,
+    "quaternion": _hamilton,
+}
 
 
 def _require(sources: Sequence[A], kind: str) -> None:

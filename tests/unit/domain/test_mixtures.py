@@ -9,7 +9,12 @@ from hypothesis import given, strategies as st
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from fusionapp.domain.fusion.mixtures import attention_fusion, gated_fusion, mixture_of_experts
+from fusionapp.domain.fusion.mixtures import (
+    attention_fusion,
+    attention_weights,
+    gated_fusion,
+    mixture_of_experts,
+)
 
 seeds = st.integers(0, 1000)
 
@@ -94,3 +99,11 @@ def test_attention_heeds_no_order_of_views(seed: int) -> None:
     np.testing.assert_allclose(
         attention_fusion(query, keys[::-1], values[::-1]), attention_fusion(query, keys, values), rtol=1e-9
     )
+
+
+@given(seeds)
+def test_attention_weights_are_what_each_view_adds_to_the_output(seed: int) -> None:
+    queries, keys = normal(seed, 2, 3), normal(seed + 1, 4, 3)
+    weights = attention_weights(queries, keys)
+    np.testing.assert_allclose(weights.sum(-1), 1.0)
+    np.testing.assert_allclose(weights, attention_fusion(queries, keys, np.eye(4)))

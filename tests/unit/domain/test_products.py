@@ -13,8 +13,10 @@ from scipy.spatial.transform import Rotation
 
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.fusion.products import (
+    ProductKind,
     all_features,
     concat,
+    fold_lengths,
     hadamard,
     matmul_fusion,
     quaternion,
@@ -179,3 +181,34 @@ def test_a_dim_that_no_matrix_fits_is_refused() -> None:
 def test_a_dim_that_no_quaternion_fits_is_refused() -> None:
     with pytest.raises(UsageError, match="6 is not divisible by 4"):
         quaternion([np.ones((1, 6))])
+
+
+@pytest.mark.parametrize(
+    ("kind", "product"), [("hadamard", np.multiply), ("matmul", matrix_product), ("quaternion", hamilton)]
+)
+def test_the_length_of_each_product_agrees_with_a_loop(
+    kind: ProductKind, product: Callable[..., NDArray[np.float64]]
+) -> None:
+    xs = sources(count=4)
+    lengths = fold_lengths(kind, xs)
+    assert len(lengths) == 3
+    for row in range(2):
+        fused = unit(xs[0][row])
+        for source, length in zip(xs[1:], lengths, strict=True):
+            joined = product(fused, unit(source[row]))
+            np.testing.assert_allclose(length[row], np.linalg.norm(joined))
+            fused = unit(joined)
+
+
+def test_unit_quaternions_multiply_to_unit_length() -> None:
+    (length,) = fold_lengths("quaternion", sources(count=2, dim=4))
+    np.testing.assert_allclose(length, 1.0)
+
+
+def test_factors_that_share_no_cell_make_a_product_of_length_0() -> None:
+    (length,) = fold_lengths("hadamard", [np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])])
+    assert length == 0.0
+
+
+def test_one_source_alone_makes_no_product() -> None:
+    assert fold_lengths("low_rank", sources(count=1)) == []
