@@ -37,20 +37,25 @@ class GuardExperiment:
         Raises:
             UsageError: names every key that differs.
         """
-        earlier = self.runs.read_document(RESOLVED)
-        if earlier is not None and not overwrite:
-            fixed = [
-                *(EXTRACTED if self.runs.read_document(INVENTORY) is not None else ()),
-                *(TRAINED if self.runs.read_document("models/trained.json") is not None else ()),
-            ]
-            changed = [path for path in differences(earlier, resolved) if path.split(".")[0] in fixed]
-            if changed:
-                raise UsageError(
-                    f"{self.runs.directory} holds another experiment (changed: {', '.join(changed)}); "
-                    "choose another `name`, or give --overwrite to replace it"
-                )
-        if earlier != resolved:
+        changed = [] if overwrite else self.changed(resolved)
+        if changed:
+            raise UsageError(
+                f"{self.runs.directory} holds another experiment (changed: {', '.join(changed)}); "
+                "choose another `name`, or give --overwrite to replace it"
+            )
+        if self.runs.read_document(RESOLVED) != resolved:
             self.runs.write_document(RESOLVED, dict(resolved))
+
+    def changed(self, resolved: Mapping[str, Json]) -> list[str]:
+        """Dotted paths that results of the earlier experiment hang on and that differ; nothing is written."""
+        earlier = self.runs.read_document(RESOLVED)
+        if earlier is None:
+            return []
+        fixed = [
+            *(EXTRACTED if self.runs.read_document(INVENTORY) is not None else ()),
+            *(TRAINED if self.runs.read_document("models/trained.json") is not None else ()),
+        ]
+        return [path for path in differences(earlier, resolved) if path.split(".")[0] in fixed]
 
 
 def differences(left: Json, right: Json, path: str = "") -> Iterator[str]:

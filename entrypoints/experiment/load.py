@@ -39,6 +39,25 @@ def load_experiment(
         UsageError: the file is missing or cannot be parsed, or an override is malformed.
         ConfigurationError: the experiment has problems.
     """
+    content = read_content(source, sets, flags, defaults, chosen_encoders, device)
+    if source is None:
+        content.setdefault("name", _name(content))
+    return structure(content)
+
+
+def read_content(
+    source: Source | None,
+    sets: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    chosen_encoders: Sequence[str] = (),
+    device: str | None = None,
+) -> dict[str, Any]:
+    """The plain dict that `load_experiment` structures, from the same arguments.
+
+    Raises:
+        UsageError: the file is missing or cannot be parsed, or an override is malformed.
+    """
     content = _content(source)
     for key, value in (defaults or {}).items():
         if _get(content, key) is None:
@@ -54,9 +73,7 @@ def load_experiment(
         _put(content, key, value)
     if device is not None:
         _put_device(content, device)
-    if source is None:
-        content.setdefault("name", _name(content))
-    return structure(content)
+    return content
 
 
 def runs_directory(source: Source | None, runs: str | os.PathLike[str]) -> str:
