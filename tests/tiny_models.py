@@ -55,14 +55,14 @@ def tiny_model(kind: str) -> Path:
     return save_tiny(kind, Path(_FOLDER.name) / kind)
 
 
-def save_tiny(kind: str, directory: Path) -> Path:
+def save_tiny(kind: str, directory: Path, layers: int = LAYERS) -> Path:
     """Write a tiny model of one of `KINDS` and its tokenizer to a directory, and return it."""
     import torch
     import transformers
 
     tokenizer = _tokenizer(kind)
     tokenizer.save_pretrained(directory)
-    config = _CONFIGS[kind](transformers, _sizes(tokenizer))
+    config = _CONFIGS[kind](transformers, {**_sizes(tokenizer), "num_hidden_layers": layers})
     torch.manual_seed(sum(map(ord, kind)))
     auto: Any = transformers.AutoModel
     model = auto.from_config(config)
