@@ -78,7 +78,7 @@ def print_extraction(report: dict[str, Any]) -> None:
 
 def print_leaderboard(evaluation: Evaluation) -> None:
     """What `evaluate` prints for people."""
-    from fusionapp.entrypoints.reports import LEADERBOARD, READING, leaderboard_rows
+    from fusionapp.entrypoints.reports import LEADERBOARD, leaderboard_rows, reading
 
     title = f"{evaluation.split}: {evaluation.rows:,} texts, ranked by validation accuracy"
     print_table(LEADERBOARD, leaderboard_rows(evaluation), title, numbers_from=1)
@@ -95,4 +95,4 @@ def print_leaderboard(evaluation: Evaluation) -> None:
         click.echo(
             "Epochs and C were chosen on validation rows: judge by a split that nothing was chosen on."
         )
-    click.echo(READING)
+    click.echo(reading(evaluation))

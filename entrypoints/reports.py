@@ -40,6 +40,25 @@ READING = (
 )
 """What a leaderboard's numbers mean, and what the seeds have in common."""
 
+READING_FOLDS = (
+    "Over {folds} folds, each of {pool_rows:,} texts of {pool} scored once by heads that did not see it: metrics of "
+    "all predictions together ± standard deviation over folds; 95 % intervals by paired bootstrap over the texts, "
+    "verdicts on accuracy after Holm's correction. Folds share training texts, which the intervals do not know of."
+)
+READING_DRAWS = (
+    "Over {draws} draws of {shots} texts a class from {pool}, some of them for choosing: mean ± standard deviation "
+    "over draws; 95 % intervals by paired bootstrap over draws and texts at once, verdicts on accuracy after Holm's "
+    "correction. Contenders share every draw."
+)
+
+
+def reading(evaluation: Evaluation) -> str:
+    """What an evaluation's numbers mean."""
+    if evaluation.protocol is None:
+        return READING
+    template = READING_FOLDS if evaluation.protocol["kind"] == "folds" else READING_DRAWS
+    return template.format_map(evaluation.protocol)
+
 
 def status_json(status: ExtractionStatus, extraction: Extraction | None = None) -> dict[str, Any]:
     """The object of `status --json` and, with speeds of the run just made, of `extract --json`."""
@@ -191,7 +210,7 @@ def leaderboard_markdown(evaluation: Evaluation) -> str:
     """The leaderboard as a Markdown table, and how to read it."""
     lines = ["| " + " | ".join(cells) + " |" for cells in (LEADERBOARD, *leaderboard_rows(evaluation))]
     lines.insert(1, "|" + "---|" * len(LEADERBOARD))
-    return "\n".join(lines) + f"\n\n{READING}\n"
+    return "\n".join(lines) + f"\n\n{reading(evaluation)}\n"
 
 
 def leaderboard_csv(evaluation: Evaluation) -> str:
