@@ -17,12 +17,19 @@ from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.prepare_classification import ClassificationData
 from fusionapp.application.services.read_splits import OnEmpty
 from fusionapp.application.services.train_classifier import Training
+from fusionapp.application.services.train_rounds import ROUNDS
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.environment import read_environment
 from fusionapp.entrypoints.experiment.load import Source, load_experiment, runs_directory
 from fusionapp.entrypoints.experiment.schema import EvaluateSettings, Experiment
 from fusionapp.entrypoints.prediction import Classifier, load
+from fusionapp.entrypoints.protocols import (
+    evaluate_protocol,
+    follows_protocol,
+    refuse_protocol,
+    train_protocol,
+)
 from fusionapp.entrypoints.reports import (
     leaderboard_csv,
     leaderboard_markdown,
@@ -86,6 +93,9 @@ def train(
         session.services.guard()(session.resolved, overwrite)
         extraction = _extract(session)
         carried = _carried(session, extraction)
+        if follows_protocol(session.experiment):
+            _describe_environment(session)
+            return train_protocol(session, extraction, carried, overwrite)
         found = _trained_with(session)
         if found is not None and any(differences(found, carried)) and not overwrite:
             raise UsageError(
@@ -120,6 +130,8 @@ def evaluate(
         session.services.guard()(session.resolved, overwrite)
         extraction = _extract(session)
         carried = _carried(session, extraction)
+        if follows_protocol(session.experiment):
+            return evaluate_protocol(session, extraction, carried, split, overwrite)
         _refuse_untrained(session, carried)
         if split not in extraction.inventory["splits"]:
             raise UsageError(f"split {split!r}: the dataset has {', '.join(extraction.inventory['splits'])}")
@@ -147,6 +159,7 @@ def evaluate_file(
     """
     session = _open(experiment, runs, quiet)
     settings = session.experiment
+    refuse_protocol(settings, "evaluate --on")
     dataset = attrs.evolve(
         settings.dataset, source="files", train=None, validation=None, test=str(file), drop_duplicates=False
     )
@@ -219,7 +232,8 @@ def _carried(session: Session, extraction: Extraction) -> dict[str, Any]:
 
 
 def _trained_with(session: Session) -> Any:
-    found = session.gateways.runs().read_document("models/trained.json")
+    trained = ROUNDS if follows_protocol(session.experiment) else "models/trained.json"
+    found = session.gateways.runs().read_document(trained)
     return None if found is None else found["carried"]
 
 

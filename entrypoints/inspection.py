@@ -73,6 +73,9 @@ def _verify_run(run: Path) -> list[Problem]:
     if (run / INVENTORY).exists() and not any(problem.file == INVENTORY for problem in problems):
         session, inventory = open_run(run)
         problems += session.services.verify()(inventory)
+    for place in sorted((run / "protocol").glob("*/")):
+        found = _session(run=place).gateways.runs().verify()
+        problems += [Problem(f"protocol/{place.name}/{one.file}", one.problem) for one in found]
     return problems
 
 

@@ -85,6 +85,13 @@ def _head_directories(place: Path) -> list[Path]:
     if (place / "model.json").is_file():
         return [place]
     trained = place / "models" / "trained.json"
+    rounds = place / "protocol" / "trained.json"
+    if rounds.is_file():
+        one = place / "protocol" / str(_read_json(rounds, "rounds")["rounds"][0]["name"])
+        raise UsageError(
+            f"{place}: a k-fold or few-shot run has a model for each round, such as {one}, and no single one; "
+            "name a round's, or train without dataset.folds and dataset.shots under another name"
+        )
     if not trained.is_file():
         raise UsageError(f"{place}: neither a trained run nor a model; run `fusionapp train` first")
     heads = _read_json(trained, "heads")["heads"]

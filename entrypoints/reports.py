@@ -41,14 +41,14 @@ READING = (
 """What a leaderboard's numbers mean, and what the seeds have in common."""
 
 READING_FOLDS = (
-    "Over {folds} folds, each of {pool_rows:,} texts of {pool} scored once by heads that did not see it: metrics of "
-    "all predictions together ± standard deviation over folds; 95 % intervals by paired bootstrap over the texts, "
-    "verdicts on accuracy after Holm's correction. Folds share training texts, which the intervals do not know of."
+    "Over {folds} folds: each of {pool_rows:,} texts of {pool} is scored once, by heads that did not see it. "
+    "Metrics of all predictions together ± standard deviation over folds; 95 % intervals by paired bootstrap over the "
+    "texts, verdicts on accuracy after Holm's correction. Folds share training texts, which no interval knows of."
 )
 READING_DRAWS = (
-    "Over {draws} draws of {shots} texts a class from {pool}, some of them for choosing: mean ± standard deviation "
-    "over draws; 95 % intervals by paired bootstrap over draws and texts at once, verdicts on accuracy after Holm's "
-    "correction. Contenders share every draw."
+    "Over {draws} draws of {shots} texts a class from {pool}, some of them for choosing: mean ± standard "
+    "deviation over draws; 95 % intervals by paired bootstrap over draws and texts at once, verdicts on accuracy "
+    "after Holm's correction. Contenders share every draw."
 )
 
 

@@ -14,6 +14,7 @@ from fusionapp.domain.errors import UsageError
 RESOLVED = "experiment.json"
 EXTRACTED = ("task", "dataset", "encoders", "storage")
 TRAINED = ("seed", "fusion", "train")
+HEADS = ("models/trained.json", "protocol/trained.json")
 HARMLESS = ("device", "batch_tokens")
 """Keys that change how something is computed, not what."""
 

@@ -62,7 +62,7 @@ class PrepareClassification:
         Raises:
             DatasetError: a row has no label, one class alone is left, or validation has a class that train lacks.
         """
-        train = _without(train, excluded)
+        train = exclude_rows(train, excluded)
         classes = order_classes(_labels(train, self.label_column))
         labels = encode_labels(train, classes, self.label_column)
         if validation is not None:
@@ -127,7 +127,8 @@ def _labels(split: SplitEmbeddings, column: str) -> list[str]:
     return named
 
 
-def _without(split: SplitEmbeddings, excluded: NDArray[np.int64]) -> SplitEmbeddings:
+def exclude_rows(split: SplitEmbeddings, excluded: NDArray[np.int64]) -> SplitEmbeddings:
+    """A split without some of its dataset rows."""
     kept = np.flatnonzero(~np.isin(split.rows, excluded)).astype(np.int64)
     if len(kept) == len(split.rows):
         return split

@@ -51,6 +51,20 @@ class DatasetSettings:
     drop_duplicates: bool = setting(
         "remove from train the texts that stand in validation or test as well", False
     )
+    folds: int | None = setting(
+        "k-fold cross-validation: train and validation are pooled, each of so many stratified folds is test once, "
+        "and train.validation_fraction of the other rows is for choosing; rows of one text stay together, and a "
+        "test split is left alone",
+        None,
+        optional(ge(2)),
+    )
+    shots: int | None = setting(
+        "few-shot: so many rows of each class are drawn from train, train.validation_fraction of them (at least "
+        "one a class) for choosing; every draw is scored on test, and a validation split is left alone",
+        None,
+        optional(ge(2)),
+    )
+    draws: int = setting("few-shot: how many draws, seeded by seed ... seed + draws - 1", 10, ge(2))
 
 
 @attrs.frozen
@@ -169,6 +183,10 @@ def _dataset_problems(dataset: DatasetSettings) -> list[str]:
         found.append("dataset.name: missing; name a DatasetDict directory or a hub dataset")
     if dataset.template is not None and isinstance(dataset.text, str):
         found.append("dataset.template: needs `text` to list the columns that it joins")
+    if dataset.folds is not None and dataset.shots is not None:
+        found.append("dataset.shots: does not go with dataset.folds; choose one of the two protocols")
+    if dataset.shots is not None and dataset.source == "files" and dataset.test is None:
+        found.append('dataset.shots: draws are scored on a test split; name one, such as test = "test.csv"')
     return found
 
 
