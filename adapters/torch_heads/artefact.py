@@ -5,64 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from json import dumps, loads
+from json import dumps
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Literal
 
 import attrs
 import torch
-from cattrs import Converter
-from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from fusionapp.adapters.torch_heads.card import CARD_FILE, HeadCard, read_bytes, read_card
 from fusionapp.adapters.torch_heads.head import FusionHead
 from fusionapp.adapters.torch_heads.sources import Source, SourceCard
 from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError
-from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.lexical_weighting import LexicalWeighting
-from fusionapp.domain.recipe import TrainingRecipe
+from fusionapp.domain.standardization import Standardization
 
-FORMAT = 1
 WEIGHTS_FILE = "head.safetensors"
-CARD_FILE = "head.json"
-_MOST_LAYERS = 1024
-_CONVERTER = Converter(forbid_extra_keys=True)
-# Of `epochs` and `patience`; the recipe's own validators judge the value.
-_CONVERTER.register_structure_hook(int | Literal["auto"], lambda value, _: value)
-
-
-@attrs.frozen
-class HeadCard:
-    """What ``head.json`` holds.
-
-    Attributes:
-        fusion: how the sources are fused.
-        recipe: how the head was trained.
-        sources: in the order that the fusion takes them.
-        classes: how many classes.
-        seed: which seed.
-        best_epoch: the epoch kept, from 1.
-        epochs: epochs run.
-        parameters: trained numbers.
-        validation: metrics at the best epoch.
-        weights_sha256: of head.safetensors, 64 hex digits.
-        format: version of this layout.
-    """
-
-    fusion: FusionSpec
-    recipe: TrainingRecipe
-    sources: tuple[SourceCard, ...]
-    classes: int
-    seed: int
-    best_epoch: int
-    epochs: int
-    parameters: int
-    validation: Mapping[str, float]
-    weights_sha256: str = ""
-    format: int = FORMAT
 
 
 @attrs.frozen(eq=False)
@@ -91,6 +51,9 @@ def save_head(directory: str, head: SavedHead) -> None:
         if source.weighting is not None:
             tensors[f"weighting.{index}.columns"] = torch.from_numpy(source.weighting.columns)
             tensors[f"weighting.{index}.idf"] = torch.from_numpy(source.weighting.idf)
+        if source.standardization is not None:
+            tensors[f"standardization.{index}.mean"] = torch.from_numpy(source.standardization.mean)
+            tensors[f"standardization.{index}.deviation"] = torch.from_numpy(source.standardization.deviation)
     weights = save(tensors)
     card = attrs.evolve(head.card, weights_sha256=sha256(weights).hexdigest())
     folder = Path(directory)
@@ -111,20 +74,16 @@ def load_head(directory: str) -> SavedHead:
         CorruptArtifactError: a file is missing, changed, or does not describe a head; names the file.
     """
     folder = Path(directory)
-    card = _read_card(folder / CARD_FILE)
+    card = read_card(folder / CARD_FILE)
     path = folder / WEIGHTS_FILE
-    raw = _read(path)
+    raw = read_bytes(path)
     if sha256(raw).hexdigest() != card.weights_sha256:
         raise CorruptArtifactError(f"{path}: its SHA-256 is not the one in {CARD_FILE}; train again")
     try:
         tensors = load(raw)
     except (SafetensorError, ValueError, KeyError) as error:
         raise CorruptArtifactError(f"{path}: not a safetensors file ({error}); train again") from error
-    raw_views = card.fusion.kind == "cooccurrence" and not card.fusion.normalize
-    sources = tuple(
-        Source(source, _weighting(path, index, source, tensors) if source.sparse else None, raw_views)
-        for index, source in enumerate(card.sources)
-    )
+    sources = tuple(_source(path, index, source, tensors) for index, source in enumerate(card.sources))
     prefix = "network."
     state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
     _check_state(path, folder / CARD_FILE, card, state)
@@ -135,36 +94,32 @@ def stack_heads(heads: Sequence[SavedHead], device: torch.device) -> FusionHead:
     """One network of several heads with the same fusion, sources and classes, ready to score."""
     first = heads[0].card
     with torch.device("meta"):
-        network = FusionHead(len(heads), first.fusion, first.recipe, first.sources, first.classes)
+        network = _network(len(heads), first)
     state = {name: torch.stack([head.state[name] for head in heads]).to(device) for name in heads[0].state}
     network.load_state_dict(state, assign=True)
     return network.to(device).eval()
 
 
-def _read_card(path: Path) -> HeadCard:
-    try:
-        document = loads(_read(path))
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise CorruptArtifactError(
-                f"{path}: not a head of format {FORMAT}; train again with this version"
-            )
-        card = _CONVERTER.structure(document, HeadCard)
-    except (BaseValidationError, ForbiddenExtraKeysError, ValueError, TypeError, RecursionError) as error:
-        if isinstance(error, CorruptArtifactError):
-            raise
-        raise CorruptArtifactError(f"{path}: does not describe a head ({error!r}); train again") from error
-    sizes = [(source.layers, source.dim) for source in card.sources]
-    sane = all(1 <= layers <= _MOST_LAYERS and dim >= 1 for layers, dim in sizes)
-    if not sizes or not sane or card.classes < 1 or card.fusion.problems():
-        raise CorruptArtifactError(f"{path}: sources {sizes} with {card.classes} classes make no head")
-    return card
+def _network(heads: int, card: HeadCard) -> FusionHead:
+    return FusionHead(heads, card.fusion, card.recipe, card.sources, card.classes, card.linear)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CorruptArtifactError(f"{path}: cannot be read ({error.strerror}); train again") from error
+def _source(path: Path, index: int, card: SourceCard, tensors: Mapping[str, Tensor]) -> Source:
+    if card.sparse:
+        return Source(card, weighting=_weighting(path, index, card, tensors))
+    if card.recipe.normalize != "standard":
+        return Source(card)
+    mean, deviation = (tensors.get(f"standardization.{index}.{part}") for part in ("mean", "deviation"))
+    if (
+        mean is None
+        or deviation is None
+        or any(
+            part.dtype != torch.float32 or part.shape != (card.layers, card.dim) for part in (mean, deviation)
+        )
+        or not bool((mean.isfinite() & deviation.isfinite() & (deviation > 0)).all())
+    ):
+        raise CorruptArtifactError(f"{path}: the means of source {card.name!r} are broken; train again")
+    return Source(card, standardization=Standardization(mean.numpy(), deviation.numpy()))
 
 
 def _weighting(path: Path, index: int, card: SourceCard, tensors: Mapping[str, Tensor]) -> LexicalWeighting:
@@ -180,14 +135,14 @@ def _weighting(path: Path, index: int, card: SourceCard, tensors: Mapping[str, T
         or bool((columns.diff() <= 0).any())
     ):
         raise CorruptArtifactError(f"{path}: the weighting of source {card.name!r} is broken; train again")
-    return LexicalWeighting(columns.numpy(), idf.numpy())
+    return LexicalWeighting(columns.numpy(), idf.numpy(), card.recipe.sublinear_tf)
 
 
 def _check_state(path: Path, card_path: Path, card: HeadCard, state: Mapping[str, Tensor]) -> None:
     """Compare with the network that the card describes, built without memory on the meta device."""
     try:
         with torch.device("meta"):
-            network = FusionHead(1, card.fusion, card.recipe, card.sources, card.classes)
+            network = _network(1, card)
     except (UsageError, RuntimeError, OverflowError, TypeError) as error:
         raise CorruptArtifactError(f"{card_path}: describes no network ({error}); train again") from error
     expected = {name: tuple(tensor.shape[1:]) for name, tensor in network.state_dict().items()}

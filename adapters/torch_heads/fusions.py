@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from fusionapp.adapters.torch_heads.layers import SeedDropout, StackedLinear, StackedMLP
+from fusionapp.adapters.torch_heads.layers import SeedDropout, Span, StackedLinear, StackedMLP
 from fusionapp.domain.cooccurrence import cooccurrence_features
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.fusion.low_rank import low_rank_bilinear
@@ -42,6 +42,11 @@ class View:
         return self.layers * self.dim
 
 
+def spans_of(views: Sequence[View]) -> tuple[Span, ...]:
+    """Where each source stands once all are flattened and concatenated."""
+    return tuple(Span(position, view.width) for position, view in enumerate(views))
+
+
 def common_dim(spec: FusionSpec, views: Sequence[View]) -> int:
     """The width d that sources are projected to: as asked, else the smallest dense dim, else 256."""
     return spec.dim or min((view.dim for view in views if view.dense), default=_DEFAULT_DIM)
@@ -51,10 +56,15 @@ class Fusion(nn.Module):
     """Sources, each (seeds, batch, layers, dim), to one (seeds, batch, out_dim).
 
     Attributes:
-        out_dim: width of what comes out.
+        spans: whose numbers come out, from the first to the last.
     """
 
-    out_dim: int
+    spans: tuple[Span, ...]
+
+    @property
+    def out_dim(self) -> int:
+        """Width of what comes out."""
+        return sum(span.width for span in self.spans)
 
 
 class Concat(Fusion):
@@ -62,7 +72,7 @@ class Concat(Fusion):
 
     def __init__(self, views: Sequence[View]) -> None:
         super().__init__()
-        self.out_dim = sum(view.width for view in views)
+        self.spans = spans_of(views)
 
     def forward(self, sources: Sequence[Tensor]) -> Tensor:
         """See `Fusion`."""
@@ -75,8 +85,10 @@ class Projections(nn.Module):
     def __init__(self, seeds: int, views: Sequence[View], dim: int, keep_equal: bool = False) -> None:
         super().__init__()
         self.each = nn.ModuleList(
-            nn.Identity() if keep_equal and view.width == dim else StackedLinear(seeds, view.width, dim)
-            for view in views
+            nn.Identity()
+            if keep_equal and view.width == dim
+            else StackedLinear(seeds, view.width, dim, reads=[span])
+            for view, span in zip(views, spans_of(views), strict=True)
         )
 
     def forward(self, sources: Sequence[Tensor]) -> list[Tensor]:
@@ -90,14 +102,15 @@ class Product(Fusion):
     def __init__(self, seeds: int, spec: FusionSpec, views: Sequence[View]) -> None:
         super().__init__()
         d = common_dim(spec, views)
-        self.formula, self.out_dim = {
+        self.formula, width = {
             "sum": (sum_fusion, d),
             "hadamard": (hadamard, d),
             "matmul": (matmul_fusion, spec.product_dim),
             "quaternion": (quaternion, spec.product_dim),
             "low_rank": (low_rank_bilinear, spec.rank),
         }[spec.kind]
-        self.project = Projections(seeds, views, self.out_dim, keep_equal=spec.kind == "hadamard")
+        self.spans = (Span(None, width),)
+        self.project = Projections(seeds, views, width, keep_equal=spec.kind == "hadamard")
 
     def forward(self, sources: Sequence[Tensor]) -> Tensor:
         """See `Fusion`."""
@@ -113,7 +126,7 @@ class AllFeatures(Fusion):
         self.project = Projections(seeds, views, d)
         self.project_products = Projections(seeds, views, p)
         self.widths = [*(view.width for view in views), d, p, p, d]
-        self.out_dim = sum(self.widths)
+        self.spans = (*spans_of(views), Span(None, d + p + p + d))
 
     def forward(self, sources: Sequence[Tensor]) -> Tensor:
         """See `Fusion`."""
@@ -128,9 +141,10 @@ class MixtureOfExperts(Fusion):
     def __init__(self, seeds: int, spec: FusionSpec, views: Sequence[View]) -> None:
         super().__init__()
         total = sum(view.width for view in views)
-        self.experts = StackedLinear(seeds, total, spec.experts * spec.expert_dim)
-        self.gate = StackedMLP(seeds, total, _GATE_DIMS, spec.experts)
-        self.out_dim = spec.expert_dim
+        reads = spans_of(views)
+        self.experts = StackedLinear(seeds, total, spec.experts * spec.expert_dim, reads)
+        self.gate = StackedMLP(seeds, total, _GATE_DIMS, spec.experts, reads=reads)
+        self.spans = (Span(None, spec.expert_dim),)
 
     def forward(self, sources: Sequence[Tensor]) -> Tensor:
         """See `Fusion`."""
@@ -145,9 +159,10 @@ class Gated(Fusion):
 
     def __init__(self, seeds: int, spec: FusionSpec, views: Sequence[View]) -> None:
         super().__init__()
-        self.out_dim = common_dim(spec, views)
-        self.project = Projections(seeds, views, self.out_dim)
-        self.gate = StackedLinear(seeds, sum(view.width for view in views), len(views) * self.out_dim)
+        d, total = common_dim(spec, views), sum(view.width for view in views)
+        self.spans = (Span(None, d),)
+        self.project = Projections(seeds, views, d)
+        self.gate = StackedLinear(seeds, total, len(views) * d, spans_of(views))
 
     def forward(self, sources: Sequence[Tensor]) -> Tensor:
         """See `Fusion`."""
@@ -166,12 +181,15 @@ class Attention(Fusion):
 
     def __init__(self, seeds: int, spec: FusionSpec, views: Sequence[View]) -> None:
         super().__init__()
-        d = self.out_dim = common_dim(spec, views)
+        d = common_dim(spec, views)
+        self.spans = (Span(None, d),)
         if d % spec.heads:
             raise UsageError(
                 f"fusion.heads: {spec.heads} does not divide d = {d}; set fusion.dim or fusion.heads"
             )
-        self.project = nn.ModuleList(StackedLinear(seeds, view.dim, d) for view in views)
+        self.project = nn.ModuleList(
+            StackedLinear(seeds, view.dim, d, [Span(i, view.dim)]) for i, view in enumerate(views)
+        )
         self.key = StackedLinear(seeds, d, d)
         self.value = StackedLinear(seeds, d, d)
         self.query = nn.Parameter(torch.empty(seeds, 1, spec.heads, 1, d // spec.heads))
@@ -204,15 +222,17 @@ class Cooccurrence(Fusion):
         self.compress = nn.ModuleList(
             nn.Identity()
             if view.dim == d
-            else nn.ModuleList(StackedLinear(seeds, view.dim, d) for _ in range(view.layers))
-            for view in views
+            else nn.ModuleList(
+                StackedLinear(seeds, view.dim, d, [Span(i, view.dim)]) for _ in range(view.layers)
+            )
+            for i, view in enumerate(views)
         )
         self.dropout = SeedDropout(dropout)
         several = [i for i, view in enumerate(views) if view.layers > 1]
         self.averaged = several or list(range(len(views)))
         v = sum(view.layers for view in views)
         cells = v * v if spec.triangle == "full" else v * (v + 1) // 2
-        self.out_dim = cells + sum(views[i].dim for i in self.averaged)
+        self.spans = (Span(None, cells), *(Span(i, views[i].dim) for i in self.averaged))
 
     def forward(self, sources: Sequence[Tensor]) -> Tensor:
         """See `Fusion`."""

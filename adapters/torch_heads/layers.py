@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import attrs
 import torch
 from torch import Tensor, nn
 
 _FULL_RANGE = -(2**63)
 """`Tensor.random_` from here on fills all 64 bits; its default leaves the sign bit at 0."""
+
+
+@attrs.frozen
+class Span:
+    """A stretch of a fused vector.
+
+    Attributes:
+        source: position of the source that it comes from alone; None where sources are mixed.
+        width: how many numbers.
+    """
+
+    source: int | None
+    width: int
 
 
 class StackedLinear(nn.Module):
@@ -21,13 +35,16 @@ class StackedLinear(nn.Module):
         weight: (seeds, in_dim, out_dim).
         bias: (seeds, 1, out_dim).
         train_dtype: what products are computed in while training; evaluation is always float32.
+        reads: whose numbers the input holds, so that a source may have a learning rate of its own; empty where
+            no source enters alone.
     """
 
-    def __init__(self, seeds: int, in_dim: int, out_dim: int) -> None:
+    def __init__(self, seeds: int, in_dim: int, out_dim: int, reads: Sequence[Span] = ()) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(seeds, in_dim, out_dim))
         self.bias = nn.Parameter(torch.empty(seeds, 1, out_dim))
         self.train_dtype = torch.float32
+        self.reads = tuple(reads)
 
     @torch.no_grad()
     def draw(self, streams: Sequence[torch.Generator]) -> None:
@@ -70,6 +87,33 @@ class SeedDropout(nn.Module):
         return x * (kept.to(x.dtype) * (256 / (256 - self.threshold))).view_as(x)
 
 
+class SourceDropout(nn.Module):
+    """Leaves whole sources out of a row, so that a head leans on none (ModDrop, Neverova et al. 2016).
+
+    What stays is not scaled up: a source must look in training as it will in scoring, where all are there, and
+    most fusions normalise their products in any case.
+
+    Attributes:
+        streams: each seed's generator; `FusionHead.draw` sets them.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+        self.streams: Sequence[torch.Generator] = ()
+
+    def forward(self, sources: Sequence[Tensor]) -> list[Tensor]:
+        """(seeds, batch, layers, dim) each -> the same shapes; the sources themselves in evaluation."""
+        if not self.training or not self.rate:
+            return list(sources)
+        drawn = torch.empty(*sources[0].shape[:2], len(sources), device=sources[0].device)
+        for rows, stream in zip(drawn, self.streams, strict=True):
+            rows.uniform_(generator=stream)
+        # The largest draw stays whatever it is: a row without any source would teach nothing.
+        kept = (drawn >= self.rate) | (drawn == drawn.amax(-1, keepdim=True))
+        return [source * kept[..., i, None, None] for i, source in enumerate(sources)]
+
+
 class StackedMLP(nn.Module):
     """Linear layers with ReLU between them: in_dim -> hidden_dims -> out_dim.
 
@@ -78,13 +122,21 @@ class StackedMLP(nn.Module):
     """
 
     def __init__(
-        self, seeds: int, in_dim: int, hidden_dims: Sequence[int], out_dim: int, dropout: float = 0.0
+        self,
+        seeds: int,
+        in_dim: int,
+        hidden_dims: Sequence[int],
+        out_dim: int,
+        dropout: float = 0.0,
+        reads: Sequence[Span] = (),
     ) -> None:
         super().__init__()
         dims = [in_dim, *hidden_dims]
-        self.hidden = nn.ModuleList(StackedLinear(seeds, a, b) for a, b in pairwise(dims))
+        self.hidden = nn.ModuleList(
+            StackedLinear(seeds, a, b, () if i else reads) for i, (a, b) in enumerate(pairwise(dims))
+        )
         self.dropout = SeedDropout(dropout)
-        self.final = StackedLinear(seeds, dims[-1], out_dim)
+        self.final = StackedLinear(seeds, dims[-1], out_dim, () if hidden_dims else reads)
 
     def forward(self, x: Tensor) -> Tensor:
         """(seeds, batch, in_dim) -> (seeds, batch, out_dim)."""

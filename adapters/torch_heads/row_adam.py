@@ -21,9 +21,13 @@ class RowAdam:
     against .6216, and doubled the cost of a step; row-wise Adagrad reached .6122.
     """
 
-    def __init__(self, bags: Sequence[StackedBag], weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, bags: Sequence[StackedBag], weight_decay: float = 0.0, factors: Sequence[float] | None = None
+    ) -> None:
+        """Step `bags`, each by the step's rate times its factor; None for 1 each."""
         self._bags = bags
         self._weight_decay = weight_decay
+        self._factors = factors or [1.0] * len(bags)
         self._moments = [torch.zeros_like(bag.table[..., 0]).flatten() for bag in bags]
         self._steps = 0
 
@@ -32,14 +36,14 @@ class RowAdam:
         """Update the rows of every bag that the last batch touched, with decoupled weight decay."""
         self._steps += 1
         correction = 1 - _BETA**self._steps
-        for bag, moments in zip(self._bags, self._moments, strict=True):
+        for bag, moments, factor in zip(self._bags, self._moments, self._factors, strict=True):
             if bag.touched is None or bag.rows is None or bag.rows.grad is None:
                 continue
             columns, gradient = bag.touched.columns, bag.rows.grad
             moment = moments[columns].lerp_(gradient.square().mean(dim=1), 1 - _BETA)
             moments[columns] = moment
-            scale = rate / (moment.div_(correction).sqrt_() + _EPSILON)
-            rows = bag.rows.detach().mul_(1 - rate * self._weight_decay)
+            scale = rate * factor / (moment.div_(correction).sqrt_() + _EPSILON)
+            rows = bag.rows.detach().mul_(1 - rate * factor * self._weight_decay)
             rows.sub_(gradient.mul_(scale[:, None]))
             bag.table.view(-1, rows.shape[1]).index_copy_(0, columns, rows)
             bag.touched = bag.rows = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from fusionapp.adapters.torch_heads.artefact import SavedHead, load_head, stack_heads
 from fusionapp.adapters.torch_heads.failures import memory_guard
-from fusionapp.adapters.torch_heads.sources import select
+from fusionapp.adapters.torch_heads.sources import Source, check_linear, select
 from fusionapp.adapters.torch_shared.device import resolve_device
 from fusionapp.application.ports.heads import HeadScorer
 from fusionapp.domain.embeddings import Embeddings
@@ -30,13 +31,17 @@ class TorchHeadScorer(HeadScorer):
     device: str = "auto"
 
     def score(
-        self, directories: Sequence[str], sources: Mapping[str, Embeddings], batch_rows: int = 1024
+        self,
+        directories: Sequence[str],
+        sources: Mapping[str, Embeddings],
+        linear: NDArray[np.float32] | None = None,
+        batch_rows: int = 1024,
     ) -> NDArray[np.float32]:
         """See `HeadScorer.score`.
 
         Raises:
             CorruptArtifactError: an artefact is missing or unreadable.
-            UsageError: the sources are not those that a head was trained on, or no head is named.
+            UsageError: the sources or the linear path are not those of a head, or no head is named.
             ResourceError: a batch does not fit in memory.
         """
         if not directories or batch_rows < 1:
@@ -44,24 +49,29 @@ class TorchHeadScorer(HeadScorer):
                 f"scoring: {len(directories)} heads and batches of {batch_rows} rows; need 1 of each"
             )
         heads = [load_head(directory) for directory in directories]
-        classes = {head.card.classes for head in heads}
-        if len(classes) > 1:
-            raise UsageError(f"scoring: heads over {sorted(classes)} classes cannot be scored together")
+        classes = _common_classes(heads)
         rows = _check_sources(heads, sources)
-        probabilities = np.empty((len(heads), rows, classes.pop()), dtype=np.float32)
+        _check_path(directories, heads, linear, (rows, classes))
+        probabilities = np.empty((len(heads), rows, classes), dtype=np.float32)
         with memory_guard('lower the batch size, or set device = "cpu"'):
             for group in _alike(heads):
                 probabilities[group] = self._score(
-                    [heads[position] for position in group], sources, rows, batch_rows
+                    [heads[position] for position in group], sources, linear, rows, batch_rows
                 )
         return probabilities
 
     @torch.inference_mode()
     def _score(
-        self, heads: Sequence[SavedHead], sources: Mapping[str, Embeddings], rows: int, batch_rows: int
+        self,
+        heads: Sequence[SavedHead],
+        sources: Mapping[str, Embeddings],
+        linear: NDArray[np.float32] | None,
+        rows: int,
+        batch_rows: int,
     ) -> NDArray[np.float32]:
         device = resolve_device(self.device)
         network = stack_heads(heads, device)
+        temperatures = torch.tensor([head.card.temperature for head in heads], device=device)
         scored = np.empty((len(heads), rows, heads[0].card.classes), dtype=np.float32)
         for start in range(0, rows, batch_rows):
             prepared = [
@@ -69,8 +79,34 @@ class TorchHeadScorer(HeadScorer):
                 for source in heads[0].sources
             ]
             some = torch.arange(min(batch_rows, rows - start), device=device).expand(len(heads), -1)
-            scored[:, start : start + batch_rows] = softmax(network(select(prepared, some))).cpu().numpy()
+            path = None
+            if linear is not None:
+                path = torch.tensor(linear[start : start + batch_rows], dtype=torch.float32, device=device)
+            logits = network(select(prepared, some), path) / temperatures[:, None, None]
+            scored[:, start : start + batch_rows] = softmax(logits).cpu().numpy()
         return scored
+
+
+def _common_classes(heads: Sequence[SavedHead]) -> int:
+    classes = {head.card.classes for head in heads}
+    if len(classes) > 1:
+        raise UsageError(f"scoring: heads over {sorted(classes)} classes cannot be scored together")
+    return classes.pop()
+
+
+def _check_path(
+    directories: Sequence[str],
+    heads: Sequence[SavedHead],
+    linear: NDArray[np.float32] | None,
+    shape: tuple[int, int],
+) -> None:
+    for directory, head in zip(directories, heads, strict=True):
+        if head.card.linear and linear is None:
+            raise UsageError(f"scoring: {directory} was trained beside a linear path; give its scores too")
+        if linear is not None and not head.card.linear:
+            raise UsageError(f"scoring: {directory} was trained without a linear path; give no scores of one")
+    if linear is not None:
+        check_linear("scoring", linear, shape)
 
 
 def _alike(heads: Sequence[SavedHead]) -> list[list[int]]:
@@ -87,22 +123,20 @@ def _alike(heads: Sequence[SavedHead]) -> list[list[int]]:
 
 
 def _same(one: SavedHead, other: SavedHead) -> bool:
-    cards = [(h.card.fusion, h.card.sources, h.card.recipe.hidden_dims) for h in (one, other)]
-    weightings = zip(
-        (source.weighting for source in one.sources),
-        (source.weighting for source in other.sources),
-        strict=False,
-    )
+    cards = [(h.card.fusion, h.card.sources, h.card.recipe.hidden_dims, h.card.linear) for h in (one, other)]
     return cards[0] == cards[1] and all(
-        a is b is None
-        or (
-            a is not None
-            and b is not None
-            and np.array_equal(a.columns, b.columns)
-            and np.array_equal(a.idf, b.idf)
-        )
-        for a, b in weightings
+        all(map(np.array_equal, _fitted(a), _fitted(b)))
+        for a, b in zip(one.sources, other.sources, strict=True)
     )
+
+
+def _fitted(source: Source) -> list[NDArray[Any]]:
+    """The arrays that a source learned from train; equal cards learn arrays of the same meaning."""
+    if source.weighting is not None:
+        return [source.weighting.columns, source.weighting.idf]
+    if source.standardization is not None:
+        return [source.standardization.mean, source.standardization.deviation]
+    return []
 
 
 def _check_sources(heads: Sequence[SavedHead], sources: Mapping[str, Embeddings]) -> int:

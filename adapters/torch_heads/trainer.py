@@ -8,20 +8,24 @@ from typing import Literal
 import attrs
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from fusionapp.adapters.torch_heads.artefact import HeadCard, SavedHead, save_head
+from fusionapp.adapters.torch_heads.artefact import SavedHead, save_head
+from fusionapp.adapters.torch_heads.card import HeadCard
 from fusionapp.adapters.torch_heads.failures import memory_guard
 from fusionapp.adapters.torch_heads.head import FusionHead
-from fusionapp.adapters.torch_heads.sources import Source
+from fusionapp.adapters.torch_heads.sources import Source, check_linear
 from fusionapp.adapters.torch_heads.training import PreparedSplit, SeedRun, StackTraining
 from fusionapp.adapters.torch_shared.device import automatic_dtype, resolve_device
 from fusionapp.application.ports.heads import HeadTrainer, LabelledEmbeddings, TrainedHead
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.tracker import Tracker
+from fusionapp.domain.calibration import fit_scale, fit_temperature
 from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.fusion.spec import FusionSpec
-from fusionapp.domain.recipe import TrainingRecipe
+from fusionapp.domain.losses import balanced_class_weights
+from fusionapp.domain.recipe import SourceRecipe, TrainingRecipe
 
 _WAY_OUT = (
     'lower train.batch_size, train.seeds, fusion.bag_width or fusion.expert_dim, or set train.device = "cpu"'
@@ -61,19 +65,26 @@ class TorchHeadTrainer(HeadTrainer):
         """
         _check(fusion, seeds, classes, train, validation, directories)
         device = resolve_device(recipe.device)
-        raw = fusion.kind == "cooccurrence" and not fusion.normalize
         with memory_guard(_WAY_OUT):
-            sources = tuple(Source.fit(name, values, raw) for name, values in train.sources.items())
-            head = FusionHead(len(seeds), fusion, recipe, [source.card for source in sources], classes)
+            sources = tuple(
+                Source.fit(name, values, _source_recipe(name, fusion, recipe))
+                for name, values in train.sources.items()
+            )
+            cards = [source.card for source in sources]
+            head = FusionHead(len(seeds), fusion, recipe, cards, classes, train.linear is not None)
             dtype = self._train_dtype(device)
             head.draw(seeds, device, dtype)
+            if train.linear is not None:
+                weighed = recipe.class_weights == "balanced"
+                weights = balanced_class_weights(train.labels, classes) if weighed else None
+                head.start_at_path(fit_scale(train.linear, train.labels, weights))
             fitted, judged = (_prepare(sources, split, device) for split in (train, validation))
             training = StackTraining(head.to(device), recipe, seeds, classes, fitted, judged, dtype)
             epochs, _ = recipe.limits(len(train.labels))
             with progress.task("train heads", total=len(seeds) * epochs, unit="epochs") as task:
                 runs = training(tracker, task)
         return [
-            _save(directory, run, fusion, recipe, sources, classes)
+            _save(directory, run, fusion, recipe, sources, classes, validation.labels)
             for directory, run in zip(directories, runs, strict=True)
         ]
 
@@ -87,7 +98,18 @@ class TorchHeadTrainer(HeadTrainer):
 
 def _prepare(sources: Sequence[Source], split: LabelledEmbeddings, device: torch.device) -> PreparedSplit:
     prepared = [source.prepare(split.sources[source.card.name], device) for source in sources]
-    return PreparedSplit(prepared, torch.tensor(split.labels, dtype=torch.int64, device=device))
+    labels = torch.tensor(split.labels, dtype=torch.int64, device=device)
+    linear = None
+    if split.linear is not None:
+        linear = torch.tensor(split.linear, dtype=torch.float32, device=device)
+    return PreparedSplit(prepared, labels, linear)
+
+
+def _source_recipe(name: str, fusion: FusionSpec, recipe: TrainingRecipe) -> SourceRecipe:
+    """How a source enters; co-occurrence without `normalize` is LLMEmbed's, which takes views as they come."""
+    source = recipe.sources.get(name, SourceRecipe())
+    raw = fusion.kind == "cooccurrence" and not fusion.normalize and source.normalize == "l2"
+    return attrs.evolve(source, normalize="none") if raw else source
 
 
 def _save(
@@ -97,11 +119,21 @@ def _save(
     recipe: TrainingRecipe,
     sources: tuple[Source, ...],
     classes: int,
+    validation_labels: NDArray[np.int64],
 ) -> TrainedHead:
     parameters = sum(tensor.numel() for tensor in run.state.values())
-    cards = tuple(source.card for source in sources)
     card = HeadCard(
-        fusion, recipe, cards, classes, run.seed, run.best_epoch, run.epochs, parameters, run.validation
+        fusion,
+        recipe,
+        tuple(source.card for source in sources),
+        classes,
+        run.seed,
+        run.best_epoch,
+        run.epochs,
+        parameters,
+        run.validation,
+        linear="scale" in run.state,
+        temperature=fit_temperature(run.logits, validation_labels) if recipe.calibrate else 1.0,
     )
     save_head(directory, SavedHead(card, sources, run.state))
     return TrainedHead(directory, run.seed, run.best_epoch, run.epochs, parameters, run.validation)
@@ -127,8 +159,12 @@ def _check(
         raise UsageError(
             f"training: train has sources {list(train.sources)}, validation {list(validation.sources)}"
         )
+    if (train.linear is None) != (validation.linear is None):
+        raise UsageError("training: train and validation need the linear path's scores both, or neither")
     for split, labelled in (("train", train), ("validation", validation)):
         _check_rows(split, labelled.sources, labelled.labels, classes)
+        if labelled.linear is not None:
+            check_linear(f"training: {split}", labelled.linear, (len(labelled.labels), classes))
 
 
 def _check_rows(

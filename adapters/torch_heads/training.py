@@ -8,6 +8,7 @@ from math import isfinite
 import attrs
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fusionapp.adapters.torch_heads.head import FusionHead
@@ -32,10 +33,18 @@ class PreparedSplit:
     Attributes:
         sources: one per source, in order.
         labels: (rows,) int64.
+        linear: (rows, classes) scores of the linear path; None without one.
     """
 
     sources: Sequence[DenseRows | SparseRows]
     labels: Tensor
+    linear: Tensor | None = None
+
+    def logits(self, head: FusionHead, rows: Tensor) -> Tensor:
+        """What a head says of rows (seeds, batch): (seeds, batch, classes)."""
+        return head(  # type: ignore[no-any-return]  # torch types a module's call as Any
+            select(self.sources, rows), None if self.linear is None else self.linear[rows]
+        )
 
 
 @attrs.define(eq=False)
@@ -48,6 +57,7 @@ class SeedRun:
         best_epoch: the epoch whose weights are kept, from 1.
         best_score: its score and, where scores tie, its loss with the sign turned; higher is better.
         validation: its metrics.
+        logits: (rows, classes) float32 of validation, neither smoothed nor calibrated.
         state: its weights, on the CPU, without the seeds dimension.
     """
 
@@ -56,6 +66,7 @@ class SeedRun:
     best_epoch: int = 0
     best_score: tuple[float, float] = (float("-inf"), float("-inf"))
     validation: Mapping[str, float] = attrs.field(factory=dict)
+    logits: NDArray[np.float32] = attrs.field(factory=lambda: np.empty((0, 0), dtype=np.float32))
     state: Mapping[str, Tensor] = attrs.field(factory=dict)
 
 
@@ -94,9 +105,10 @@ class StackTraining:
         for epoch in range(1, self._epochs + 1):
             losses, hits, rate = self._epoch()
             self._check_finite(losses, epoch)
-            scores = evaluate(self._head, self._validation, len(self._active))
+            logits = validate(self._head, self._validation, len(self._active))
+            scores = measure(logits, self._validation.labels)
             for position, (run, score) in enumerate(zip(self._active, scores, strict=True)):
-                self._judge(run, position, epoch, score)
+                self._judge(run, position, epoch, score, logits)
                 trained = {"train_loss": losses[position], "train_accuracy": hits[position]}
                 judged = {f"validation_{name}": value for name, value in score.items()}
                 tracker.log(f"seed-{run.seed}", epoch, {**trained, **judged, "learning_rate": rate})
@@ -119,9 +131,9 @@ class StackTraining:
         rate = 0.0
         for rows in torch.split(orders, self._recipe.batch_size, dim=1):
             labels = self._train.labels[rows]
-            logits = self._head(select(self._train.sources, rows))
+            logits = self._train.logits(self._head, rows)
             loss = cross_entropy(logits, labels, self._weights, self._recipe.label_smoothing)
-            loss.sum().backward()
+            torch.autograd.backward(loss.sum())
             rate = self._optimizer.step()
             losses += loss.detach() * rows.shape[1]
             hits += (logits.detach().argmax(-1) == labels).sum(-1)
@@ -135,7 +147,9 @@ class StackTraining:
                     f"train.learning_rate (now {self._recipe.learning_rate:g})"
                 )
 
-    def _judge(self, run: SeedRun, position: int, epoch: int, score: Mapping[str, float]) -> None:
+    def _judge(
+        self, run: SeedRun, position: int, epoch: int, score: Mapping[str, float], logits: Tensor
+    ) -> None:
         value = score[self._recipe.metric]
         value = -value if self._recipe.metric == "loss" else value
         run.epochs = epoch
@@ -143,6 +157,7 @@ class StackTraining:
         judged = (value, -score["loss"])
         if judged > run.best_score:
             run.best_epoch, run.best_score, run.validation = epoch, judged, score
+            run.logits = logits[position].cpu().numpy()
             state = self._head.state_dict()
             run.state = {name: tensor[position].to("cpu", copy=True) for name, tensor in state.items()}
 
@@ -166,21 +181,24 @@ class StackTraining:
 
 
 @torch.no_grad()
-def evaluate(head: FusionHead, split: PreparedSplit, seeds: int) -> list[dict[str, float]]:
-    """Each seed's accuracy, macro_f1, weighted_f1 and loss (nats, without smoothing or class weights)."""
+def validate(head: FusionHead, split: PreparedSplit, seeds: int) -> Tensor:
+    """Every seed's logits of a split: (seeds, rows, classes)."""
     head.eval()
     rows = torch.arange(len(split.labels), device=split.labels.device)
-    batches = [
-        head(select(split.sources, some.expand(seeds, -1))) for some in torch.split(rows, _SCORED_ROWS)
-    ]
-    logits = torch.cat(batches, dim=1)
-    losses = cross_entropy(logits, split.labels).tolist()
-    labels = split.labels.cpu().numpy()
+    return torch.cat(
+        [split.logits(head, some.expand(seeds, -1)) for some in torch.split(rows, _SCORED_ROWS)], dim=1
+    )
+
+
+def measure(logits: Tensor, labels: Tensor) -> list[dict[str, float]]:
+    """Each seed's accuracy, macro_f1, weighted_f1 and loss (nats, without smoothing or class weights)."""
+    losses = cross_entropy(logits, labels).tolist()
+    truth = labels.cpu().numpy()
     return [
         {
-            "accuracy": accuracy(labels, predicted),
-            "macro_f1": macro_f1(labels, predicted),
-            "weighted_f1": weighted_f1(labels, predicted),
+            "accuracy": accuracy(truth, predicted),
+            "macro_f1": macro_f1(truth, predicted),
+            "weighted_f1": weighted_f1(truth, predicted),
             "loss": loss,
         }
         for predicted, loss in zip(logits.argmax(-1).cpu().numpy(), losses, strict=True)

@@ -65,6 +65,8 @@ class FusionSpec:
         found = []
         if self.residual and self.kind in ("concat", "all_features"):
             found.append(f"fusion.residual: '{self.kind}' already holds the sources; set residual = false")
+        if self.residual and self.kind == "late":
+            found.append("fusion.residual: 'late' makes no fused vector to add to; set residual = false")
         root = round(self.product_dim**0.5)
         if self.kind in ("matmul", "all_features") and root * root != self.product_dim:
             found.append(f"fusion.product_dim: {self.product_dim} is not a square; use 256, 1024 or 4096")

@@ -53,14 +53,15 @@ class NearestMeanTrainer(HeadTrainer):
                     ]
                 )
                 means += np.random.default_rng(seed).normal(0, 1e-3, means.shape)
-                metrics = _metrics(_probabilities(means, judged), validation.labels)
+                metrics = _metrics(_probabilities(means, judged, validation.linear), validation.labels)
                 tracked = {f"validation_{name}": value for name, value in metrics.items()}
-                trained = _metrics(_probabilities(means, x), train.labels)
+                trained = _metrics(_probabilities(means, x, train.linear), train.labels)
                 tracked |= {f"train_{name}": trained[name] for name in ("loss", "accuracy")}
                 tracker.log(f"seed-{seed}", 1, tracked)
                 Path(directory).mkdir(parents=True, exist_ok=True)
                 save_file({"means": means.astype(np.float32)}, Path(directory, "head.safetensors"))
-                card = {"format": 1, "sources": list(train.sources), "seed": seed}
+                linear = train.linear is not None
+                card = {"format": 2, "sources": list(train.sources), "seed": seed, "linear": linear}
                 Path(directory, "head.json").write_text(dumps(card), encoding="utf-8")
                 heads.append(TrainedHead(directory, seed, 1, 1, means.size, metrics))
                 task.advance(1, validation_accuracy=metrics["accuracy"])
@@ -71,14 +72,23 @@ class NearestMeanScorer(HeadScorer):
     """Softmax of the negative squared distances to the means."""
 
     def score(
-        self, directories: Sequence[str], sources: Mapping[str, Embeddings], batch_rows: int = 1024
+        self,
+        directories: Sequence[str],
+        sources: Mapping[str, Embeddings],
+        linear: NDArray[np.float32] | None = None,
+        batch_rows: int = 1024,
     ) -> NDArray[np.float32]:
         scored = []
         for directory in directories:
-            names, means = _load(Path(directory))
+            names, means, beside_path = _load(Path(directory))
             if missing := [name for name in names if name not in sources]:
                 raise UsageError(f"scoring: source {missing[0]!r} is missing")
-            scored.append(_probabilities(means, _features({name: sources[name] for name in names})))
+            if beside_path != (linear is not None):
+                raise UsageError(
+                    f"scoring: {directory}: a linear path is there that was not in training, or not"
+                )
+            features = _features({name: sources[name] for name in names})
+            scored.append(_probabilities(means, features, linear))
         return np.stack(scored).astype(np.float32)
 
 
@@ -88,20 +98,23 @@ def _check(fusion: FusionSpec, *splits: LabelledEmbeddings) -> None:
     for labelled in splits:
         if not labelled.sources or not len(labelled.labels):
             raise UsageError("training: no sources or no rows")
+        if (labelled.linear is None) != (splits[0].linear is None):
+            raise UsageError("training: one split has the linear path's scores, the other has not")
         if any(source.shape[0] != len(labelled.labels) for source in labelled.sources.values()):
             raise UsageError("training: labels and sources differ in rows")
 
 
-def _load(directory: Path) -> tuple[list[str], NDArray[np.float32]]:
+def _load(directory: Path) -> tuple[list[str], NDArray[np.float32], bool]:
     try:
         card = loads((directory / "head.json").read_text(encoding="utf-8"))
-        names = [str(name) for name in card["sources"]] if card["format"] == 1 else []
+        names = [str(name) for name in card["sources"]] if card["format"] == 2 else []
+        linear = bool(card["linear"])
     except (OSError, JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, RecursionError) as error:
         raise CorruptArtifactError(f"{directory / 'head.json'}: {error}") from error
     if not names:
         raise CorruptArtifactError(f"{directory / 'head.json'}: no sources")
     try:
-        return names, load_file(directory / "head.safetensors")["means"]
+        return names, load_file(directory / "head.safetensors")["means"], linear
     except (OSError, SafetensorError, KeyError) as error:
         raise CorruptArtifactError(f"{directory / 'head.safetensors'}: {error}") from error
 
@@ -119,8 +132,12 @@ def _flat(source: Embeddings) -> NDArray[np.float64]:
     return flat
 
 
-def _probabilities(means: NDArray[np.floating], x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _probabilities(
+    means: NDArray[np.floating], x: NDArray[np.float64], linear: NDArray[np.float32] | None
+) -> NDArray[np.float64]:
     logits = -((x[:, None] - means[None]) ** 2).sum(-1)
+    if linear is not None:
+        logits = logits + linear
     raised = np.exp(logits - logits.max(-1, keepdims=True))
     return raised / raised.sum(-1, keepdims=True)  # type: ignore[no-any-return]  # numpy types a ratio as Any
 
@@ -188,4 +205,10 @@ def toy_rows(rows: int = 240, seed: int = 0, classes: int = 3) -> LabelledEmbedd
 
 def only(labelled: LabelledEmbeddings, *names: str) -> LabelledEmbeddings:
     """The same rows with some of the sources."""
-    return LabelledEmbeddings({name: labelled.sources[name] for name in names}, labelled.labels)
+    return attrs.evolve(labelled, sources={name: labelled.sources[name] for name in names})
+
+
+def with_path(labelled: LabelledEmbeddings, seed: int = 0) -> LabelledEmbeddings:
+    """The same rows beside a linear path that is often right."""
+    noise = np.random.default_rng(seed).normal(size=(len(labelled.labels), 3))
+    return attrs.evolve(labelled, linear=(np.eye(3)[labelled.labels] + 0.5 * noise).astype(np.float32))

@@ -72,7 +72,7 @@ def score(folder: Path) -> None:
 
 def test_the_card_tells_everything_that_scoring_needs(head: Path) -> None:
     card = json.loads((head / "head.json").read_text(encoding="utf-8"))
-    assert card["format"] == 1
+    assert card["format"] == 2
     assert (card["classes"], card["seed"], card["best_epoch"]) == (3, 0, 1)
     assert card["fusion"]["kind"] == "concat"
     assert card["recipe"]["hidden_dims"] == [8]

@@ -12,16 +12,16 @@ from fakes.tracker import RecordingTracker
 
 from fusionapp.adapters.torch_heads.fusions import View, build_fusion, common_dim
 from fusionapp.adapters.torch_heads.head import FusionHead
-from fusionapp.adapters.torch_heads.sources import Source, SourceCard, select
+from fusionapp.adapters.torch_heads.sources import Source, select
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
 from fusionapp.application.ports.heads import LabelledEmbeddings, TrainedHead
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.fusion.spec import FusionKind, FusionSpec
-from fusionapp.domain.recipe import TrainingRecipe
+from fusionapp.domain.recipe import SourceRecipe, TrainingRecipe
 
 KINDS: tuple[FusionKind, ...] = get_args(FusionKind)
 RESIDUAL = [(kind, False) for kind in KINDS] + [
-    (kind, True) for kind in KINDS if kind not in ("concat", "all_features")
+    (kind, True) for kind in KINDS if kind not in ("concat", "all_features", "late")
 ]
 SMALL: dict[str, Any] = {"product_dim": 16, "expert_dim": 16, "rank": 16, "bag_width": 8, "experts": 3}
 CPU = torch.device("cpu")
@@ -61,7 +61,7 @@ def test_gradients_stay_finite_where_an_embedding_is_zero(kind: FusionKind, resi
     rows = toy_rows(8)
     for name in ("deep", "flat"):
         rows.sources[name][:4] = 0
-    sources = [Source.fit(name, values) for name, values in rows.sources.items()]
+    sources = [Source.fit(name, values, SourceRecipe()) for name, values in rows.sources.items()]
     recipe = TrainingRecipe(hidden_dims=(8,))
     head = FusionHead(2, spec(kind, residual=residual), recipe, [source.card for source in sources], 3)
     head.draw([0, 1], CPU, torch.float32)
@@ -139,7 +139,8 @@ def test_dense_views_enter_with_length_root_dim_and_raw_ones_as_they_are() -> No
     rows = toy_rows(20)
     deep = rows.sources["deep"]
     prepared, raw = (
-        Source(SourceCard("deep", False, 3, 12), None, raw).prepare(deep, CPU) for raw in (False, True)
+        Source.fit("deep", deep, SourceRecipe(normalize=normalize)).prepare(deep, CPU)
+        for normalize in ("l2", "none")
     )
     norms = select([prepared], torch.arange(1, 10)[None])[0].norm(dim=-1)  # type: ignore[union-attr]  # dense
     torch.testing.assert_close(norms, torch.full_like(norms, 12**0.5))
