@@ -30,8 +30,9 @@ imports: $(STAMP)-dev
 wheel: $(STAMP)-dev  ## build the wheel and run it in an environment without the sources
 	$(BIN)/python tests/wheel_smoke.py
 
-bench: $(STAMP)-dev  ## pytest-benchmark over the core
-	$(BIN)/python -m pytest benchmarks --benchmark-only -m ""
+bench: $(STAMP)-dev  ## pytest-benchmark over the core, into benchmarks/results/core.json
+	mkdir -p benchmarks/results
+	$(BIN)/python -m pytest benchmarks --benchmark-only -m "" --benchmark-json benchmarks/results/core.json
 
 format: $(STAMP)-dev
 	$(BIN)/ruff check --fix .
