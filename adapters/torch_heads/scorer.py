@@ -49,12 +49,12 @@ class TorchHeadScorer(HeadScorer):
                 f"scoring: {len(directories)} heads and batches of {batch_rows} rows; need 1 of each"
             )
         heads = [load_head(directory) for directory in directories]
-        classes = _common_classes(heads)
-        rows = _check_sources(heads, sources)
-        _check_path(directories, heads, linear, (rows, classes))
+        classes = common_classes(heads)
+        rows = check_sources(heads, sources)
+        check_path(directories, heads, linear, (rows, classes))
         probabilities = np.empty((len(heads), rows, classes), dtype=np.float32)
         with memory_guard('lower the batch size, or set device = "cpu"'):
-            for group in _alike(heads):
+            for group in alike(heads):
                 probabilities[group] = self._score(
                     [heads[position] for position in group], sources, linear, rows, batch_rows
                 )
@@ -87,19 +87,29 @@ class TorchHeadScorer(HeadScorer):
         return scored
 
 
-def _common_classes(heads: Sequence[SavedHead]) -> int:
+def common_classes(heads: Sequence[SavedHead]) -> int:
+    """How many classes all heads tell apart.
+
+    Raises:
+        UsageError: their numbers differ.
+    """
     classes = {head.card.classes for head in heads}
     if len(classes) > 1:
         raise UsageError(f"scoring: heads over {sorted(classes)} classes cannot be scored together")
     return classes.pop()
 
 
-def _check_path(
+def check_path(
     directories: Sequence[str],
     heads: Sequence[SavedHead],
     linear: NDArray[np.float32] | None,
     shape: tuple[int, int],
 ) -> None:
+    """Refuse scores of a linear path that a head was not trained beside, none where it was, or another shape.
+
+    Raises:
+        UsageError: names the head.
+    """
     for directory, head in zip(directories, heads, strict=True):
         if head.card.linear and linear is None:
             raise UsageError(f"scoring: {directory} was trained beside a linear path; give its scores too")
@@ -109,7 +119,7 @@ def _check_path(
         check_linear("scoring", linear, shape)
 
 
-def _alike(heads: Sequence[SavedHead]) -> list[list[int]]:
+def alike(heads: Sequence[SavedHead]) -> list[list[int]]:
     """Positions of heads that share network and weightings, and so can be stacked."""
     groups: list[list[int]] = []
     for position, head in enumerate(heads):
@@ -139,7 +149,12 @@ def _fitted(source: Source) -> list[NDArray[Any]]:
     return []
 
 
-def _check_sources(heads: Sequence[SavedHead], sources: Mapping[str, Embeddings]) -> int:
+def check_sources(heads: Sequence[SavedHead], sources: Mapping[str, Embeddings]) -> int:
+    """The rows of sources that hold what every head was trained on.
+
+    Raises:
+        UsageError: a source is missing, or they have different numbers of rows.
+    """
     wanted = {source.card.name for head in heads for source in head.sources}
     if missing := sorted(wanted - sources.keys()):
         raise UsageError(
