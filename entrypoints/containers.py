@@ -18,6 +18,7 @@ from fusionapp.application.services.read_splits import ReadSplits
 from fusionapp.application.services.report_status import ReportStatus
 from fusionapp.application.services.run_controls import RunControls
 from fusionapp.application.services.score_heads import ScoreHeads
+from fusionapp.application.services.score_linear import ScoreLinearControl
 from fusionapp.application.services.train_classifier import TrainClassifier
 from fusionapp.application.services.verify_embeddings import VerifyEmbeddings
 from fusionapp.entrypoints import gateways as build
@@ -94,6 +95,9 @@ class Services(containers.DeclarativeContainer):
     evaluate = providers.Factory(EvaluateClassifier, score=score, controls=controls, runs=gateways.runs)
     classify = providers.Factory(ClassifyTexts, scorer=gateways.scorer)
     compare = providers.Factory(CompareRuns)
+    score_linear = providers.Factory(
+        ScoreLinearControl, linear=gateways.linear, runs=gateways.runs, progress=gateways.progress
+    )
 
 
 class Application(containers.DeclarativeContainer):

@@ -15,6 +15,7 @@ COMMANDS = {
     "extract": "Embed the texts of an experiment, resumably.",
     "train": "Train fusion heads over the embeddings, all seeds at once.",
     "evaluate": "Score the test split beside its controls, with intervals.",
+    "sweep": "Run encoder sets x fusions x datasets x settings, and rank them.",
     "predict": "Classify new texts with a trained run.",
     "compare": "Compare two evaluated runs on the same texts.",
     "status": "Say how far an extraction has come, counting durable rows only.",

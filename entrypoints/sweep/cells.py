@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import attrs
 
+from fusionapp.application.services.rank_cells import Role
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.entrypoints.experiment.schema import DatasetSettings, Experiment
 from fusionapp.entrypoints.sweep.names import name_cells
-
-Role = Literal["cell", "single source", "linear_svm"]
 
 
 @attrs.frozen

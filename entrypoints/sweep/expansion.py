@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -71,7 +70,7 @@ def expand(content: Mapping[str, Any]) -> Sweep:
     encoders = base.get("encoders")
     axes = read_axes(content.get("sweep"), list(encoders) if isinstance(encoders, Mapping) else [], problems)
     variants = _variants(base, axes, problems)
-    problems += _incomparable(axes)
+    problems += _incomparable(base, axes)
     if problems:
         raise ConfigurationError(list(dict.fromkeys(problems)))
     shared = variants[0]
@@ -122,14 +121,20 @@ def _located(line: str, base: Mapping[str, Any], chosen: Mapping[str, tuple[str,
     return line if not place or not rest or inherited else f"{place}.{rest}{colon}{said}"
 
 
-def _incomparable(axes: Axes) -> Iterator[str]:
-    """Training settings that would have cells judged on different validation rows."""
+def _incomparable(base: Mapping[str, Any], axes: Axes) -> Iterator[str]:
+    """Settings by which cells of a dataset would not be judged on the same rows."""
     for path, table in axes.train.items():
         if "validation_fraction" in table:
             yield (
                 f"{path}.validation_fraction: cells are ranked on the same validation rows; set it in [train] "
                 "for all of them"
             )
+    shared = base.get("dataset")
+    tables = {"dataset": shared} if isinstance(shared, Mapping) else {}
+    for path, table in {**tables, **axes.datasets}.items():
+        for key in ("folds", "shots"):
+            if table.get(key) is not None:
+                yield f"{path}.{key}: a sweep judges its cells on one test split; leave it out, or use `train`"
 
 
 def _choices(base: Mapping[str, Any], axes: Axes, variants: Sequence[Experiment]) -> Choices:
@@ -155,8 +160,7 @@ def _choices(base: Mapping[str, Any], axes: Axes, variants: Sequence[Experiment]
 def _dataset_choices(axes: Axes, variants: Sequence[Experiment]) -> list[DatasetChoice]:
     if not axes.datasets:
         only = variants[0].dataset
-        train = only.train if isinstance(only.train, str) else None
-        return [DatasetChoice("", only.name or (Path(train).stem if train else only.source), only)]
+        return [DatasetChoice("", only.name or variants[0].name, only)]
     names = [path.removeprefix("sweep.datasets.") for path in axes.datasets]
     return [
         DatasetChoice(name, name, variant.dataset) for name, variant in zip(names, variants, strict=False)

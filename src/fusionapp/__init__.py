@@ -22,14 +22,16 @@ if TYPE_CHECKING:
         load as load,
         train as train,
     )
+    from fusionapp.entrypoints.sweep.running import sweep as sweep
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Experiment", "__version__", "evaluate", "extract", "load", "train"]
+__all__ = ["Classifier", "Experiment", "__version__", "evaluate", "extract", "load", "sweep", "train"]
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(import_module("fusionapp.entrypoints.api"), name)
+        home = "sweep.running" if name == "sweep" else "api"
+        return getattr(import_module(f"fusionapp.entrypoints.{home}"), name)
     raise AttributeError(f"module 'fusionapp' has no attribute {name!r}")
 
 
