@@ -42,8 +42,9 @@ READING = (
 
 READING_FOLDS = (
     "Over {folds} folds: each of {pool_rows:,} texts of {pool} is scored once, by heads that did not see it. "
-    "Metrics of all predictions together ± standard deviation over folds; 95 % intervals by paired bootstrap over the "
-    "texts, verdicts on accuracy after Holm's correction. Folds share training texts, which no interval knows of."
+    "Metrics of all predictions together ± standard deviation over folds; 95 % intervals by paired bootstrap "
+    "over the texts, verdicts on accuracy after Holm's correction. Folds share training texts, which widens no "
+    "interval."
 )
 READING_DRAWS = (
     "Over {draws} draws of {shots} texts a class from {pool}, some of them for choosing: mean ± standard "

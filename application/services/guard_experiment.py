@@ -54,7 +54,7 @@ class GuardExperiment:
             return []
         fixed = [
             *(EXTRACTED if self.runs.read_document(INVENTORY) is not None else ()),
-            *(TRAINED if self.runs.read_document("models/trained.json") is not None else ()),
+            *(TRAINED if any(self.runs.read_document(heads) is not None for heads in HEADS) else ()),
         ]
         return [path for path in differences(earlier, resolved) if path.split(".")[0] in fixed]
 
