@@ -41,6 +41,7 @@ def bootstrap_draws(by_draw: NDArray[np.floating], seed: int = 0) -> Replicates:
     Raises:
         UsageError: fewer than two draws.
     """
-    weights = draw_weights(*by_draw.shape, seed)
+    draws, replicates = by_draw.shape
+    weights = draw_weights(draws, replicates, seed)
     mean: Replicates = np.einsum("dr,rd->r", np.asarray(by_draw, dtype=np.float64), weights)
     return mean
