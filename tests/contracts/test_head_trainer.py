@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
-from fakes.heads import CountingProgress, NearestMeanScorer, NearestMeanTrainer, only, toy_rows
+from fakes.heads import CountingProgress, NearestMeanScorer, NearestMeanTrainer, only, toy_rows, with_path
 from fakes.tracker import RecordingTracker
 
 from fusionapp.adapters.torch_heads.scorer import TorchHeadScorer
@@ -187,6 +187,39 @@ def test_a_source_that_is_missing_at_scoring_is_named(pair: Pair, tmp_path: Path
     directories = [head.directory for head in fit(pair, tmp_path)]
     with pytest.raises(UsageError, match="'words'"):
         pair.scorer.score(directories, only(toy_rows(), "deep", "flat").sources)
+
+
+def fit_beside_path(pair: Pair, folder: Path) -> list[str]:
+    heads = fit(pair, folder, with_path(toy_rows()), with_path(toy_rows(100, seed=1), seed=1))
+    return [head.directory for head in heads]
+
+
+def test_scores_of_a_linear_path_enter_those_of_the_head(pair: Pair, tmp_path: Path) -> None:
+    directories, rows = fit_beside_path(pair, tmp_path), with_path(toy_rows(40, seed=2), seed=2)
+    assert rows.linear is not None
+    scores = pair.scorer.score(directories, rows.sources, rows.linear)
+    pushed = rows.linear + np.array([9, 0, 0], dtype=np.float32)
+    assert (pair.scorer.score(directories, rows.sources, pushed)[..., 0] >= scores[..., 0]).all()
+    np.testing.assert_allclose(
+        scores, pair.scorer.score(directories, rows.sources, rows.linear, 7), atol=1e-6
+    )
+
+
+def test_a_head_beside_a_linear_path_is_not_scored_without_it(pair: Pair, tmp_path: Path) -> None:
+    directories = fit_beside_path(pair, tmp_path)
+    with pytest.raises(UsageError, match="linear path"):
+        pair.scorer.score(directories, toy_rows(10).sources)
+
+
+def test_a_head_without_a_linear_path_is_not_scored_with_one(pair: Pair, tmp_path: Path) -> None:
+    directories = [head.directory for head in fit(pair, tmp_path)]
+    with pytest.raises(UsageError, match="linear path"):
+        pair.scorer.score(directories, toy_rows(10).sources, np.zeros((10, 3), dtype=np.float32))
+
+
+def test_a_linear_path_over_one_split_only_is_refused(pair: Pair, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="linear path"):
+        fit(pair, tmp_path, train=with_path(toy_rows()))
 
 
 @pytest.mark.parametrize("name", ["head.json", "head.safetensors"])

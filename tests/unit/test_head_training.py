@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 import pytest
 import torch
-from fakes.heads import CountingProgress, only, toy_rows
+from fakes.heads import CountingProgress, only, toy_rows, with_path
 from fakes.tracker import RecordingTracker
 from safetensors.torch import load_file
 
@@ -19,8 +19,8 @@ from fusionapp.adapters.torch_heads.optimization import learning_rate
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
 from fusionapp.application.ports.heads import LabelledEmbeddings, TrainedHead
 from fusionapp.domain.errors import ResourceError, UsageError
-from fusionapp.domain.fusion.spec import FusionSpec
-from fusionapp.domain.recipe import TrainingRecipe
+from fusionapp.domain.fusion.spec import FusionKind, FusionSpec
+from fusionapp.domain.recipe import SourceRecipe, TrainingRecipe
 
 RECIPE = TrainingRecipe(hidden_dims=(16,), epochs=8, batch_size=32, learning_rate=0.01, device="cpu")
 
@@ -40,9 +40,10 @@ def fit(
     tracker: RecordingTracker | None = None,
     train: LabelledEmbeddings | None = None,
     validation: LabelledEmbeddings | None = None,
+    kind: FusionKind = "concat",
 ) -> Sequence[TrainedHead]:
     return TorchHeadTrainer("float32").train(
-        FusionSpec(bag_width=8),
+        FusionSpec(kind=kind, bag_width=8),
         recipe,
         seeds,
         3,
@@ -59,13 +60,33 @@ def tensors(head: TrainedHead) -> dict[str, torch.Tensor]:
     return loaded
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_seed_in_a_stack_of_five_is_the_seed_trained_alone(tmp_path: Path, optimizer: Any) -> None:
-    recipe = attrs.evolve(RECIPE, patience=2, epochs=12, optimizer=optimizer)
-    stacked = fit(tmp_path / "stack", recipe, [3, 5, 7, 11, 13])
+OWN_WAYS = {
+    "deep": SourceRecipe(normalize="standard", dropout=0.2),
+    "flat": SourceRecipe(learning_rate=0.003),
+    "words": SourceRecipe(bag_width=6, dropout=0.1, learning_rate=0.02),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "path"),
+    [
+        ({}, "concat", False),
+        ({"optimizer": "muon"}, "concat", False),
+        ({"source_dropout": 0.3, "warmup": 0.2, "sources": OWN_WAYS}, "concat", True),
+        ({"source_dropout": 0.3}, "late", False),
+    ],
+)
+def test_a_seed_in_a_stack_of_five_is_the_seed_trained_alone(
+    tmp_path: Path, change: dict[str, Any], kind: Any, path: bool
+) -> None:
+    recipe = attrs.evolve(RECIPE, patience=2, epochs=12, **change)
+    splits = [hard_rows(), hard_rows(seed=1)]
+    train, validation = (with_path(rows) for rows in splits) if path else splits
+    both: dict[str, Any] = {"train": train, "validation": validation, "kind": kind}
+    stacked = fit(tmp_path / "stack", recipe, [3, 5, 7, 11, 13], **both)
     assert len({head.epochs for head in stacked}) > 1  # some seeds left the stack before others
     for position, seed in ((1, 5), (4, 13)):
-        (alone,) = fit(tmp_path / "alone", recipe, [seed])
+        (alone,) = fit(tmp_path / "alone", recipe, [seed], **both)
         assert (alone.best_epoch, alone.epochs) == (stacked[position].best_epoch, stacked[position].epochs)
         mine = tensors(alone)
         for name, tensor in tensors(stacked[position]).items():
@@ -117,6 +138,9 @@ EFFECTS: list[dict[str, Any]] = [
     {"epochs": 3},
     {"label_smoothing": 0.5},
     {"class_weights": "balanced"},
+    {"warmup": 0.5},
+    {"source_dropout": 0.5},
+    {"sources": {"flat": SourceRecipe(normalize="none")}},
 ]
 
 
@@ -131,9 +155,9 @@ def test_every_setting_of_the_recipe_has_an_effect(tmp_path: Path, change: dict[
 
 
 def test_the_settings_tested_for_an_effect_are_all_that_the_trainer_reads() -> None:
-    tested = {key for change in EFFECTS for key in change} | {"metric", "patience"}
-    # The application turns these into seeds and splits; the device is the machine's.
-    elsewhere = {"seeds", "validation_fraction", "device"}
+    tested = {key for change in EFFECTS for key in change} | {"metric", "patience", "calibrate"}
+    # The application turns these into seeds, splits and linear models; the device is the machine's.
+    elsewhere = {"seeds", "validation_fraction", "device", "linear_path", "linear_folds", "linear_costs"}
     assert tested | elsewhere == {field.name for field in attrs.fields(TrainingRecipe)}
 
 
@@ -163,6 +187,20 @@ def test_balanced_class_weights_raise_the_f1_of_a_rare_class(tmp_path: Path) -> 
 def test_schedules_fall_from_the_learning_rate_towards_zero(schedule: Any, expected: list[float]) -> None:
     recipe = TrainingRecipe(learning_rate=2.0, schedule=schedule)
     assert [learning_rate(recipe, step, 4) / 2 for step in range(4)] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [("constant", [0.5, 1, 1, 1]), ("linear", [0.5, 1, 1, 0.5]), ("cosine", [0.5, 1, 1, 0.5])],
+)
+def test_the_rate_rises_over_the_warm_up_and_only_then_falls(schedule: Any, expected: list[float]) -> None:
+    recipe = TrainingRecipe(learning_rate=2.0, schedule=schedule, warmup=0.5)
+    assert [learning_rate(recipe, step, 4) / 2 for step in range(4)] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_warm_up_over_almost_all_steps_ends_at_the_full_rate() -> None:
+    recipe = TrainingRecipe(learning_rate=1.0, warmup=0.999)
+    assert [learning_rate(recipe, step, 2) for step in range(2)] == [0.5, 1.0]
 
 
 def test_a_loss_that_is_not_finite_names_seed_epoch_and_what_to_lower(tmp_path: Path) -> None:
