@@ -204,9 +204,8 @@ def _ranked(entrants: Sequence[Entrant]) -> list[tuple[int | None, Entrant]]:
     ranked: list[tuple[int | None, Entrant]] = []
     for dataset in dict.fromkeys(one.dataset for one in entrants):
         here = [one for one in entrants if one.dataset == dataset]
-        done = [one for one in here if not one.error]
-        places = [(1 + sum(_reached(other) > _reached(one) for other in done), one) for one in done]
-        ranked += sorted(places, key=lambda place: place[0])
+        done = sorted((one for one in here if not one.error), key=_reached, reverse=True)
+        ranked += [(1 + sum(_reached(other) > _reached(one) for other in done), one) for one in done]
         ranked += [(None, one) for one in here if one.error]
     return ranked
 
