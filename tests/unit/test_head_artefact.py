@@ -19,10 +19,16 @@ from fusionapp.adapters.torch_heads.scorer import TorchHeadScorer
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
 from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError
 from fusionapp.domain.fusion.spec import FusionSpec
-from fusionapp.domain.recipe import TrainingRecipe
+from fusionapp.domain.recipe import SourceRecipe, TrainingRecipe
 
 SCORER = TorchHeadScorer(device="cpu")
-RECIPE = TrainingRecipe(hidden_dims=(8,), epochs=1, batch_size=32, device="cpu")
+RECIPE = TrainingRecipe(
+    hidden_dims=(8,),
+    epochs=1,
+    batch_size=32,
+    device="cpu",
+    sources={"flat": SourceRecipe(normalize="standard")},
+)
 
 
 def fit(folder: Path, seed: int = 0, rows: int = 100, classes: int = 3, **fusion: Any) -> str:
@@ -81,6 +87,9 @@ def test_the_card_tells_everything_that_scoring_needs(head: Path) -> None:
         ("flat", False, 1, 8),
         ("words", True, 1, 50),
     ]
+    assert card["sources"][1]["recipe"]["normalize"] == "standard"
+    assert card["linear"] is False
+    assert 0.04 < card["temperature"] < 21
     assert set(card["validation"]) == {"accuracy", "macro_f1", "weighted_f1", "loss"}
 
 
@@ -118,6 +127,11 @@ def put(name: str, tensor: torch.Tensor) -> Callable[[dict[str, torch.Tensor]], 
     [
         drop("network.classifier.final.weight"),
         drop("weighting.2.idf"),
+        drop("standardization.1.mean"),
+        put("standardization.1.mean", torch.full((1, 8), torch.nan)),
+        put("standardization.1.mean", torch.zeros(8)),
+        put("standardization.1.deviation", torch.zeros(1, 8)),
+        put("network.scale", torch.ones(1, 1)),
         put("network.classifier.final.bias", torch.zeros(1, 4)),
         put("network.classifier.final.bias", torch.zeros(1, 3, dtype=torch.float64)),
         put("network.surplus", torch.zeros(1)),
@@ -154,6 +168,19 @@ def test_tensors_that_do_not_fit_the_card_are_refused(
         lambda card: card["recipe"].update(learning_rate=float("nan")),
         lambda card: card["recipe"].update(batch_size=float("inf")),
         lambda card: card.update(weights_sha256=None),
+        lambda card: card.update(linear=True),
+        lambda card: card.update(temperature=0.0),
+        lambda card: card.update(temperature=-1.0),
+        lambda card: card.update(temperature=float("nan")),
+        lambda card: card.update(temperature=float("inf")),
+        lambda card: card["sources"][0]["recipe"].update(normalize="standard"),
+        lambda card: card["sources"][0]["recipe"].update(normalize="loud"),
+        lambda card: card["sources"][2]["recipe"].update(bag_width=5),
+        lambda card: card["sources"][2]["recipe"].update(bag_width=2**62),
+        lambda card: card["sources"][2]["recipe"].update(dropout=1.5),
+        lambda card: card["recipe"]["sources"].update(flat=None),
+        lambda card: card["fusion"].update(kind="late"),
+        lambda card: card["fusion"].update(kind="late", residual=True),
     ],
 )
 def test_a_card_that_describes_no_head_is_refused(
@@ -164,12 +191,19 @@ def test_a_card_that_describes_no_head_is_refused(
         score(tmp_path)
 
 
+def test_heads_of_an_older_format_ask_for_training_again(head: Path, tmp_path: Path) -> None:
+    edit_card(copy(head, tmp_path), lambda card: card.update(format=1))
+    with pytest.raises(CorruptArtifactError, match=r"format 2; train again"):
+        score(tmp_path)
+
+
 def test_heads_of_different_runs_are_scored_side_by_side(tmp_path: Path) -> None:
     one, two = fit(tmp_path / "one"), fit(tmp_path / "two", kind="gated")
-    three = fit(tmp_path / "three", rows=60)  # other columns kept
+    three = fit(tmp_path / "three", rows=60)  # other columns kept, other means
+    four = fit(tmp_path / "four", seed=1)
     sources = toy_rows(20, seed=2).sources
-    together = SCORER.score([one, two, three], sources)
-    alone = [SCORER.score([directory], sources)[0] for directory in (one, two, three)]
+    together = SCORER.score([one, two, three, four], sources)
+    alone = [SCORER.score([directory], sources)[0] for directory in (one, two, three, four)]
     np.testing.assert_allclose(together, np.stack(alone), atol=1e-6)
 
 
