@@ -13,6 +13,7 @@ from fusionapp.domain.fusion.mixtures import (
     attention_fusion,
     attention_weights,
     gated_fusion,
+    late_fusion,
     mixture_of_experts,
 )
 
@@ -107,3 +108,30 @@ def test_attention_weights_are_what_each_view_adds_to_the_output(seed: int) -> N
     weights = attention_weights(queries, keys)
     np.testing.assert_allclose(weights.sum(-1), 1.0)
     np.testing.assert_allclose(weights, attention_fusion(queries, keys, np.eye(4)))
+
+
+def test_late_fusion_agrees_with_a_loop(array: Callable[[Any], Any]) -> None:
+    logits, weight_logits = normal(0, 2, 4, 3, 5), normal(1, 2, 1, 3)
+    expected = np.zeros((2, 4, 5))
+    for seed in range(2):
+        weights = share(weight_logits[seed, 0])
+        for row in range(4):
+            for source in range(3):
+                expected[seed, row] += weights[source] * logits[seed, row, source]
+    fused = late_fusion(array(logits), array(weight_logits))
+    np.testing.assert_allclose(np.asarray(fused), expected)
+
+
+def test_late_fusion_agrees_with_numpys_weighted_average() -> None:
+    logits, weight_logits = normal(0, 4, 3, 5), normal(1, 3)
+    oracle = np.average(logits, axis=-2, weights=share(weight_logits))
+    np.testing.assert_allclose(late_fusion(logits, weight_logits), oracle)
+
+
+@given(seeds)
+def test_equal_weights_predict_by_the_geometric_mean_of_the_probabilities(seed: int) -> None:
+    logits = normal(seed, 4, 3, 5)
+    fused = np.exp(late_fusion(logits, np.zeros(3)))
+    raised = np.exp(logits)
+    means = np.prod(raised / raised.sum(-1, keepdims=True), axis=1) ** (1 / 3)
+    np.testing.assert_allclose(fused / fused.sum(-1, keepdims=True), means / means.sum(-1, keepdims=True))
