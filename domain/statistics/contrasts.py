@@ -36,10 +36,11 @@ def contrasts(
     Raises:
         UsageError: no rows.
     """
-    columns = np.asarray(scores, dtype=np.float32).T
+    columns = np.asarray(scores, dtype=np.float64).T
     parts = [weights @ columns for weights in resample_weights(len(columns), draws, seed)]
-    replicates = (np.concatenate(parts) / np.float32(len(columns))).T.astype(np.float64)
-    means = np.asarray(scores, dtype=np.float64).mean(axis=1)
+    # Shares of seeds are no binary fractions: unrounded, a tie would fall on either side of 0 by chance.
+    replicates = np.round(np.concatenate(parts).T / len(columns), 12)
+    means = columns.mean(axis=0)
     found = []
     for first, second in pairs:
         difference = paired_difference(
