@@ -58,4 +58,4 @@ def _shown(value: Any) -> str:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-") or "cell"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.") or "cell"
