@@ -1,0 +1,1 @@
+"""Optuna: which settings to try next."""
