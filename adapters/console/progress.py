@@ -30,11 +30,19 @@ class SilentTask:
 
 
 class RichProgress:
-    """A `Progress` of bars on stderr, with rates and time left."""
+    """A `Progress` of bars on stderr, with rates and time left; a bar within a bar stands below it."""
+
+    def __init__(self) -> None:
+        self._bars: RichBars | None = None
 
     @contextmanager
     def task(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[RichTask]:
         """A bar of `total` units."""
+        if self._bars is not None:
+            task = self._bars.add_task(name, total=total, completed=done, rates="")
+            yield RichTask(self._bars, task, unit)
+            self._bars.remove_task(task)
+            return
         from rich import progress as rich_progress
         from rich.console import Console
 
@@ -46,7 +54,11 @@ class RichProgress:
             rich_progress.TimeRemainingColumn(),
         )
         with rich_progress.Progress(*columns, console=Console(stderr=True)) as bars:
-            yield RichTask(bars, bars.add_task(name, total=total, completed=done, rates=""), unit)
+            self._bars = bars
+            try:
+                yield RichTask(bars, bars.add_task(name, total=total, completed=done, rates=""), unit)
+            finally:
+                self._bars = None
 
 
 class RichTask:

