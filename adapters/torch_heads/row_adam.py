@@ -40,11 +40,13 @@ class RowAdam:
             if bag.touched is None or bag.rows is None or bag.rows.grad is None:
                 continue
             columns, gradient = bag.touched.columns, bag.rows.grad
-            moment = moments[columns].lerp_(gradient.square().mean(dim=1), 1 - _BETA)
+            # A norm and an addcmul pass over the gradient once each; their plain forms write it out in between.
+            square = torch.linalg.vector_norm(gradient, dim=1).square_().div_(gradient.shape[1])
+            moment = moments[columns].lerp_(square, 1 - _BETA)
             moments[columns] = moment
             scale = rate * factor / (moment.div_(correction).sqrt_() + _EPSILON)
             rows = bag.rows.detach().mul_(1 - rate * factor * self._weight_decay)
-            rows.sub_(gradient.mul_(scale[:, None]))
+            rows.addcmul_(gradient, scale[:, None], value=-1)
             bag.table.view(-1, rows.shape[1]).index_copy_(0, columns, rows)
             bag.touched = bag.rows = None
 
