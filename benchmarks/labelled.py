@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -40,10 +41,10 @@ class Texts:
         return Texts([self.texts[row] for row in rows], self.labels[rows])
 
 
-def read_directory(directory: Path) -> tuple[dict[str, Texts], list[str]]:
+def read_directory(directory: Path, validation: bool = True) -> tuple[dict[str, Texts], list[str]]:
     """Train, validation and test of a directory that holds a file of each, and the names of the classes.
 
-    Without a validation file, a stratified tenth of train takes its place.
+    Where validation is wanted and there is no file of it, a stratified tenth of train takes its place.
     """
     files = {split: found for split, names in NAMES.items() if (found := _find(directory, names))}
     source = FileDatasetSource(files)
@@ -54,10 +55,18 @@ def read_directory(directory: Path) -> tuple[dict[str, Texts], list[str]]:
         split: Texts([text for text, _ in some], np.array([index[label] for _, label in some], np.int64))
         for split, some in rows.items()
     }
-    if "validation" not in splits:
+    if validation and "validation" not in splits:
         kept, taken = stratified_validation(splits["train"].labels)
         splits["validation"], splits["train"] = splits["train"].take(taken), splits["train"].take(kept)
     return splits, classes
+
+
+def write_rows(texts: Texts, path: Path) -> str:
+    """Write a split as JSON lines of text and label, and return the path."""
+    rows = zip(texts.texts, texts.labels.tolist(), strict=True)
+    lines = (json.dumps({"text": text, "label": label}) + "\n" for text, label in rows)
+    path.write_text("".join(lines), encoding="utf-8")
+    return str(path)
 
 
 def encoders(names: Sequence[str] = ("minilm", "lexical")) -> dict[str, Encoder]:
