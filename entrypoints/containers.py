@@ -7,6 +7,8 @@ from dependency_injector import containers, providers
 from fusionapp.application.services.classify_texts import ClassifyTexts
 from fusionapp.application.services.compare_runs import CompareRuns
 from fusionapp.application.services.evaluate_classifier import EvaluateClassifier
+from fusionapp.application.services.explain_classifier import ExplainClassifier
+from fusionapp.application.services.explain_retraining import ExplainRetraining
 from fusionapp.application.services.export_embeddings import ExportEmbeddings
 from fusionapp.application.services.extract_dataset import ExtractDataset
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
@@ -21,6 +23,7 @@ from fusionapp.application.services.score_heads import ScoreHeads
 from fusionapp.application.services.score_linear import ScoreLinearControl
 from fusionapp.application.services.train_classifier import TrainClassifier
 from fusionapp.application.services.verify_embeddings import VerifyEmbeddings
+from fusionapp.application.services.write_explanation import WriteExplanation
 from fusionapp.entrypoints import gateways as build
 
 
@@ -51,7 +54,10 @@ class Gateways(containers.DeclarativeContainer):
     spool = providers.Singleton(build.arrow_spool, config.spool)
     trainer = providers.Singleton(build.torch_trainer)
     scorer = providers.Singleton(build.torch_scorer, config.experiment.train.device)
+    inspector = providers.Singleton(build.torch_inspector, config.experiment.train.device)
     linear = providers.Singleton(build.linear_control)
+    linear_path = providers.Singleton(build.linear_path)
+    charts = providers.Singleton(build.svg_charts)
     tracker = providers.Factory(build.trackers, config.run)
 
 
@@ -98,6 +104,15 @@ class Services(containers.DeclarativeContainer):
     score_linear = providers.Factory(
         ScoreLinearControl, linear=gateways.linear, runs=gateways.runs, progress=gateways.progress
     )
+    explain = providers.Factory(
+        ExplainClassifier,
+        inspector=gateways.inspector,
+        path=gateways.linear_path,
+        spool=gateways.spool,
+        runs=gateways.runs,
+    )
+    explain_retraining = providers.Factory(ExplainRetraining, train=train, score=score)
+    write_explanation = providers.Factory(WriteExplanation, runs=gateways.runs)
 
 
 class Application(containers.DeclarativeContainer):

@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from fusionapp.application.ports.charts import Charts
 from fusionapp.application.ports.dataset_source import DatasetSource
 from fusionapp.application.ports.embedding_store import EmbeddingStore
 from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.head_inspector import HeadInspector
 from fusionapp.application.ports.heads import HeadScorer, HeadTrainer
 from fusionapp.application.ports.linear_control import LinearControl
+from fusionapp.application.ports.linear_path import LinearPath
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.spool import Spool
@@ -137,6 +140,27 @@ def linear_control() -> LinearControl:
     from fusionapp.adapters.linear.control import ScipyLinearControl
 
     return ScipyLinearControl()
+
+
+def linear_path() -> LinearPath:
+    """Linear models that heads add to."""
+    from fusionapp.adapters.linear.path import ScipyLinearPath
+
+    return ScipyLinearPath()
+
+
+def torch_inspector(device: str) -> HeadInspector:
+    """A look into saved heads in torch."""
+    from fusionapp.adapters.torch_heads.inspection import TorchHeadInspector
+
+    return TorchHeadInspector(device)
+
+
+def svg_charts() -> Charts:
+    """Charts by matplotlib."""
+    from fusionapp.adapters.charts.matplotlib_charts import MatplotlibCharts
+
+    return MatplotlibCharts()
 
 
 def trackers(directory: str, group: str) -> Tracker:

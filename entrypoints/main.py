@@ -18,6 +18,7 @@ COMMANDS = {
     "sweep": "Run encoder sets x fusions x datasets x settings, and rank them.",
     "predict": "Classify new texts with a trained run.",
     "compare": "Compare two evaluated runs on the same texts.",
+    "explain": "Say which parts of a trained run count, and where it errs.",
     "status": "Say how far an extraction has come, counting durable rows only.",
     "verify": "Check every stored byte against its recorded hash.",
     "export": "Write stored embeddings to one file.",
