@@ -81,8 +81,9 @@ def head_space(
         Choice("train.hidden_dims", ([256], [512], [1024], [512, 256])),
         Choice("train.batch_size", (128, 256, 512)),
         Choice("train.epochs", (max(2, epochs // 2), 2 * epochs)),
-        Choice("train.linear_path", ("none", "linear_svm")),
     ]
+    if recipe.linear_path != "none":  # a search may do without the path, but not bring it where it is not wanted
+        space.append(Choice("train.linear_path", ("none", recipe.linear_path)))
     if sources > 1:
         space.append(Span("train.source_dropout", 0.0, 0.4))
     if sparse:

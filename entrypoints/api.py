@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from fusionapp.application.services.extract_dataset import Extraction
 from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.prepare_classification import ClassificationData
 from fusionapp.application.services.read_splits import OnEmpty
+from fusionapp.application.services.search_recipe import Search, read_search
 from fusionapp.application.services.train_classifier import Training
 from fusionapp.application.services.train_rounds import ROUNDS
 from fusionapp.domain.embeddings import fingerprint
@@ -36,9 +38,10 @@ from fusionapp.entrypoints.reports import (
     read_evaluation,
     write_evaluation,
 )
+from fusionapp.entrypoints.searching import Budget, search_settings, with_decided_settings
 from fusionapp.entrypoints.session import Session, open_session
 
-__all__ = ["Classifier", "Experiment", "evaluate", "evaluate_file", "extract", "load", "train"]
+__all__ = ["Budget", "Classifier", "Experiment", "evaluate", "evaluate_file", "extract", "load", "train"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,11 +81,24 @@ def extract(
 
 
 def train(
-    experiment: Source, *, runs: Directory = "runs", overwrite: bool = False, quiet: bool = True
+    experiment: Source,
+    *,
+    runs: Directory = "runs",
+    overwrite: bool = False,
+    quiet: bool = True,
+    search: Budget | None = None,
 ) -> Training:
     """Train an experiment's heads, all seeds at once, extracting first what is missing.
 
     Heads that were trained on the same data by the same settings are returned as they are.
+
+    Args:
+        experiment: a path, a dict or an `Experiment`.
+        runs: directory of run directories.
+        overwrite: replace another experiment of the same name, its heads and its search.
+        quiet: show no progress bars.
+        search: tune the settings on validation first, going on where an earlier search ended. They are kept in
+            ``search.json``, and hold for the run from then on.
 
     Raises:
         UsageError: the run holds heads of another experiment, or of other data, and `overwrite` is not set.
@@ -92,12 +108,19 @@ def train(
     with session.gateways.runs().lock():
         session.services.guard()(session.resolved, overwrite)
         extraction = _extract(session)
+        if search is not None:
+            refuse_protocol(session.experiment, "train --search")
+            data = _prepare(session, extraction)
+            session = search_settings(
+                session, data, partial(_carried, extraction=extraction), search, overwrite
+            )
+            session.services.guard()(session.resolved, True)
         carried = _carried(session, extraction)
         if follows_protocol(session.experiment):
             _describe_environment(session)
             return train_protocol(session, extraction, carried, overwrite)
         found = _trained_with(session)
-        if found is not None and any(differences(found, carried)) and not overwrite:
+        if search is None and found is not None and any(differences(found, carried)) and not overwrite:
             raise UsageError(
                 f"{session.gateways.runs().directory}: the data or an encoder changed since training; "
                 "choose another `name`, or give --overwrite to train again"
@@ -184,7 +207,8 @@ def evaluate_file(
 
 def _open(experiment: Source, runs: Directory, quiet: bool, run: Directory | None = None) -> Session:
     settings = load_experiment(experiment, defaults=read_environment().defaults())
-    return open_session(settings, runs_directory(experiment, runs), quiet, None if run is None else Path(run))
+    place = None if run is None else Path(run)
+    return with_decided_settings(open_session(settings, runs_directory(experiment, runs), quiet, place))
 
 
 def _extract(
@@ -326,3 +350,8 @@ def _basis(session: Session, extraction: Extraction, split: str) -> str:
             "evaluate": session.resolved["evaluate"],
         }
     )
+
+
+def search_of(experiment: Source, runs: Directory = "runs") -> Search | None:
+    """The search that an experiment's run holds, or None."""
+    return read_search(_open(experiment, runs, quiet=True).gateways.runs())

@@ -21,7 +21,9 @@ from fusionapp.application.services.report_status import ReportStatus
 from fusionapp.application.services.run_controls import RunControls
 from fusionapp.application.services.score_heads import ScoreHeads
 from fusionapp.application.services.score_linear import ScoreLinearControl
+from fusionapp.application.services.search_recipe import SearchRecipe
 from fusionapp.application.services.train_classifier import TrainClassifier
+from fusionapp.application.services.try_settings import TrySettings
 from fusionapp.application.services.verify_embeddings import VerifyEmbeddings
 from fusionapp.application.services.write_explanation import WriteExplanation
 from fusionapp.entrypoints import gateways as build
@@ -59,6 +61,9 @@ class Gateways(containers.DeclarativeContainer):
     linear_path = providers.Singleton(build.linear_path)
     charts = providers.Singleton(build.svg_charts)
     tracker = providers.Factory(build.trackers, config.run)
+    sampler = providers.Factory(build.trial_sampler)
+    scratch = providers.Factory(build.scratch_directory)
+    silence = providers.Factory(build.silent_tracker)
 
 
 class Services(containers.DeclarativeContainer):
@@ -94,6 +99,22 @@ class Services(containers.DeclarativeContainer):
         track=gateways.tracker.provider,
         progress=gateways.progress,
     )
+    attempt = providers.Factory(
+        TrySettings,
+        trainer=gateways.trainer,
+        scorer=gateways.scorer,
+        linear_path=gateways.linear_path,
+        scratch=gateways.scratch.provider,
+        tracker=gateways.silence,
+        progress=gateways.progress,
+    )
+    search = providers.Factory(
+        SearchRecipe,
+        attempt=attempt,
+        sampler=gateways.sampler,
+        runs=gateways.runs,
+        progress=gateways.progress,
+    )
     score = providers.Factory(ScoreHeads, scorer=gateways.scorer, runs=gateways.runs)
     controls = providers.Factory(
         RunControls, train=train, score=score, linear=gateways.linear, progress=gateways.progress
@@ -101,9 +122,6 @@ class Services(containers.DeclarativeContainer):
     evaluate = providers.Factory(EvaluateClassifier, score=score, controls=controls, runs=gateways.runs)
     classify = providers.Factory(ClassifyTexts, scorer=gateways.scorer)
     compare = providers.Factory(CompareRuns)
-    score_linear = providers.Factory(
-        ScoreLinearControl, linear=gateways.linear, runs=gateways.runs, progress=gateways.progress
-    )
     explain = providers.Factory(
         ExplainClassifier,
         inspector=gateways.inspector,
@@ -113,6 +131,9 @@ class Services(containers.DeclarativeContainer):
     )
     explain_retraining = providers.Factory(ExplainRetraining, train=train, score=score)
     write_explanation = providers.Factory(WriteExplanation, runs=gateways.runs)
+    score_linear = providers.Factory(
+        ScoreLinearControl, linear=gateways.linear, runs=gateways.runs, progress=gateways.progress
+    )
 
 
 class Application(containers.DeclarativeContainer):

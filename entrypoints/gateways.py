@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.spool import Spool
 from fusionapp.application.ports.tracker import Tracker
+from fusionapp.application.ports.trial_sampler import TrialSampler
 from fusionapp.domain.errors import UsageError
 
 SPLITS = ("train", "validation", "test")
@@ -140,6 +142,27 @@ def linear_control() -> LinearControl:
     from fusionapp.adapters.linear.control import ScipyLinearControl
 
     return ScipyLinearControl()
+
+
+def trial_sampler() -> TrialSampler:
+    """What `train --search` tries next."""
+    from fusionapp.adapters.optuna_search.sampler import OptunaSampler
+
+    return OptunaSampler()
+
+
+def scratch_directory() -> AbstractContextManager[str]:
+    """A directory that is gone when it is left."""
+    from tempfile import TemporaryDirectory
+
+    return TemporaryDirectory(prefix="fusionapp-")
+
+
+def silent_tracker() -> Tracker:
+    """A tracker of what nobody follows."""
+    from fusionapp.adapters.tracking.fan_out import FanOutTracker
+
+    return FanOutTracker([])
 
 
 def linear_path() -> LinearPath:

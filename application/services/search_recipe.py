@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -17,6 +18,8 @@ from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.domain.search import Parameter, Values, settings_of
 from fusionapp.domain.statistics.gain import gain_error
+
+logger = logging.getLogger(__name__)
 
 SEARCH = "search.json"
 TRIAL_SEEDS = 2
@@ -110,6 +113,8 @@ class SearchRecipe:
         """
         basis = fingerprint({"carried": dict(carried), "space": [attrs.asdict(one) for one in space]})
         found = None if anew else read_search(self.runs)
+        if found is not None and found.basis != basis:
+            logger.warning("%s: the data, the settings or the space changed; searching anew", SEARCH)
         if found is None or found.basis != basis:
             found = Search(basis, settings, recipe.metric)
         paths: Paths = {}

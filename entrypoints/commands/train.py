@@ -19,10 +19,25 @@ from fusionapp.entrypoints.commands.options import (
 
 @click.command("train")
 @experiment_options
+@click.option(
+    "--search",
+    "trials",
+    type=click.IntRange(min=1),
+    help="Tune the settings on validation first: so many trials, the experiment's own settings being one.",
+)
+@click.option(
+    "--search-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Start no trial once all of them took so long.",
+)
+@click.option("--search-fusion", is_flag=True, help="Search the kind of fusion, too.")
 @runs_option
 @overwrite_option
 @json_option
 def command(
+    trials: int | None,
+    search_seconds: float | None,
+    search_fusion: bool,
     runs: str,
     overwrite: bool,
     as_json: bool,
@@ -36,17 +51,26 @@ def command(
 
     EXPERIMENT is a file or a run directory. Training stops and chooses on validation alone.
     Heads, curves and the resolved experiment go to RUNS/NAME.
+
+    --search keeps its trials in RUNS/NAME/search.json and goes on from there when it is called again. The best
+    trial's settings take the place of the experiment's own only where, trained anew, they gain more than one
+    standard error; from then on they are the run's settings, for evaluate and predict as well.
     """
+    if trials is None and (search_seconds is not None or search_fusion):
+        raise click.UsageError("--search-seconds and --search-fusion go with --search N")
     settings = experiment_from(experiment, sets, encoders, device, **flags)
     from fusionapp.entrypoints import api
     from fusionapp.entrypoints.experiment.load import runs_directory
     from fusionapp.entrypoints.output import print_json, print_table
     from fusionapp.entrypoints.reports import training_json
+    from fusionapp.entrypoints.searching import decision_toml, search_json, search_sentence
 
     runs = runs_directory(experiment, runs)
-    training = api.train(settings, runs=runs, overwrite=overwrite, quiet=is_quiet())
+    budget = None if trials is None else api.Budget(trials, search_seconds, search_fusion)
+    training = api.train(settings, runs=runs, overwrite=overwrite, quiet=is_quiet(), search=budget)
+    search = None if budget is None else api.search_of(settings, runs)
     if as_json:
-        print_json(training_json(training))
+        print_json(training_json(training) | ({} if search is None else {"search": search_json(search)}))
         return
     metrics = list(training.heads[0].validation)
     print_table(
@@ -64,3 +88,8 @@ def command(
     reused = " (trained before, reused)" if training.reused else ""
     click.echo(f"{len(training.heads)} heads of {training.heads[0].parameters:,} parameters ", nl=False)
     click.echo(f"in {training.seconds:.1f} s{reused}")
+    if search is not None and search.decision is not None:
+        click.echo(search_sentence(search))
+        click.echo(
+            f"settings of the run, to be pasted into an experiment file:\n\n{decision_toml(search.decision)}"
+        )

@@ -50,6 +50,8 @@ def test_only_what_the_experiment_has_is_searched() -> None:
     assert "fusion.bag_width" not in space_of(sparse=False)
     assert "train.class_weights" not in space_of()
     assert "train.class_weights" in space_of(recipe=TrainingRecipe(metric="macro_f1"))
+    assert "train.linear_path" in space_of()
+    assert "train.linear_path" not in space_of(recipe=TrainingRecipe(linear_path="none"))
     alone = head_space(*OWN, 100, 1, sparse=False, kinds=False)
     assert "train.source_dropout" not in {one.key for one in alone}
 
