@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, TypeAlias, get_args
 
 import attrs
@@ -82,7 +82,9 @@ def head_space(
         Choice("train.batch_size", (128, 256, 512)),
         Choice("train.epochs", (max(2, epochs // 2), 2 * epochs)),
     ]
-    if recipe.linear_path != "none":  # a search may do without the path, but not bring it where it is not wanted
+    if (
+        recipe.linear_path != "none"
+    ):  # a search may do without the path, but not bring it where it is not wanted
         space.append(Choice("train.linear_path", ("none", recipe.linear_path)))
     if sources > 1:
         space.append(Span("train.source_dropout", 0.0, 0.4))
@@ -121,7 +123,7 @@ def apply_values(
     return attrs.evolve(fusion, **tables["fusion"]), attrs.evolve(recipe, **tables["train"])
 
 
-def _kinds(fusion: FusionSpec) -> Sequence[str]:
+def _kinds(fusion: FusionSpec) -> tuple[str, ...]:
     """Kinds that go with the rest of the experiment's fusion."""
     kinds: tuple[FusionKind, ...] = get_args(FusionKind)
     return tuple(kind for kind in kinds if not attrs.evolve(fusion, kind=kind).problems())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from dependency_injector import providers
 
 from fusionapp.application.ports.spool import SpooledSplit
 from fusionapp.application.services.deal_rounds import DealRounds, Pool, Round, stack_splits
@@ -197,8 +198,10 @@ def _services(session: Session, name: str) -> Callable[[str], Any]:
 
     @cache
     def opened(one: str) -> Session:
-        quiet = session.container.config.quiet()
-        return open_session(session.experiment, quiet=quiet, run=run / "protocol" / one)
+        of_round = open_session(session.experiment, run=run / "protocol" / one)
+        # One display for the rounds' bar and the bars within.
+        of_round.gateways.progress.override(providers.Object(session.gateways.progress()))
+        return of_round
 
     return lambda one: getattr(opened(one).services, name)()
 

@@ -279,6 +279,7 @@ def test_what_is_no_search_is_corrupt() -> None:
     job = Job()
     job(2)
     document = json.loads(json.dumps(job.runs.read_document(SEARCH)))
+    spoiled: Any
     for spoiled in ({}, {**document, "trials": [{"x": 1}]}, {**document, "decision": {"tuned": True}}, []):
         job.runs.write_document(SEARCH, spoiled)
         with pytest.raises(CorruptArtifactError, match="is no search"):
