@@ -22,16 +22,27 @@ if TYPE_CHECKING:
         load as load,
         train as train,
     )
+    from fusionapp.entrypoints.explanations import explain as explain
     from fusionapp.entrypoints.sweep.running import sweep as sweep
 
 __version__ = "0.1.0"
-__all__ = ["Classifier", "Experiment", "__version__", "evaluate", "extract", "load", "sweep", "train"]
+__all__ = [
+    "Classifier",
+    "Experiment",
+    "__version__",
+    "evaluate",
+    "explain",
+    "extract",
+    "load",
+    "sweep",
+    "train",
+]
+_HOMES = {"explain": "explanations", "sweep": "sweep.running"}
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        home = "sweep.running" if name == "sweep" else "api"
-        return getattr(import_module(f"fusionapp.entrypoints.{home}"), name)
+        return getattr(import_module(f"fusionapp.entrypoints.{_HOMES.get(name, 'api')}"), name)
     raise AttributeError(f"module 'fusionapp' has no attribute {name!r}")
 
 
