@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.application.ports.run_store import RunStore
+from fusionapp.application.services.train_rounds import ROUNDS
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.scores import Scores, Summary, judge
 from fusionapp.domain.statistics.bootstrap import Difference, paired_difference
@@ -86,6 +87,12 @@ def _table(runs: RunStore, split: str) -> Table:
     try:
         return runs.read_table(f"scores/{split}/result.parquet")
     except UsageError as error:
+        rounds = runs.read_document(ROUNDS)
+        if rounds is not None and split == "test":
+            raise UsageError(
+                f"{runs.directory}: few-shot draws are compared one by one once they are evaluated; "
+                f"name one of each run, such as {runs.directory}/protocol/{rounds['rounds'][0]['name']}"
+            ) from error
         raise UsageError(
             f"{runs.directory}: split {split!r} is not evaluated; run `fusionapp evaluate` first"
         ) from error

@@ -139,6 +139,16 @@ def test_other_settings_under_the_same_name_are_refused(done: Protocol) -> None:
     assert "not trained" in untrained.err
 
 
+def test_folds_are_compared_whole_and_draws_one_by_one(done: Protocol) -> None:
+    run, round_ = f"runs/{done.name}", f"runs/{done.name}/protocol/{ROUNDS[done.name][0]}"
+    assert call(done.directory, "compare", round_, round_, "--json").json["rows"] == 20
+    if done.name == "folds":
+        assert call(done.directory, "compare", run, run, "--json").json["rows"] == 60
+    else:
+        refused = call(done.directory, "compare", run, run, code=2)
+        assert f"such as {Path('runs/shots/protocol/draw-0')}" in refused.err
+
+
 def test_two_protocols_at_once_and_draws_without_a_test_file_are_configuration_errors(tmp_path: Path) -> None:
     text = EXPERIMENT.format(name="both", dataset="folds = 3\nshots = 1")
     (tmp_path / "e.toml").write_text(text, encoding="utf-8")
