@@ -5,7 +5,9 @@ The bag stands beside its alternatives: an embedding bag with sparse gradients, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,27 +21,68 @@ from fusionapp.adapters.torch_heads.muon import orthogonalize
 from fusionapp.adapters.torch_heads.row_adam import RowAdam
 from fusionapp.adapters.torch_heads.sparse import SparseRows
 from fusionapp.adapters.torch_heads.streams import seed_streams
+from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
+from fusionapp.adapters.tracking.fan_out import FanOutTracker
+from fusionapp.application.ports.heads import LabelledEmbeddings
+from fusionapp.domain.fusion.spec import FusionSpec
+from fusionapp.domain.recipe import TrainingRecipe
 
 Benchmark = Callable[..., Any]
 
 SEEDS, ROWS, COLUMNS, WIDTH, CELLS = 5, 256, 100_000, 64, 200
 
 
+class Silence:
+    """Progress that nobody watches."""
+
+    @contextmanager
+    def task(self, name: str, total: int, unit: str, done: int = 0) -> Iterator[Silence]:
+        yield self
+
+    def advance(self, amount: int, **rates: float) -> None: ...
+
+
+def ngrams(rows: int) -> csr_array:
+    """CSR (rows, columns) of counts whose columns are as skewed as n-grams are."""
+    rng = np.random.default_rng(0)
+    columns = np.minimum(rng.pareto(0.5, (rows, CELLS)) * 20, COLUMNS - 1).astype(np.int64)
+    starts = np.arange(0, columns.size + 1, CELLS)
+    counts = csr_array(
+        (np.ones(columns.size, dtype=np.float32), columns.ravel(), starts), shape=(rows, COLUMNS)
+    )
+    counts.sum_duplicates()
+    return counts
+
+
 @pytest.fixture(name="batch", scope="module")
 def _batch() -> SparseRows:
-    """CSR (seeds x rows, columns) whose columns are as skewed as n-grams are."""
+    """The cells of one batch of every seed."""
+    return SparseRows.of(ngrams(SEEDS * ROWS), torch.device("cpu"))
+
+
+@pytest.fixture(name="labelled", scope="module")
+def _labelled() -> LabelledEmbeddings:
+    """Ten batches of GoEmotions' default sources: MiniLM's six layers and n-grams, 27 classes."""
     rng = np.random.default_rng(0)
-    columns = np.minimum(rng.pareto(0.5, (SEEDS * ROWS, CELLS)) * 20, COLUMNS - 1).astype(np.int64)
-    matrix = csr_array(
-        (
-            np.ones(columns.size, dtype=np.float32),
-            columns.ravel(),
-            np.arange(0, columns.size + 1, CELLS),
-        ),
-        shape=(SEEDS * ROWS, COLUMNS),
-    )
-    matrix.sum_duplicates()
-    return SparseRows.of(matrix, torch.device("cpu"))
+    rows = 10 * ROWS
+    dense = rng.normal(size=(rows, 6, 384)).astype(np.float32)
+    return LabelledEmbeddings({"minilm": dense, "lexical": ngrams(rows)}, rng.integers(0, 27, rows))
+
+
+@pytest.mark.parametrize("way", ["stacked", "in turn"])
+def test_an_epoch_of_five_seeds(
+    benchmark: Benchmark, labelled: LabelledEmbeddings, tmp_path: Path, way: str
+) -> None:
+    recipe = TrainingRecipe(epochs=1)
+    groups = [range(SEEDS)] if way == "stacked" else [[seed] for seed in range(SEEDS)]
+
+    def train(seeds: Sequence[int]) -> None:
+        directories = [str(tmp_path / str(seed)) for seed in seeds]
+        TorchHeadTrainer().train(
+            FusionSpec(), recipe, seeds, 27, labelled, labelled, directories, FanOutTracker([]), Silence()
+        )
+
+    benchmark.pedantic(lambda: [train(seeds) for seeds in groups], rounds=3, warmup_rounds=1)  # type: ignore[attr-defined]  # the fixture's
 
 
 def test_bag_step(benchmark: Benchmark, batch: SparseRows) -> None:
