@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -78,6 +79,8 @@ def run_sweep(
                 code = code or int(exit_code(error) or 1)
                 tell(f"{cell.name} failed: {found.error}")
             entrants.append(found)
+            # Encoders hang in reference cycles: uncollected, one cell's models stay in the next one's memory.
+            gc.collect()
         board = Board(planned.name, str(directory), RankCells()(entrants, judged, planned.draws), code)
         write_board(store, board)
     return board
