@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import file_digest
 from pathlib import Path
+from time import time_ns
 from typing import Any
 
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
@@ -16,6 +18,9 @@ CONFIGURATION = ("*.json", "*.model", "*.txt")
 
 SAFETENSORS = ("model.safetensors", "model-*.safetensors")
 PICKLED = ("pytorch_model.bin", "pytorch_model-*.bin")
+
+_SETTLED_NS = 10 * 10**9
+"""Age at which a file's time tells a change: clocks of file systems tick coarsely, two seconds on some."""
 
 _TOKENIZER = (
     "tokenizer.json",
@@ -107,5 +112,18 @@ def _sha256(path: Path) -> str:
     blob = path.resolve()
     if path.is_symlink() and blob.parent.name == "blobs" and re.fullmatch("[0-9a-f]{64}", blob.name):
         return blob.name
+    found = blob.stat()
+    if time_ns() - found.st_mtime_ns < _SETTLED_NS:
+        return _digest(blob)
+    return _digest_once(blob, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as stream:
         return file_digest(stream, "sha256").hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _digest_once(path: Path, *_: int) -> str:
+    """Once a process while size, times and inode stay: a sweep opens the same gigabytes for every cell."""
+    return _digest(path)

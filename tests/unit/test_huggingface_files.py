@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny_models import TEXTS, tiny_model
 
+from fusionapp.adapters.huggingface import checkpoint
+from fusionapp.adapters.huggingface.checkpoint import hash_files
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 from fusionapp.domain.errors import CorruptArtifactError, UpstreamError, UsageError
 
@@ -88,3 +91,23 @@ def test_code_of_another_repository_is_refused_even_when_code_is_trusted(cache: 
     with pytest.raises(UsageError, match="code of another repository"):
         _ = build(cache, trust_remote_code=True, revision=COMMIT).shape
     assert build(cache).shape.dim == 32
+
+
+def test_a_settled_file_is_read_once_and_again_when_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    digest = checkpoint._digest
+    monkeypatch.setattr(checkpoint, "_digest", lambda path: (read.append(path), digest(path))[1])
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"one")
+    for _ in range(2):
+        hash_files([path])
+    assert len(read) == 2  # too young for its time to tell a change
+    os.utime(path, ns=(0, 10**18))
+    for _ in range(2):
+        assert hash_files([path]) == {path.name: hashlib.sha256(b"one").hexdigest()}
+    assert len(read) == 3
+    path.write_bytes(b"two")
+    os.utime(path, ns=(0, 10**18 + 1))
+    assert hash_files([path]) == {path.name: hashlib.sha256(b"two").hexdigest()}
