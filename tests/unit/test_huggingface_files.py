@@ -98,7 +98,12 @@ def test_a_settled_file_is_read_once_and_again_when_it_changes(
 ) -> None:
     read: list[Path] = []
     digest = checkpoint._digest
-    monkeypatch.setattr(checkpoint, "_digest", lambda path: (read.append(path), digest(path))[1])
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return digest(path)
+
+    monkeypatch.setattr(checkpoint, "_digest", counted)
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"one")
     for _ in range(2):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from fakes.stores import MemoryRunStore
 
+from fusionapp.application.ports.run_store import Column
 from fusionapp.application.services.rank_cells import (
     BoardRow,
     Entrant,
@@ -154,10 +155,9 @@ def test_what_failed_comes_last_without_a_rank() -> None:
 
 def test_the_share_of_seeds_that_were_right_is_read_from_the_scores() -> None:
     runs = MemoryRunStore()
-    columns = {"seed-0": ["joy", "fear"], "seed-0_probability": np.ones(2), "seed-1": ["joy", "joy"]}
-    runs.write_table(
-        "scores/test/result.parquet", {"row": np.array([3, 7]), "label": ["joy", "joy"], **columns}
-    )
+    columns: dict[str, Column] = {"row": np.array([3, 7]), "label": ["joy", "joy"]}
+    columns |= {"seed-0": ["joy", "fear"], "seed-0_probability": np.ones(2), "seed-1": ["joy", "joy"]}
+    runs.write_table("scores/test/result.parquet", columns)
     found = read_right_rows(runs, "test")
     assert found.rows.tolist() == [3, 7]
     assert found.right.tolist() == [1.0, 0.5]
