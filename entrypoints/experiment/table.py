@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any, get_type_hints
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args, get_origin, get_type_hints
 
 import attrs
 
@@ -44,6 +44,8 @@ def _rows(kind: type, prefix: str) -> Iterator[SchemaRow]:
                 yield SchemaRow(key, "one of 'huggingface', 'lexical'", '"huggingface"', meaning)
             else:
                 yield SchemaRow(key, describe(hints[field.name]), _default(field), meaning)
+        elif get_origin(hints[field.name]) is Mapping:
+            yield from _rows(get_args(hints[field.name])[1], f"{key}.NAME.")
         else:
             yield from _rows(hints[field.name], f"{key}.")
 

@@ -11,12 +11,31 @@ from typing import Any
 import attrs
 
 from fusionapp.entrypoints.experiment.schema import NAME_PATTERN
+from fusionapp.entrypoints.experiment.table import SchemaRow
 from fusionapp.entrypoints.experiment.types import shown
 
 WORDS = ("singles", "pairs", "all")
 KEYS = ("encoders", "fusions", "datasets", "train")
 
 Table = Mapping[str, Any]
+
+SWEEP_ROWS = (
+    SchemaRow(
+        "sweep.encoders",
+        "'singles', 'pairs', 'all', or a list of these and of lists of encoder names",
+        '"all"',
+        "encoder sets; each is fused in its own order",
+    ),
+    SchemaRow(
+        "sweep.fusions",
+        "a list of fusion kinds and of tables",
+        "[{}]",
+        "each is laid over [fusion]",
+    ),
+    SchemaRow("sweep.datasets.NAME", "a table", "none", "each is laid over [dataset]"),
+    SchemaRow("sweep.train", "a list of tables", "[{}]", "training settings; each is laid over [train]"),
+)
+"""The keys of ``[sweep]`` for `fusionapp schema`."""
 
 
 @attrs.frozen

@@ -17,12 +17,14 @@ def test_every_key_has_a_type_a_default_and_a_meaning() -> None:
 
 def test_every_key_of_an_experiment_is_listed() -> None:
     listed = {row.key for row in schema_rows()}
+    listed |= {key.split(".NAME.")[0] for key in listed}
     for table, content in unstructure(Experiment()).items():
         if isinstance(content, dict):
             assert {f"{table}.{key}" for key in content} <= listed
         else:
             assert table in listed
     assert {"encoders.NAME.model", "encoders.NAME.layers", "encoders.NAME.word_ngrams"} <= listed
+    assert {"train.sources.NAME.normalize", "train.sources.NAME.dropout"} <= listed
 
 
 def test_types_and_defaults_read_as_people_say_them() -> None:

@@ -17,6 +17,7 @@ from fusionapp.entrypoints.experiment.structure import structure, unstructure
 from fusionapp.entrypoints.sweep.cells import Cell
 from fusionapp.entrypoints.sweep.expansion import expand, load_sweep
 from fusionapp.entrypoints.sweep.names import LONGEST, name_cells
+from fusionapp.entrypoints.sweep.schema import KEYS, SWEEP_ROWS
 
 LETTERS = {name: {"model": name} for name in "abc"}
 
@@ -267,3 +268,7 @@ def test_a_sweep_is_read_from_toml_json_and_yaml_and_overridden(tmp_path: Path, 
     assert found.experiment.train.device == "cpu"
     with pytest.raises(UsageError, match="no such experiment file"):
         load_sweep(tmp_path / "gone.toml")
+
+
+def test_the_schema_lists_every_key_of_a_sweep() -> None:
+    assert [row.key.split(".")[1] for row in SWEEP_ROWS] == list(KEYS)
