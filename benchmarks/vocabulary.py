@@ -99,11 +99,11 @@ def _count_by_scikit_learn(
     from sklearn.feature_extraction.text import CountVectorizer  # noqa: PLC0415  # of the extra `dev`
 
     parts: list[tuple[Any, Any]] = []
-    for analyzer, sizes in (("word", columns.words), ("char_wb", columns.characters)):
-        # Single letters and signs are words here, as they are in our n-grams.
-        vectorizer = CountVectorizer(
-            analyzer=analyzer, ngram_range=sizes, token_pattern=r"(?u)\w+|[^\w\s]+", dtype=np.float32
-        )
+    # Single letters and signs are words here, as they are in our n-grams.
+    words = {"analyzer": "word", "ngram_range": columns.words, "token_pattern": r"(?u)\w+|[^\w\s]+"}
+    characters = {"analyzer": "char_wb", "ngram_range": columns.characters}
+    for settings in (words, characters):
+        vectorizer = CountVectorizer(**settings, dtype=np.float32)
         parts.append((vectorizer.fit_transform(train), vectorizer.transform(other)))
     fitted, looked_up = (csr_array(hstack(some, format="csr")) for some in zip(*parts, strict=True))
     for counts in (fitted, looked_up):
