@@ -4,6 +4,8 @@ The objective is 1/2 sum penalty * W^2 + C * loss(X W), as scikit-learn writes i
 
 - `SquaredHinge`: LinearSVC, one class against the rest, intercept regularised as a feature of constant 1;
 - `Multinomial`: LogisticRegression, intercept free.
+
+A row with label -1 is left out: it adds a constant to the loss of a hinge, nothing to a slope or a curvature.
 """
 
 from __future__ import annotations
@@ -141,10 +143,10 @@ class LinearProblem:
 
 @attrs.frozen(eq=False)
 class SquaredHinge:
-    """sum over rows of max(0, 1 - sign * z)^2, each class against the rest (Fan et al. 2008).
+    """sum over rows of max(0, |sign| - sign * z)^2, each class against the rest (Fan et al. 2008).
 
     Attributes:
-        signs: (rows, classes), 1 where the row is of the class, else -1.
+        signs: (rows, classes), 1 where the row is of the class, else -1; 0 where the row is left out.
     """
 
     signs: Matrix
@@ -155,8 +157,10 @@ class SquaredHinge:
     def of(
         cls, labels: NDArray[np.int64], classes: int, dtype: type[np.floating] = np.float32
     ) -> SquaredHinge:
-        """The loss of labels (rows,) in [0, classes)."""
-        return cls(2 * np.eye(classes, dtype=dtype)[labels] - 1)
+        """The loss of labels (rows,) in [-1, classes)."""
+        signs = 2 * _indicators(labels, classes, dtype) - 1
+        signs[labels < 0] = 0
+        return cls(signs)
 
     def value(self, scores: Matrix) -> Columns:
         """As `Loss.value`."""
@@ -182,7 +186,7 @@ class SquaredHinge:
         return SquaredHinge(self.signs[:, classes])
 
     def _shortfall(self, scores: Matrix) -> Matrix:
-        return np.maximum(1 - self.signs * scores, 0)
+        return np.maximum(np.abs(self.signs) - self.signs * scores, 0)
 
 
 @attrs.frozen(eq=False)
@@ -190,7 +194,7 @@ class Multinomial:
     """sum over rows of -ln softmax(z)[label], in nats.
 
     Attributes:
-        targets: (rows, classes), 1 in the label's column.
+        targets: (rows, classes), 1 in the label's column; all 0 where the row is left out.
     """
 
     targets: Matrix
@@ -201,33 +205,33 @@ class Multinomial:
     def of(
         cls, labels: NDArray[np.int64], classes: int, dtype: type[np.floating] = np.float32
     ) -> Multinomial:
-        """The loss of labels (rows,) in [0, classes)."""
-        return cls(np.eye(classes, dtype=dtype)[labels])
+        """The loss of labels (rows,) in [-1, classes)."""
+        return cls(_indicators(labels, classes, dtype))
 
     def value(self, scores: Matrix) -> Columns:
         """As `Loss.value`."""
         shifted = scores - scores.max(1, keepdims=True)
         nats: Columns = np.log(np.exp(shifted).sum(1)) - (shifted * self.targets).sum(1)
-        total: Columns = nats.sum(keepdims=True, dtype=np.float64)
+        total: Columns = (nats * self._present[:, 0]).sum(keepdims=True, dtype=np.float64)
         return total
 
     def slope(self, scores: Matrix) -> Matrix:
         """As `Loss.slope`."""
-        slope: Matrix = softmax(scores) - self.targets
+        slope: Matrix = softmax(scores) * self._present - self.targets
         return slope
 
     def weight(self, scores: Matrix) -> Matrix:
         """p (1 - p)."""
         p = softmax(scores)
-        weight: Matrix = p * (1 - p)
+        weight: Matrix = p * (1 - p) * self._present
         return weight
 
     def curve(self, scores: Matrix) -> Callable[[Matrix], Matrix]:
         """V to p * v - p * sum(p * v), row by row."""
-        p = softmax(scores)
+        p, present = softmax(scores), self._present
 
         def product(direction: Matrix) -> Matrix:
-            weighed: Matrix = p * direction
+            weighed: Matrix = present * p * direction
             centred: Matrix = weighed - p * weighed.sum(1, keepdims=True)
             return centred
 
@@ -236,3 +240,15 @@ class Multinomial:
     def columns(self, classes: NDArray[np.generic]) -> Multinomial:
         """Refused: softmax ties the classes together."""
         raise UsageError("multinomial loss: its classes cannot be fitted apart; fit them all at once")
+
+    @property
+    def _present(self) -> Matrix:
+        """(rows, 1), 0 where the row is left out."""
+        present: Matrix = self.targets.sum(1, keepdims=True)
+        return present
+
+
+def _indicators(labels: NDArray[np.int64], classes: int, dtype: type[np.floating]) -> Matrix:
+    """(rows, classes), 1 in the label's column, all 0 for label -1."""
+    padded: Matrix = np.eye(classes + 1, classes, dtype=dtype)
+    return padded[labels]

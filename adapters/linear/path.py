@@ -1,0 +1,90 @@
+"""The linear path: one tuned linear model of all of train, and scores of train out of fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionapp.adapters.linear.artefact import LinearModel, load_linear, save_linear
+from fusionapp.adapters.linear.choice import choose_cost
+from fusionapp.adapters.linear.features import LinearFeatures
+from fusionapp.adapters.linear.out_of_fold import score_out_of_fold
+from fusionapp.adapters.linear.preconditioner import Preconditioner
+from fusionapp.application.ports.heads import LabelledEmbeddings
+from fusionapp.application.ports.linear_control import LinearKind
+from fusionapp.application.ports.linear_path import LinearPath, PathScores
+from fusionapp.application.ports.progress import Progress
+from fusionapp.domain.embeddings import Embeddings
+from fusionapp.domain.recipe import SourceRecipe
+from fusionapp.domain.splitting import stratified_folds
+
+
+@attrs.frozen
+class ScipyLinearPath(LinearPath):
+    """The linear control's models for stacking; scores are decision values or logits, never probabilities.
+
+    Document frequencies, means and scales are those of all of train, in every fold: they look at no label. What
+    is fitted to labels, the weights, is fitted anew for each fold from 0; a model that saw a fold's labels is not
+    even a start.
+
+    Attributes:
+        tolerance: as `ScipyLinearControl`.
+        fold_tolerance: the same for the folds' models.
+    """
+
+    tolerance: float = 0.1
+    fold_tolerance: float = 0.3
+
+    def fit(
+        self,
+        kind: LinearKind,
+        classes: int,
+        train: LabelledEmbeddings,
+        validation: LabelledEmbeddings,
+        recipes: Mapping[str, SourceRecipe],
+        costs: Sequence[float],
+        folds: int,
+        seed: int,
+        directory: str,
+        progress: Progress,
+    ) -> PathScores:
+        """As `LinearPath.fit`; the folds' models are fitted at the C chosen, and C is chosen by `choose_cost`.
+
+        Train of fewer rows than `folds` is cut into single rows.
+        """
+        features = LinearFeatures.fit(train.sources, recipes)
+        design, held_out = features.transform(train.sources), features.transform(validation.sources)
+        preconditioner = Preconditioner.of(design)
+        fold = stratified_folds(train.labels, min(folds, len(train.labels)), seed)
+        parts = int(fold.max()) + 1
+        with progress.task(kind, total=len(set(costs)) + parts, unit="fits") as bar:
+            best = choose_cost(
+                kind,
+                classes,
+                (design, train.labels),
+                (held_out, validation.labels),
+                preconditioner,
+                costs,
+                self.tolerance,
+                bar,
+            )
+            scores = score_out_of_fold(
+                kind,
+                classes,
+                (design, train.labels),
+                fold,
+                preconditioner,
+                best.cost,
+                self.fold_tolerance,
+                bar,
+            )
+        save_linear(directory, LinearModel(kind, best.cost, features, best.weights))
+        return PathScores(best.cost, best.tried, scores, best.validation.astype(np.float32))
+
+    def score(self, directory: str, sources: Mapping[str, Embeddings]) -> NDArray[np.float32]:
+        """As `LinearPath.score`."""
+        model = load_linear(directory)
+        return model.features.transform(sources).scores(model.weights).astype(np.float32)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes.linear import ClassSharePath
+from scipy.sparse import csr_array
+
+from fusionapp.adapters.linear.path import ScipyLinearPath
+from fusionapp.application.ports.heads import LabelledEmbeddings
+from fusionapp.application.ports.linear_control import LinearKind
+from fusionapp.application.ports.linear_path import LinearPath, PathScores
+from fusionapp.domain.errors import CorruptArtifactError, UsageError
+
+
+class SilentBars:
+    def task(self, name: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[SilentBars]:
+        return nullcontext(self)
+
+    def advance(self, amount: int, **rates: float) -> None:
+        pass
+
+
+def rows(seed: int, count: int = 120, classes: int = 3) -> LabelledEmbeddings:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, count)
+    dense = rng.normal(size=(count, 2, 5)).astype(np.float32)
+    dense[np.arange(count), :, labels] += 1.5
+    counts = rng.poisson(0.2, size=(count, 20)).astype(np.float32)
+    counts[np.arange(count), labels] += rng.integers(0, 3, count)
+    return LabelledEmbeddings({"dense": dense, "sparse": csr_array(counts)}, labels)
+
+
+@pytest.fixture(params=[ScipyLinearPath, ClassSharePath])
+def path(request: pytest.FixtureRequest) -> LinearPath:
+    built: LinearPath = request.param()
+    return built
+
+
+def fit(
+    path: LinearPath,
+    directory: Path,
+    train: LabelledEmbeddings,
+    kind: LinearKind = "linear_svm",
+    classes: int = 3,
+    folds: int = 4,
+    costs: tuple[float, ...] = (0.1, 1.0),
+) -> PathScores:
+    return path.fit(
+        kind, classes, train, rows(1, classes=classes), {}, costs, folds, 0, str(directory), SilentBars()
+    )
+
+
+@pytest.mark.parametrize("kind", ["linear_svm", "logistic_regression"])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_every_row_gets_a_finite_score_of_every_class(
+    path: LinearPath, tmp_path: Path, kind: LinearKind, classes: int
+) -> None:
+    scores = fit(path, tmp_path, rows(0, classes=classes), kind, classes)
+    assert scores.train.shape == scores.validation.shape == (120, classes)
+    assert scores.train.dtype == scores.validation.dtype == np.float32
+    assert np.isfinite(scores.train).all()
+    assert scores.cost in scores.tried
+
+
+def test_the_kept_model_scores_as_it_did_when_fitted(path: LinearPath, tmp_path: Path) -> None:
+    scores = fit(path, tmp_path / "new" / "folder", rows(0))
+    again = path.score(str(tmp_path / "new" / "folder"), rows(1).sources)
+    np.testing.assert_allclose(again, scores.validation, atol=1e-5)
+    assert again.dtype == np.float32
+
+
+def test_a_rows_own_label_does_not_reach_its_score(path: LinearPath, tmp_path: Path) -> None:
+    train = rows(0)
+    swapped = train.labels.copy()
+    one, other = (int(np.flatnonzero(train.labels == c)[0]) for c in (0, 1))
+    before = fit(path, tmp_path, train, folds=len(train.labels), costs=(1.0,)).train
+    swapped[[one]] = 2
+    after = fit(path, tmp_path, LabelledEmbeddings(train.sources, swapped), folds=120, costs=(1.0,)).train
+    np.testing.assert_array_equal(before[one], after[one])
+    assert not np.array_equal(before[other], after[other])
+
+
+def test_the_same_seed_gives_the_same_scores(path: LinearPath, tmp_path: Path) -> None:
+    first, second = (fit(path, tmp_path, rows(0)) for _ in range(2))
+    np.testing.assert_array_equal(first.train, second.train)
+
+
+def test_a_class_with_one_row_is_scored_without_having_been_seen(path: LinearPath, tmp_path: Path) -> None:
+    train = rows(0)
+    labels = np.where(train.labels == 2, 1, train.labels)
+    labels[7] = 2
+    scores = fit(path, tmp_path, LabelledEmbeddings(train.sources, labels))
+    assert np.isfinite(scores.train).all()
+    assert scores.train[7].argmax() != 2
+
+
+def test_train_may_have_fewer_rows_than_folds(path: LinearPath, tmp_path: Path) -> None:
+    few = LabelledEmbeddings({n: s[:3] for n, s in rows(0).sources.items()}, np.array([0, 1, 2]))
+    assert fit(path, tmp_path, few, folds=5).train.shape == (3, 3)
+
+
+@pytest.mark.parametrize("costs", [(), (1.0, 0.0)])
+def test_a_cost_that_is_not_above_zero_is_refused(
+    path: LinearPath, tmp_path: Path, costs: tuple[float, ...]
+) -> None:
+    with pytest.raises(UsageError, match="C must be above 0"):
+        fit(path, tmp_path, rows(0), costs=costs)
+
+
+def test_other_sources_than_those_fitted_are_refused(path: LinearPath, tmp_path: Path) -> None:
+    train = rows(0)
+    fit(path, tmp_path, train)
+    for sources in (
+        {"dense": train.sources["dense"]},
+        {"dense": train.sources["sparse"], "sparse": train.sources["dense"]},
+        {"dense": np.zeros((3, 2, 4), np.float32), "sparse": train.sources["sparse"][:3]},
+    ):
+        with pytest.raises(UsageError):
+            path.score(str(tmp_path), sources)
+
+
+def test_a_missing_model_is_refused(path: LinearPath, tmp_path: Path) -> None:
+    with pytest.raises(CorruptArtifactError):
+        path.score(str(tmp_path / "nothing"), rows(0).sources)
