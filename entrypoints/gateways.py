@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -151,11 +152,13 @@ def trial_sampler() -> TrialSampler:
     return OptunaSampler()
 
 
-def scratch_directory() -> AbstractContextManager[str]:
+@contextmanager
+def scratch_directory() -> Iterator[str]:
     """A directory that is gone when it is left."""
     from tempfile import TemporaryDirectory
 
-    return TemporaryDirectory(prefix="fusionapp-")
+    with TemporaryDirectory(prefix="fusionapp-") as directory:
+        yield directory
 
 
 def silent_tracker() -> Tracker:
