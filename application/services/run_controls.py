@@ -89,7 +89,7 @@ class RunControls:
             self._heads(name, group, plain, recipe, seeds, data, test, carried, chosen)
             for name, group, chosen in jobs
         ]
-        return contenders + [self._linear(kind, data, test, costs) for kind in LINEAR_KINDS]
+        return contenders + [self._linear(kind, recipe, data, test, costs) for kind in LINEAR_KINDS]
 
     def _heads(
         self,
@@ -115,11 +115,23 @@ class RunControls:
         )
 
     def _linear(
-        self, kind: LinearKind, data: ClassificationData, test: SplitEmbeddings, costs: Sequence[float]
+        self,
+        kind: LinearKind,
+        recipe: TrainingRecipe,
+        data: ClassificationData,
+        test: SplitEmbeddings,
+        costs: Sequence[float],
     ) -> Contender:
         start = perf_counter()
         fitted = self.linear.fit(
-            kind, len(data.classes), data.train, data.validation, test.sources, costs, self.progress
+            kind,
+            len(data.classes),
+            data.train,
+            data.validation,
+            test.sources,
+            recipe.sources,
+            costs,
+            self.progress,
         )
         tried = ", ".join(f"C={cost:g}: {accuracy:.4f}" for cost, accuracy in fitted.tried.items())
         logger.info("%s on validation: %s; chosen C=%g", kind, tried, fitted.cost)
