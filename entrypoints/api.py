@@ -38,10 +38,19 @@ from fusionapp.entrypoints.reports import (
     read_evaluation,
     write_evaluation,
 )
-from fusionapp.entrypoints.searching import Budget, search_settings, with_decided_settings
+from fusionapp.entrypoints.searching import SearchBudget, search_settings, with_decided_settings
 from fusionapp.entrypoints.session import Session, open_session
 
-__all__ = ["Budget", "Classifier", "Experiment", "evaluate", "evaluate_file", "extract", "load", "train"]
+__all__ = [
+    "Classifier",
+    "Experiment",
+    "SearchBudget",
+    "evaluate",
+    "evaluate_file",
+    "extract",
+    "load",
+    "train",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +95,7 @@ def train(
     runs: Directory = "runs",
     overwrite: bool = False,
     quiet: bool = True,
-    search: Budget | None = None,
+    search: SearchBudget | None = None,
 ) -> Training:
     """Train an experiment's heads, all seeds at once, extracting first what is missing.
 

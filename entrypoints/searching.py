@@ -22,7 +22,7 @@ SEARCHED = ("seed", "fusion", "train")
 
 
 @attrs.frozen
-class Budget:
+class SearchBudget:
     """How long a search may take.
 
     Attributes:
@@ -48,7 +48,7 @@ def search_settings(
     session: Session,
     data: ClassificationData,
     carry: Callable[[Session], Mapping[str, Json]],
-    budget: Budget,
+    budget: SearchBudget,
     overwrite: bool,
 ) -> Session:
     """Search, or go on searching, and return the session by the settings decided on.

@@ -66,7 +66,7 @@ def command(
     from fusionapp.entrypoints.searching import decision_toml, search_json, search_sentence
 
     runs = runs_directory(experiment, runs)
-    budget = None if trials is None else api.Budget(trials, search_seconds, search_fusion)
+    budget = None if trials is None else api.SearchBudget(trials, search_seconds, search_fusion)
     training = api.train(settings, runs=runs, overwrite=overwrite, quiet=is_quiet(), search=budget)
     search = None if budget is None else api.search_of(settings, runs)
     if as_json:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fusionapp.entrypoints.api import (
         Classifier as Classifier,
         Experiment as Experiment,
+        SearchBudget as SearchBudget,
         evaluate as evaluate,
         extract as extract,
         load as load,
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Classifier",
     "Experiment",
+    "SearchBudget",
     "__version__",
     "evaluate",
     "explain",

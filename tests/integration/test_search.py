@@ -7,12 +7,15 @@ import shutil
 import signal
 import time
 import tomllib
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import call, finish, start
 from small_job import write_rows
+
+import fusionapp
 
 EXPERIMENT = """
 name = "e"
@@ -152,3 +155,11 @@ def test_a_killed_search_goes_on_and_ends_as_one_that_was_not(
     assert after["trials"][: len(before["trials"])] == before["trials"]
     expected = [trial["values"] for trial in searched[1]["search"]["trials"]]
     assert [trial["values"] for trial in after["trials"]] == expected
+
+
+def test_the_python_api_takes_a_budget(job: Path, searched: tuple[Path, Any]) -> None:
+    with chdir(job):
+        training = fusionapp.train("e.toml", search=fusionapp.SearchBudget(trials=8))
+    assert training.reused
+    assert [head.seed for head in training.heads] == [0, 1]
+    assert kept(job)["trials"] == searched[1]["search"]["trials"]
