@@ -22,10 +22,10 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
 """Of Okabe and Ito (2008), told apart with any kind of colour vision."""
 _LONGEST_NAME = 32
 _INCHES_A_NAME = 0.24
-_INCHES_A_NUMBER = 0.36
+_INCHES_A_NUMBER = 0.38
 _INCHES_A_LETTER = 0.08
 _MOST_NUMBERED = 24
-"""Rows or columns up to which a heatmap's cells carry their numbers."""
+"""Columns up to which a heatmap's cells carry their numbers."""
 _STYLE: Any = {
     "svg.hashsalt": "fusionapp",
     "svg.fonttype": "none",  # text stays text: it can be searched, and a viewer has glyphs that we lack
@@ -125,20 +125,21 @@ def _bars(chart: BarChart) -> Canvas:
 
 def _heatmap(chart: Heatmap) -> Canvas:
     rows, columns = len(chart.rows), len(chart.columns)
-    numbered = max(rows, columns) <= _MOST_NUMBERED
-    cell = _INCHES_A_NUMBER if numbered else _INCHES_A_NAME
+    numbered = columns <= _MOST_NUMBERED
+    width = columns * (_INCHES_A_NUMBER if numbered else _INCHES_A_NAME)
     beside, below = (_INCHES_A_LETTER * max(map(len, _names(side))) for side in (chart.rows, chart.columns))
-    canvas, axes = _canvas(2.2 + beside + cell * columns, 1.2 + below + cell * rows)
+    canvas, axes = _canvas(max(5.0, 2.2 + beside + width), 1.2 + below + rows * _INCHES_A_NAME)
     top = float(np.nanmax(chart.values)) if np.isfinite(chart.values).any() else 1.0
     # One scale for all charts of shares, unless all is so small that nothing would be seen.
-    image = axes.imshow(chart.values, cmap="cividis", vmin=0.0, vmax=1.0 if top > 0.5 else top or 1.0)
+    top = 1.0 if top > 0.5 else top or 1.0
+    image = axes.imshow(chart.values, cmap="cividis", vmin=0.0, vmax=top, aspect="auto")
     axes.set_xticks(np.arange(columns), _names(chart.columns), rotation=90)
     axes.set_yticks(np.arange(rows), _names(chart.rows))
     axes.set_xlabel(_printable(chart.column_axis))
     axes.set_ylabel(_printable(chart.row_axis))
-    axes.set_title(_printable(chart.title))
+    canvas.suptitle(_printable(chart.title), fontsize=10)  # a few columns are narrower than their title
     if numbered:
-        _number(axes, chart.values, middle=image.get_clim()[1] / 2)
+        _number(axes, chart.values, middle=top / 2)
     canvas.colorbar(image, ax=axes, shrink=0.6)
     return canvas
 
@@ -147,7 +148,7 @@ def _number(axes: Axes, values: np.ndarray[Any, Any], middle: float) -> None:
     for row, column in np.argwhere(np.isfinite(values)):
         value = values[row, column]
         colour = "white" if value < middle else "black"
-        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=6, color=colour)
+        axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7, color=colour)
 
 
 def _reliability(chart: ReliabilityDiagram) -> Canvas:
