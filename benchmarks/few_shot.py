@@ -1,6 +1,6 @@
 """Few-shot learning: SetFit against this project's heads on the very same draws.
 
-    pip install setfit accelerate requests
+    pip install -c constraints.txt setfit
     python benchmarks/few_shot.py DIRECTORY [--shots 8 16] [--draws 3] [--test-rows N] [--set train.seeds=3 ...]
 
 DIRECTORY holds train and test files of labelled texts. A draw is that of `[dataset] shots`: so many rows of each

@@ -21,7 +21,7 @@ from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.splitting import stratified_validation
 
 NAMES = {"train": ("train",), "validation": ("validation", "valid", "dev"), "test": ("test",)}
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".jsonl.gz", ".csv.gz", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".parquet")
 
 
 @attrs.frozen(eq=False)
