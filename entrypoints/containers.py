@@ -59,7 +59,6 @@ class Gateways(containers.DeclarativeContainer):
     inspector = providers.Singleton(build.torch_inspector, config.experiment.train.device)
     linear = providers.Singleton(build.linear_control)
     linear_path = providers.Singleton(build.linear_path)
-    linear_path = providers.Singleton(build.linear_path)
     charts = providers.Singleton(build.svg_charts)
     tracker = providers.Factory(build.trackers, config.run)
     sampler = providers.Factory(build.trial_sampler)

@@ -15,7 +15,6 @@ from fusionapp.application.ports.head_inspector import HeadInspector
 from fusionapp.application.ports.heads import HeadScorer, HeadTrainer
 from fusionapp.application.ports.linear_control import LinearControl
 from fusionapp.application.ports.linear_path import LinearPath
-from fusionapp.application.ports.linear_path import LinearPath
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.spool import Spool
@@ -144,13 +143,6 @@ def linear_control() -> LinearControl:
     from fusionapp.adapters.linear.control import ScipyLinearControl
 
     return ScipyLinearControl()
-
-
-def linear_path() -> LinearPath:
-    """The linear models that heads add to."""
-    from fusionapp.adapters.linear.path import ScipyLinearPath
-
-    return ScipyLinearPath()
 
 
 def trial_sampler() -> TrialSampler:
