@@ -79,8 +79,6 @@ def run_sweep(
                 code = code or int(exit_code(error) or 1)
                 tell(f"{cell.name} failed: {found.error}")
             entrants.append(found)
-            # Encoders hang in reference cycles: uncollected, one cell's models stay in the next one's memory.
-            gc.collect()
         board = Board(planned.name, str(directory), RankCells()(entrants, judged, planned.draws), code)
         write_board(store, board)
     return board
@@ -103,7 +101,7 @@ def time_left(seconds: Sequence[float], unfinished: int) -> str:
 
 
 def _announced(cells: Sequence[Cell], directory: Path, tell: Tell) -> Iterator[Cell]:
-    """Each cell, once `tell` has heard how far the sweep is; cells with results do not count for the pace."""
+    """Each cell, once `tell` has heard how far the sweep is; cells that had results do not count for the pace."""
     unfinished = {cell.name for cell in cells if not is_finished(cell, directory)}
     seconds: list[float] = []
     for position, cell in enumerate(cells, start=1):
@@ -113,6 +111,8 @@ def _announced(cells: Sequence[Cell], directory: Path, tell: Tell) -> Iterator[C
         yield cell
         if cell.name in unfinished:
             unfinished.remove(cell.name)
+            # Encoders hang in reference cycles: uncollected, one cell's models stay in the next one's memory.
+            gc.collect()
             seconds.append(perf_counter() - start)
 
 

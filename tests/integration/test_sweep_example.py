@@ -45,6 +45,7 @@ def test_its_models_are_those_of_the_catalogue(cells: list[Cell]) -> None:
             assert find_card(settings.model) is not None
 
 
+@pytest.mark.slow
 def test_it_runs_on_tiny_models_of_the_same_architectures(tmp_path: Path) -> None:
     random = Random(0)
     labels = [row % 3 for row in range(48)]
