@@ -26,7 +26,8 @@ class FusionHead(nn.Module):
 
     Attributes:
         cards: the sources, in order.
-        scale: (seeds, 1, 1), by which the linear path's scores enter the logits; None without a path.
+        scale: (seeds, 1, 1), by which the linear path's scores enter the logits, 1 until the trainer knows better;
+            None without a path.
     """
 
     def __init__(
@@ -75,6 +76,10 @@ class FusionHead(nn.Module):
             [drop(bag(x)) for drop, bag, x in zip(self.source_dropouts, self.bags, batch, strict=True)]
         )
         logits: Tensor = self._fuse(entered) if self.late is None else self.late(entered)
+        return self.beside(logits, linear)
+
+    def beside(self, logits: Tensor, linear: Tensor | None) -> Tensor:
+        """The network's logits (seeds, batch, classes) and the linear path's scores, added up."""
         if self.scale is None or linear is None:
             return logits
         return torch.addcmul(logits, self.scale, linear)
@@ -109,15 +114,6 @@ class FusionHead(nn.Module):
         for layer in self.final_layers:
             # bfloat16 logits would carry three digits only.
             layer.train_dtype = torch.float32
-
-    @torch.no_grad()
-    def start_at_path(self, scale: float) -> None:
-        """Make the logits scale * linear and nothing else, so that training starts at the linear model."""
-        if self.scale is not None:
-            self.scale.fill_(scale)
-        for layer in self.final_layers:
-            layer.weight.zero_()
-            layer.bias.zero_()
 
     def keep(self, seeds: Tensor) -> None:
         """Keep these positions of the stack, (kept,) int64, and forget the others."""

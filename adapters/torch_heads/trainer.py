@@ -74,10 +74,10 @@ class TorchHeadTrainer(HeadTrainer):
             head = FusionHead(len(seeds), fusion, recipe, cards, classes, train.linear is not None)
             dtype = self._train_dtype(device)
             head.draw(seeds, device, dtype)
-            if train.linear is not None:
+            if head.scale is not None and train.linear is not None:
                 weighed = recipe.class_weights == "balanced"
                 weights = balanced_class_weights(train.labels, classes) if weighed else None
-                head.start_at_path(fit_scale(train.linear, train.labels, weights))
+                torch.nn.init.constant_(head.scale, fit_scale(train.linear, train.labels, weights))
             fitted, judged = (_prepare(sources, split, device) for split in (train, validation))
             training = StackTraining(head.to(device), recipe, seeds, classes, fitted, judged, dtype)
             epochs, _ = recipe.limits(len(train.labels))

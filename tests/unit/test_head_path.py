@@ -65,14 +65,28 @@ def scale(head: TrainedHead) -> float:
 
 
 @pytest.mark.parametrize("kind", ["concat", "late"])
-def test_training_starts_at_the_linear_model(tmp_path: Path, kind: Any) -> None:
-    scores = score(fit(tmp_path, STILL, kind), VALIDATION)
-    assert VALIDATION.linear is not None
+def test_logits_are_the_networks_and_the_scaled_scores_of_the_path(tmp_path: Path, kind: Any) -> None:
+    heads = fit(tmp_path, attrs.evolve(RECIPE, calibrate=False), kind)
+    silent = attrs.evolve(VALIDATION, linear=np.zeros_like(VALIDATION.linear))
+    network, both = score(heads, silent), score(heads, VALIDATION)
+    for seed, head in enumerate(heads):
+        raised = network[seed] * np.exp(scale(head) * np.asarray(VALIDATION.linear))
+        np.testing.assert_allclose(both[seed], raised / raised.sum(1, keepdims=True), rtol=1e-3, atol=1e-6)
+
+
+def test_the_scale_starts_where_the_path_alone_fits_best(tmp_path: Path) -> None:
     assert TRAIN.linear is not None
     best = fit_scale(TRAIN.linear, TRAIN.labels)
-    raised = np.exp(best * VALIDATION.linear)
-    np.testing.assert_allclose(scores[0], raised / raised.sum(1, keepdims=True), rtol=1e-4)
-    np.testing.assert_array_equal(scores[0], scores[1])
+    assert [scale(head) for head in fit(tmp_path, STILL)] == pytest.approx([best, best], rel=1e-5)
+
+
+def test_the_network_learns_all_it_can_and_not_what_the_path_leaves_over(tmp_path: Path) -> None:
+    knowing = [
+        attrs.evolve(rows, linear=np.eye(3, dtype=np.float32)[rows.labels]) for rows in (TRAIN, VALIDATION)
+    ]
+    heads = fit(tmp_path, attrs.evolve(RECIPE, epochs=12, patience=12, metric="loss"), "concat", *knowing)
+    silent = attrs.evolve(VALIDATION, linear=np.zeros_like(VALIDATION.linear))
+    assert all((scores.argmax(1) == silent.labels).mean() > 0.8 for scores in score(heads, silent))
 
 
 def test_the_scale_starts_by_the_class_weights_of_the_recipe(tmp_path: Path) -> None:
