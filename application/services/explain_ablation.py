@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, issparse
 
 from fusionapp.application.ports.charts import BarChart, Bars
 from fusionapp.application.ports.head_inspector import Ablation, HeadInspector, Part
 from fusionapp.application.ports.linear_path import LinearPath
 from fusionapp.application.services.explanation import Finding, Subject
+from fusionapp.application.services.share_linear_path import ShareLinearPath
 from fusionapp.domain.embeddings import Embeddings, take_rows
 from fusionapp.domain.scores import deviation
 from fusionapp.domain.statistics.contrasts import contrasts
@@ -75,7 +75,10 @@ class ExplainAblation:
         removals: list[tuple[Part, ...]] = [()]
         for part in (*wholes, *layers):
             removals += [(part,), _others(part, subject)]
-        ablations = self._ablations(removals, subject.sources, reference, path)
+        shares = None if path is None else ShareLinearPath(self.path)(path, subject.sources, reference)
+        ablations = (
+            Ablation(removed, None if shares is None else shares.without(removed)) for removed in removals
+        )
         scored = self.inspector.score_without(directories, subject.sources, reference, ablations)
         whole, *rest = (values.argmax(-1) == subject.labels for values in scored)
         without, alone = rest[::2], rest[1::2]
@@ -97,26 +100,6 @@ class ExplainAblation:
             reading = _READING.format(what="layer of a source", rows=REFERENCE_ROWS)
             findings.append(losses("layers", "Layers", reading, names, whole, *each, draws))
         return findings
-
-    def _ablations(
-        self, removals: Sequence[tuple[Part, ...]], sources: Sources, reference: Sources, path: str | None
-    ) -> Iterator[Ablation]:
-        for removed in removals:
-            yield Ablation(removed, None if path is None else self.linear(path, sources, reference, removed))
-
-    def linear(
-        self, path: str, sources: Sources, reference: Sources, removed: Sequence[Part] = ()
-    ) -> NDArray[np.float32]:
-        """The linear path's scores (rows, classes), removed parts replaced by their mean over the reference.
-
-        A linear model's scores add up over its columns, so what a part adds is the score less the score with the
-        part blanked, and its mean takes its place.
-        """
-        if not removed:
-            return self.path.score(path, sources)
-        share = self.path.score(path, reference) - self.path.score(path, _blanked(reference, removed))
-        mean: NDArray[np.float32] = share.mean(axis=0, dtype=np.float64).astype(np.float32)
-        return self.path.score(path, _blanked(sources, removed)) + mean
 
 
 _READING = (
@@ -203,23 +186,3 @@ def _reference(train: Sources) -> Sources:
         return train
     spread = np.linspace(0, rows - 1, REFERENCE_ROWS).astype(np.int64)
     return {name: take_rows(embeddings, spread) for name, embeddings in train.items()}
-
-
-def _blanked(sources: Sources, removed: Sequence[Part]) -> Sources:
-    """Sources with zeros, or empty sparse rows, where parts are removed."""
-    blanked = dict(sources)
-    for part in removed:
-        embeddings = blanked[part.name]
-        if issparse(embeddings):
-            blanked[part.name] = _empty_rows(embeddings.shape[0], embeddings.shape[1])
-            continue
-        copy = np.array(embeddings, dtype=np.float32)
-        copy[:, slice(None) if part.layer is None else part.layer] = 0
-        blanked[part.name] = copy
-    return blanked
-
-
-def _empty_rows(rows: int, columns: int) -> csr_array:
-    """Sparse rows without cells; cells of 0 would be words that a text has."""
-    starts, none = np.zeros(rows + 1, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    return csr_array((none.astype(np.float32), none, starts), shape=(rows, columns))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import attrs
 import numpy as np
@@ -14,6 +15,7 @@ from fakes.paths import RandomPath
 from fakes.tracker import RecordingTracker
 from numpy.typing import NDArray
 
+from fusionapp.adapters.linear.path import ScipyLinearPath
 from fusionapp.application.ports.charts import BarChart, Heatmap
 from fusionapp.application.ports.head_inspector import FusionWeights, Interaction, Part
 from fusionapp.application.ports.heads import LabelledEmbeddings
@@ -24,9 +26,10 @@ from fusionapp.application.services.explain_fusion import (
     weights_by_class,
 )
 from fusionapp.application.services.explanation import Finding, Subject
+from fusionapp.application.services.share_linear_path import ShareLinearPath
 from fusionapp.domain.embeddings import Dense
 from fusionapp.domain.fusion.spec import FusionSpec
-from fusionapp.domain.recipe import TrainingRecipe
+from fusionapp.domain.recipe import SourceRecipe, TrainingRecipe
 
 TRAIN, ROWS = toy_rows(), toy_rows(60, seed=2)
 ABLATION = ExplainAblation(NearestMeanInspector(), RandomPath())
@@ -134,20 +137,36 @@ def test_a_single_sparse_source_has_no_layers_to_remove(tmp_path: Path) -> None:
     assert findings[0].numbers["drop"].keys() == {"words"}
 
 
-@pytest.mark.parametrize("removed", [Part("words"), Part("flat"), Part("deep", 1)])
-def test_a_removed_part_leaves_its_mean_in_the_linear_path_s_scores(removed: Part) -> None:
+@pytest.mark.parametrize(
+    "removed",
+    [[Part("words")], [Part("flat")], [Part("deep")], [Part("deep", 1)], [Part("deep", 0), Part("words")]],
+)
+def test_removed_parts_leave_their_means_in_the_linear_path_s_scores(removed: list[Part]) -> None:
     path = RandomPath()
     expected = np.tile(path.intercept, (60, 1))
     for name, values in ROWS.sources.items():
         columns, train, weights = _flat(values), _flat(TRAIN.sources[name]), path.weights(name, values)
-        if name == removed.name:
-            chosen = (
-                slice(None) if removed.layer is None else slice(removed.layer * 12, removed.layer * 12 + 12)
-            )
+        for layer in [part.layer for part in removed if part.name == name]:
+            chosen = slice(None) if layer is None else slice(layer * 12, layer * 12 + 12)
             columns[:, chosen] = train.mean(0)[chosen]
         expected += columns @ weights
-    found = ABLATION.linear("", ROWS.sources, TRAIN.sources, [removed])
+    found = ShareLinearPath(path)("", ROWS.sources, TRAIN.sources).without(removed)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("normalize", ["l2", "standard", "none"])
+def test_with_everything_removed_a_fitted_path_says_the_same_of_every_row(
+    tmp_path: Path, normalize: Literal["l2", "standard", "none"]
+) -> None:
+    path, directory = ScipyLinearPath(), str(tmp_path / "path")
+    recipes = {name: SourceRecipe(normalize=normalize) for name in TRAIN.sources}
+    path.fit("linear_svm", 3, TRAIN, ROWS, recipes, [1.0], 3, 0, directory, CountingProgress())
+    shares = ShareLinearPath(path)(directory, ROWS.sources, TRAIN.sources)
+    scores = shares.without(map(Part, ROWS.sources))
+    np.testing.assert_allclose(scores, np.tile(scores[:1], (60, 1)), atol=1e-4)
+    assert np.ptp(shares.without([Part("deep")]), axis=0).min() > 0.1
+    mean = path.score(directory, TRAIN.sources).mean(axis=0)
+    np.testing.assert_allclose(scores[0], mean, atol=1e-4)
 
 
 def test_heads_beside_a_path_are_scored_with_it(tmp_path: Path) -> None:
