@@ -168,11 +168,12 @@ def silent_tracker() -> Tracker:
     return FanOutTracker([])
 
 
+@cache
 def linear_path() -> LinearPath:
-    """Linear models that heads add to."""
-    from fusionapp.adapters.linear.path import ScipyLinearPath
+    """Linear models that heads add to, fitted once a process for all heads that add to the same."""
+    from fusionapp.adapters.linear.remembered import RememberedLinearPath
 
-    return ScipyLinearPath()
+    return RememberedLinearPath()
 
 
 def torch_inspector(device: str) -> HeadInspector:

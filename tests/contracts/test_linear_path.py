@@ -9,6 +9,7 @@ from fakes.linear import ClassSharePath
 from scipy.sparse import csr_array
 
 from fusionapp.adapters.linear.path import ScipyLinearPath
+from fusionapp.adapters.linear.remembered import RememberedLinearPath
 from fusionapp.application.ports.heads import LabelledEmbeddings
 from fusionapp.application.ports.linear_control import LinearKind
 from fusionapp.application.ports.linear_path import LinearPath, PathScores
@@ -33,7 +34,7 @@ def rows(seed: int, count: int = 120, classes: int = 3) -> LabelledEmbeddings:
     return LabelledEmbeddings({"dense": dense, "sparse": csr_array(counts)}, labels)
 
 
-@pytest.fixture(params=[ScipyLinearPath, ClassSharePath])
+@pytest.fixture(params=[ScipyLinearPath, RememberedLinearPath, ClassSharePath])
 def path(request: pytest.FixtureRequest) -> LinearPath:
     built: LinearPath = request.param()
     return built
