@@ -69,6 +69,6 @@ class ExplainClassifier:
         ablation = ExplainAblation(self.inspector, self.path)
         return [
             *ablation(subject, directories, train, path, draws),
-            *ExplainFusion(self.inspector)(subject, directories, linear),
+            *ExplainFusion(self.inspector)(subject, directories, linear, draws),
             *ExplainPredictions(self.spool)(subject, ensemble(probabilities)[0]),
         ]

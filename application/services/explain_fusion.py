@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -12,6 +12,8 @@ from fusionapp.application.ports.charts import BarChart, Bars, Heatmap
 from fusionapp.application.ports.head_inspector import Ablation, FusionWeights, HeadInspector, Interaction
 from fusionapp.application.services.explanation import MOST_DRAWN, Finding, Subject
 from fusionapp.domain.scores import deviation
+from fusionapp.domain.statistics.bootstrap import Difference
+from fusionapp.domain.statistics.contrasts import contrasts
 
 VANISHED = 1e-5
 """A product of unit vectors shorter than this has lost two or more of float32's seven digits to cancellation."""
@@ -30,7 +32,7 @@ class ExplainFusion:
     inspector: HeadInspector
 
     def __call__(
-        self, subject: Subject, directories: Sequence[str], linear: NDArray[np.float32] | None
+        self, subject: Subject, directories: Sequence[str], linear: NDArray[np.float32] | None, draws: int
     ) -> list[Finding]:
         """Weights by class, interactions and the linear path's share, each where the heads have them.
 
@@ -38,6 +40,7 @@ class ExplainFusion:
             subject: the rows.
             directories: of the heads.
             linear: (rows, classes) scores of the linear path over the rows; None without a path.
+            draws: bootstrap draws.
         """
         findings = []
         weights = self.inspector.weights(directories, subject.sources)
@@ -48,7 +51,7 @@ class ExplainFusion:
             findings.append(interaction_lengths(interactions))
         scales = self.inspector.linear_scales(directories)
         if scales is not None and linear is not None:
-            findings.append(self._path(subject, directories, linear, scales))
+            findings.append(self._path(subject, directories, linear, scales, draws))
         return findings
 
     def _path(
@@ -57,37 +60,54 @@ class ExplainFusion:
         directories: Sequence[str],
         linear: NDArray[np.float32],
         scales: Sequence[float],
+        draws: int,
     ) -> Finding:
         silent = np.zeros_like(linear)
         scored = self.inspector.score_without(
             directories, subject.sources, subject.sources, [Ablation((), silent), Ablation((), linear)]
         )
-        alone, both = ((values.argmax(-1) == subject.labels).mean(-1) for values in scored)
-        path = float((linear.argmax(-1) == subject.labels).mean())
-        accuracies = {"path alone": np.array([path]), "network alone": alone, "both": both}
-        means = np.array([values.mean() for values in accuracies.values()])
-        spread = np.array([deviation(values) for values in accuracies.values()])
-        return Finding(
-            name="linear-path",
-            title="The linear path's share",
-            reading=(
-                "A head's logits are its network's plus its scale times the linear path's scores. Accuracy "
-                "of either alone and of both; the network was trained beside the path, so alone it is no "
-                "model of its own."
-            ),
-            header=("what", "accuracy", "sd"),
-            rows=[(name, float(m), float(s)) for name, m, s in zip(accuracies, means, spread, strict=True)],
-            numbers={
-                "scales": list(scales),
-                **{name.replace(" ", "_"): float(m) for name, m in zip(accuracies, means, strict=True)},
-            },
-            figure=BarChart(
-                title=f"Linear path and network ({subject.split})",
-                axis="accuracy, ± one standard deviation over seeds",
-                names=list(accuracies),
-                groups={"accuracy": Bars(means, means - spread, means + spread)},
-            ),
+        alone, both = (values.argmax(-1) == subject.labels for values in scored)
+        path = (linear.argmax(-1) == subject.labels)[None]
+        return _shares_of_path(
+            subject, {"path alone": path, "network alone": alone, "both": both}, scales, draws
         )
+
+
+def _shares_of_path(
+    subject: Subject, hits: Mapping[str, NDArray[np.bool_]], scales: Sequence[float], draws: int
+) -> Finding:
+    accuracies = {name: right.mean(axis=1) for name, right in hits.items()}
+    means = np.array([values.mean() for values in accuracies.values()])
+    spread = np.array([deviation(values) for values in accuracies.values()])
+    shares = np.stack([right.mean(axis=0) for right in hits.values()])
+    gains = [*contrasts(shares, [(2, 0), (2, 1)], draws), None]
+    return Finding(
+        name="linear-path",
+        title="The linear path's share",
+        reading=(
+            "A head's logits are its network's plus its scale times the linear path's scores. Accuracy of either "
+            "alone and of both, and what both gain over it, with the 95 % interval by paired bootstrap."
+        ),
+        header=("what", "accuracy", "sd", "gain_of_both", "gain_low", "gain_high"),
+        rows=[
+            (name, float(mean), float(sd), *_gain(gain))
+            for name, mean, sd, gain in zip(hits, means, spread, gains, strict=True)
+        ],
+        numbers={
+            "scales": list(scales),
+            **{name.replace(" ", "_"): float(mean) for name, mean in zip(hits, means, strict=True)},
+        },
+        figure=BarChart(
+            title=f"Linear path and network ({subject.split})",
+            axis="accuracy, ± one standard deviation over seeds",
+            names=list(hits),
+            groups={"accuracy": Bars(means, means - spread, means + spread)},
+        ),
+    )
+
+
+def _gain(gain: Difference | None) -> tuple[float | None, float | None, float | None]:
+    return (None,) * 3 if gain is None else (gain.estimate, gain.interval.low, gain.interval.high)
 
 
 def weights_by_class(subject: Subject, weights: FusionWeights) -> Finding:

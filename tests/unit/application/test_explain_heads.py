@@ -231,7 +231,7 @@ def test_saturated_cells_are_warned_of(share: float, warned: bool) -> None:
 
 def test_path_and_network_are_judged_apart_and_together(tmp_path: Path) -> None:
     heads, linear = fit(tmp_path, linear=True), RandomPath().score("", ROWS.sources)
-    found = by_name(ExplainFusion(NearestMeanInspector())(subject(), heads, linear)[-1])
+    found = by_name(ExplainFusion(NearestMeanInspector())(subject(), heads, linear, draws=200)[-1])
     score = NearestMeanScorer().score
 
     def accuracy(values: NDArray[np.float32]) -> float:
@@ -241,8 +241,13 @@ def test_path_and_network_are_judged_apart_and_together(tmp_path: Path) -> None:
     assert found["both"]["accuracy"] == pytest.approx(accuracy(score(heads, ROWS.sources, linear)))
     silent = score(heads, ROWS.sources, np.zeros_like(linear))
     assert found["network alone"]["accuracy"] == pytest.approx(accuracy(silent))
+    gain = found["both"]["accuracy"], found["path alone"]["accuracy"], found["path alone"]["gain_of_both"]
+    assert float(str(gain[0])) - float(str(gain[1])) == pytest.approx(gain[2])
+    assert found["both"]["gain_of_both"] is None
 
 
 def test_heads_without_a_path_have_no_share_of_it(heads: list[str]) -> None:
-    names = [finding.name for finding in ExplainFusion(NearestMeanInspector())(subject(), heads, None)]
+    names = [
+        finding.name for finding in ExplainFusion(NearestMeanInspector())(subject(), heads, None, draws=200)
+    ]
     assert names == ["weights", "interactions"]
