@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from record import describe_machine
+from result_file import describe_machine
 
 
 def pytest_benchmark_update_machine_info(config: Any, machine_info: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from labelled import Texts, read_directory, write_rows
-from record import save_result
+from result_file import save_result
 
 import fusionapp
 from fusionapp.application.services.extract_dataset import Extraction

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 import torch
-from limits import Work, work_of
+from device_limits import Work, work_of
 from torch import Tensor
 
 from fusionapp.adapters.torch_heads.fusions import Attention, View, build_fusion

@@ -19,8 +19,8 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
+from recipe_settings import fusion_and_recipe
 from scipy.sparse import csr_array, hstack, load_npz, save_npz
-from settings import fusion_and_recipe
 from silence import Silence
 
 from fusionapp.adapters.torch_heads.scorer import TorchHeadScorer

@@ -6,7 +6,7 @@ Needs no installation of this project and no data: the repository's sources, tor
 attrs, array-api-compat, cattrs, safetensors and scipy. What is missing is named, to be brought along by
 ``pip install --target DIR PACKAGES`` and ``PYTHONPATH=DIR``.
 
-Measures each fusion, forward and backward, against the larger of its two limits (`limits`), eager and as one CUDA
+Measures each fusion, forward and backward, against the larger of its two limits (`device_limits`), eager and as one CUDA
 graph, which leaves out the time of launching kernels; pooling; and five stacked seeds against five in turn, over
 random embeddings of the size of GoEmotions. Prints JSON, and writes it to FILE.
 
@@ -42,8 +42,8 @@ def require() -> None:
 
 def measure_steps(device: Any, rows: int, dims: Sequence[int], tokens: int) -> list[dict[str, Any]]:
     """Each fusion and pooling: median seconds, its limits, and how many times the larger one it takes."""
+    from device_limits import Rates, times  # noqa: PLC0415
     from fusion_steps import POOLINGS, SPECS, Step, fusion_step, pooling_step, products_dtype  # noqa: PLC0415
-    from limits import Rates, times  # noqa: PLC0415
 
     rates = Rates.measure(device, products_dtype(device))
     found: list[dict[str, Any]] = [
@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     require()
-    from record import save_result  # noqa: PLC0415
+    from result_file import save_result  # noqa: PLC0415
 
     from fusionapp.adapters.torch_shared.device import resolve_device  # noqa: PLC0415
 

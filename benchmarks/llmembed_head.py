@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from labelled import Texts, embed, read_directory, write_rows
 from numpy.typing import NDArray
-from record import save_result
+from result_file import save_result
 from torch import Tensor, nn
 
 import fusionapp

@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
-from limits import synchronize
+from device_limits import synchronize
 from plain_loop import PlainTraining
 from scipy.sparse import csr_array
 from silence import Silence

@@ -14,9 +14,9 @@ import argparse
 from pathlib import Path
 
 from labelled import embed, encoders, read_directory
-from record import save_result
+from recipe_settings import fusion_and_recipe
+from result_file import save_result
 from seed_timing import CLASSES, measure, synthetic
-from settings import fusion_and_recipe
 
 from fusionapp.adapters.torch_shared.device import resolve_device
 

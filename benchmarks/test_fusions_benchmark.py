@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from device_limits import Rates, synchronize
 from fusion_steps import POOLINGS, ROWS, SPECS, Step, fusion_step, pooling_step
-from limits import Rates, synchronize
 
 DEVICES = [
     "cpu",

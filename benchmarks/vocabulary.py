@@ -20,7 +20,7 @@ from typing import Any
 import attrs
 import numpy as np
 from labelled import Texts, read_directory
-from record import save_result
+from result_file import save_result
 from scipy.sparse import csr_array, hstack
 from silence import Silence
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from device_limits import Rates
 from fusion_steps import SPECS, fusion_step, pooling_step
 from labelled import Texts, read_directory, write_rows
-from limits import Rates
 from llmembed_head import PublishedHead, Variant
-from record import save_result
+from result_file import save_result
 from seed_timing import measure, synthetic
 from vocabulary import Columns, count
 
