@@ -6,9 +6,9 @@ Needs no installation of this project and no data: the repository's sources, tor
 attrs, array-api-compat, cattrs, safetensors and scipy. What is missing is named, to be brought along by
 ``pip install --target DIR PACKAGES`` and ``PYTHONPATH=DIR``.
 
-Measures each fusion, forward and backward, against the larger of its two limits (`device_limits`), eager and as one
-CUDA graph, which leaves out the time of launching kernels; pooling; and five stacked seeds against five in turn,
-over random embeddings of the size of GoEmotions. Prints JSON, and writes it to FILE.
+Measures each fusion, forward and backward, against the larger of its two limits (`device_limits`), eager and as
+one CUDA graph, which leaves out the time of launching kernels; pooling; and five stacked seeds against five in
+turn, over random embeddings of the size of GoEmotions. Prints JSON, and writes it to FILE.
 
 It has been run on the CPU alone, never on a CUDA device.
 """
