@@ -30,9 +30,12 @@ class ScipyLinearPath(LinearPath):
     is fitted to labels, the weights, is fitted anew for each fold from 0; a model that saw a fold's labels is not
     even a start.
 
+    Models of four fifths of the rows at the same C have margins some 6 % narrower than the model of all rows has
+    on new rows (GoEmotions, 1,500 rows): little beside the scale that each head learns, so none is corrected.
+
     Attributes:
         tolerance: as `ScipyLinearControl`.
-        fold_tolerance: the same for the folds' models.
+        fold_tolerance: the same for the folds' models; on the same rows 0.3 was as accurate out of fold as 0.03.
     """
 
     tolerance: float = 0.1
