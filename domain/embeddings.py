@@ -105,4 +105,4 @@ def stack_rows(parts: Sequence[Embeddings]) -> Embeddings:
     dense = [part for part in parts if isinstance(part, np.ndarray)]
     if len(dense) == len(parts):
         return np.concatenate(dense)
-    return csr_array(vstack(list(parts), format="csr"))
+    return csr_array(vstack([csr_array(part) for part in parts], format="csr"))

@@ -14,6 +14,7 @@ from fakes.heads import NearestMeanTrainer
 from fakes.house import BuildHouse, House, Splits, TopicEncoder, examples
 from fakes.stores import MemoryRunStore
 from fakes.tracker import RecordingTracker
+from scipy.sparse import csr_array
 
 from fusionapp.application.services.deal_rounds import DealRounds, Pool, Round, stack_splits
 from fusionapp.application.services.evaluate_classifier import EvaluateClassifier, Evaluation
@@ -23,6 +24,7 @@ from fusionapp.application.services.run_controls import RunControls
 from fusionapp.application.services.score_heads import ScoreHeads
 from fusionapp.application.services.train_classifier import TrainClassifier, Training
 from fusionapp.application.services.train_rounds import ROUNDS, TrainRounds
+from fusionapp.domain.embeddings import stack_rows
 from fusionapp.domain.errors import DatasetError, ResourceError, UsageError
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
@@ -249,3 +251,10 @@ def test_splits_under_one_another_are_numbered_through(build: BuildHouse) -> Non
     assert whole.split == "train + validation"
     assert whole.ids[9] == {"split": "validation", "row": 1}
     np.testing.assert_array_equal(np.asarray(whole.sources["a"])[8:], np.asarray(parts[1].sources["a"]))
+
+
+def test_sparse_embeddings_stand_under_one_another() -> None:
+    parts = [csr_array(np.eye(3, dtype=np.float32)), csr_array(np.ones((1, 3), np.float32))]
+    whole = stack_rows(parts)
+    assert isinstance(whole, csr_array)
+    np.testing.assert_array_equal(whole.toarray(), [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
