@@ -95,6 +95,7 @@ class Services(containers.DeclarativeContainer):
     train = providers.Factory(
         TrainClassifier,
         trainer=gateways.trainer,
+        path=gateways.linear_path,
         runs=gateways.runs,
         track=gateways.tracker.provider,
         progress=gateways.progress,
@@ -115,12 +116,14 @@ class Services(containers.DeclarativeContainer):
         runs=gateways.runs,
         progress=gateways.progress,
     )
-    score = providers.Factory(ScoreHeads, scorer=gateways.scorer, runs=gateways.runs)
+    score = providers.Factory(
+        ScoreHeads, scorer=gateways.scorer, path=gateways.linear_path, runs=gateways.runs
+    )
     controls = providers.Factory(
         RunControls, train=train, score=score, linear=gateways.linear, progress=gateways.progress
     )
     evaluate = providers.Factory(EvaluateClassifier, score=score, controls=controls, runs=gateways.runs)
-    classify = providers.Factory(ClassifyTexts, scorer=gateways.scorer)
+    classify = providers.Factory(ClassifyTexts, scorer=gateways.scorer, path=gateways.linear_path)
     compare = providers.Factory(CompareRuns)
     explain = providers.Factory(
         ExplainClassifier,

@@ -12,6 +12,7 @@ import attrs
 
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.services.classify_texts import Prediction
+from fusionapp.application.services.train_classifier import LINEAR_PATH
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.entrypoints.experiment.schema import Experiment
@@ -26,12 +27,14 @@ class Classifier:
         encoders: by name.
         heads: directories of the heads; several are an ensemble.
         classes: labels in the order of class indices.
+        path: directory of the linear path that the heads add to; None without one.
         classify: the use case behind `predict`.
     """
 
     encoders: Mapping[str, Encoder]
     heads: Sequence[str]
     classes: Sequence[str]
+    path: str | None
     classify: Any = attrs.field(repr=False)
 
     def predict(self, texts: Sequence[str], batch_size: int = 1024) -> list[Prediction]:
@@ -49,7 +52,7 @@ class Classifier:
         if batch_size < 1:
             raise UsageError(f"predict: batch_size {batch_size} is not positive; use 1024")
         predictions: Iterator[Prediction] = self.classify(
-            texts, self.encoders, self.heads, self.classes, batch_size
+            texts, self.encoders, self.heads, self.classes, self.path, batch_size
         )
         return predictions
 
@@ -77,7 +80,11 @@ def load(directory: str | os.PathLike[str], device: str = "auto") -> Classifier:
     for name, encoder in encoders.items():
         _check_identity(name, encoder, model["encoders"][name]["identity"])
     return Classifier(
-        encoders, [str(head) for head in heads], list(model["classes"]), session.services.classify()
+        encoders,
+        [str(head) for head in heads],
+        list(model["classes"]),
+        str(heads[0].parent / LINEAR_PATH) if model.get("linear_path") else None,
+        session.services.classify(),
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.heads import HeadScorer
+from fusionapp.application.ports.linear_path import LinearPath
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.scores import ensemble
 
@@ -38,9 +39,11 @@ class ClassifyTexts:
 
     Attributes:
         scorer: runs the heads.
+        path: scores the linear path that they add to.
     """
 
     scorer: HeadScorer
+    path: LinearPath
 
     def __call__(
         self,
@@ -48,6 +51,7 @@ class ClassifyTexts:
         encoders: Mapping[str, Encoder],
         directories: Sequence[str],
         classes: Sequence[str],
+        path: str | None = None,
         batch_size: int = 1024,
     ) -> Iterator[Prediction]:
         """Predictions in input order, a batch at a time: the mean of the heads' probabilities.
@@ -57,6 +61,7 @@ class ClassifyTexts:
             encoders: by name, the ones that the heads were trained on.
             directories: of the heads; several are an ensemble.
             classes: labels in the order of class indices.
+            path: directory of the linear path that the heads add to; None without one.
             batch_size: texts encoded at a time; it does not change a prediction.
 
         Raises:
@@ -64,7 +69,7 @@ class ClassifyTexts:
         """
         remaining, start = iter(texts), 0
         while batch := list(islice(remaining, batch_size)):
-            probabilities = self._probabilities(batch, start, encoders, directories)
+            probabilities = self._probabilities(batch, start, encoders, directories, path)
             for text, row in zip(batch, probabilities, strict=True):
                 yield _prediction(text, row, classes)
             start += len(batch)
@@ -75,6 +80,7 @@ class ClassifyTexts:
         first: int,
         encoders: Mapping[str, Encoder],
         directories: Sequence[str],
+        path: str | None,
     ) -> NDArray[np.float32]:
         blank = [first + row for row, text in enumerate(texts) if not text.strip()]
         if blank:
@@ -86,7 +92,8 @@ class ClassifyTexts:
                 row = first + int(np.flatnonzero(encoding.failed)[0])
                 raise UsageError(f"text {row} (counted from 0): encoder {name!r} gives no finite embedding")
             sources[name] = encoding.embeddings
-        mean: NDArray[np.float32] = ensemble(self.scorer.score(directories, sources))[0]
+        linear = None if path is None else self.path.score(path, sources)
+        mean: NDArray[np.float32] = ensemble(self.scorer.score(directories, sources, linear))[0]
         return mean
 
 

@@ -185,7 +185,10 @@ class EvaluateClassifier:
             seconds=trained.seconds,
             parameters=trained.heads[0].parameters,
         )
-        controls = self.controls(fusion, recipe, seeds, data, test, costs, carried) if baselines else []
+        controls: list[Contender] = []
+        if baselines:
+            controls = self.controls.path(trained, scores)
+            controls += self.controls(fusion, recipe, seeds, data, test, costs, carried)
         for control in controls:
             write_scores(
                 self.runs, control.name.replace(" ", "-"), test, data.classes, {"seed": control.test}

@@ -14,11 +14,9 @@ from fusionapp.application.services.explain_ablation import ExplainAblation
 from fusionapp.application.services.explain_fusion import ExplainFusion
 from fusionapp.application.services.explain_predictions import ExplainPredictions
 from fusionapp.application.services.explanation import Finding, Subject
+from fusionapp.application.services.train_classifier import LINEAR_PATH
 from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.scores import ensemble
-
-LINEAR_PATH = "linear"
-"""Directory of the linear path below its group of heads."""
 
 
 @attrs.frozen

@@ -13,8 +13,8 @@ from fusionapp.application.ports.linear_control import LinearControl, LinearKind
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.services.gather_embeddings import SplitEmbeddings
 from fusionapp.application.services.prepare_classification import ClassificationData
-from fusionapp.application.services.score_heads import ScoreHeads
-from fusionapp.application.services.train_classifier import TrainClassifier
+from fusionapp.application.services.score_heads import HeadScores, ScoreHeads
+from fusionapp.application.services.train_classifier import TrainClassifier, Training
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
@@ -113,6 +113,21 @@ class RunControls:
             seconds=trained.seconds,
             parameters=trained.heads[0].parameters,
         )
+
+    def path(self, trained: Training, scores: HeadScores) -> list[Contender]:
+        """The run's own linear path without its heads: what do they add to it?"""
+        if trained.path is None or scores.path is None:
+            return []
+        return [
+            Contender(
+                name="linear path alone",
+                test=scores.path,
+                validation=trained.path.validation,
+                validation_sd=0.0,
+                seconds=trained.path.seconds,
+                note=f"C={trained.path.cost:g}",
+            )
+        ]
 
     def _linear(
         self,

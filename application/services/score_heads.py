@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.application.ports.heads import HeadScorer
+from fusionapp.application.ports.linear_path import LinearPath
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.gather_embeddings import SplitEmbeddings
+from fusionapp.application.services.train_classifier import LINEAR_PATH
 from fusionapp.domain.scores import Scores, ensemble
 
 
@@ -22,10 +24,12 @@ class HeadScores:
     Attributes:
         seeds: one run per seed.
         ensemble: the mean of the seeds' probabilities, as a single run.
+        path: the linear path that they add to, as a single run; None without one.
     """
 
     seeds: Scores
     ensemble: Scores
+    path: Scores | None = None
 
 
 @attrs.frozen
@@ -34,10 +38,12 @@ class ScoreHeads:
 
     Attributes:
         scorer: runs the heads.
+        path: scores the linear path that they add to.
         runs: the run directory, which holds the heads and receives the scores.
     """
 
     scorer: HeadScorer
+    path: LinearPath
     runs: RunStore
 
     def __call__(
@@ -56,8 +62,16 @@ class ScoreHeads:
         """
         embeddings = {name: split.sources[name] for name in sources or split.sources}
         directories = [self.runs.path(f"{group}/seed-{seed}") for seed in seeds]
-        probabilities = self.scorer.score(directories, embeddings)
-        return HeadScores(Scores.of(probabilities), Scores.of(ensemble(probabilities)))
+        model = self.runs.read_document(f"{group}/seed-{seeds[0]}/model.json")
+        linear = None
+        if model is not None and model.get("linear_path"):
+            linear = self.path.score(self.runs.path(f"{group}/{LINEAR_PATH}"), embeddings)
+        probabilities = self.scorer.score(directories, embeddings, linear)
+        return HeadScores(
+            Scores.of(probabilities),
+            Scores.of(ensemble(probabilities)),
+            None if linear is None else Scores.of(linear[None], probabilistic=False),
+        )
 
 
 def write_scores(

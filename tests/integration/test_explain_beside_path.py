@@ -15,7 +15,8 @@ from fusionapp.adapters.linear.path import ScipyLinearPath
 from fusionapp.adapters.torch_heads.inspection import TorchHeadInspector
 from fusionapp.adapters.torch_heads.scorer import TorchHeadScorer
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
-from fusionapp.application.services.explain_classifier import LINEAR_PATH, ExplainClassifier
+from fusionapp.application.services.explain_classifier import ExplainClassifier
+from fusionapp.application.services.train_classifier import LINEAR_PATH
 from fusionapp.application.services.explanation import Finding, Subject
 from fusionapp.domain.examples import Example
 from fusionapp.domain.fusion.spec import FusionSpec
