@@ -12,6 +12,7 @@ from fusionapp.application.services.explain_retraining import ExplainRetraining
 from fusionapp.application.services.export_embeddings import ExportEmbeddings
 from fusionapp.application.services.extract_dataset import ExtractDataset
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
+from fusionapp.application.services.fit_linear_path import FitLinearPath
 from fusionapp.application.services.gather_embeddings import GatherEmbeddings
 from fusionapp.application.services.guard_experiment import GuardExperiment
 from fusionapp.application.services.plan_extraction import PlanExtraction
@@ -92,10 +93,11 @@ class Services(containers.DeclarativeContainer):
         seed=config.experiment.seed,
         label_column=config.experiment.dataset.label,
     )
+    fit_path = providers.Factory(FitLinearPath, path=gateways.linear_path, progress=gateways.progress)
     train = providers.Factory(
         TrainClassifier,
         trainer=gateways.trainer,
-        path=gateways.linear_path,
+        fit_path=fit_path,
         runs=gateways.runs,
         track=gateways.tracker.provider,
         progress=gateways.progress,
@@ -104,7 +106,7 @@ class Services(containers.DeclarativeContainer):
         TrySettings,
         trainer=gateways.trainer,
         scorer=gateways.scorer,
-        linear_path=gateways.linear_path,
+        fit_path=fit_path,
         scratch=gateways.scratch.provider,
         tracker=gateways.silence,
         progress=gateways.progress,

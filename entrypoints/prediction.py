@@ -12,7 +12,7 @@ import attrs
 
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.services.classify_texts import Prediction
-from fusionapp.application.services.train_classifier import LINEAR_PATH
+from fusionapp.application.services.fit_linear_path import LINEAR_PATH
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.entrypoints.experiment.schema import Experiment

@@ -14,7 +14,7 @@ from fusionapp.application.services.explain_ablation import ExplainAblation
 from fusionapp.application.services.explain_fusion import ExplainFusion
 from fusionapp.application.services.explain_predictions import ExplainPredictions
 from fusionapp.application.services.explanation import Finding, Subject
-from fusionapp.application.services.train_classifier import LINEAR_PATH
+from fusionapp.application.services.fit_linear_path import LINEAR_PATH
 from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.scores import ensemble
 

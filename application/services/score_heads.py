@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fusionapp.application.ports.heads import HeadScorer
 from fusionapp.application.ports.linear_path import LinearPath
 from fusionapp.application.ports.run_store import RunStore
+from fusionapp.application.services.fit_linear_path import LINEAR_PATH
 from fusionapp.application.services.gather_embeddings import SplitEmbeddings
-from fusionapp.application.services.train_classifier import LINEAR_PATH
 from fusionapp.domain.scores import Scores, ensemble
 
 

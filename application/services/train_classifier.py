@@ -9,35 +9,17 @@ from time import perf_counter
 import attrs
 
 from fusionapp.application.ports.heads import HeadTrainer, LabelledEmbeddings, TrainedHead
-from fusionapp.application.ports.linear_path import LinearPath
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.tracker import Tracker
+from fusionapp.application.services.fit_linear_path import FitLinearPath, FittedPath
 from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.prepare_classification import ClassificationData
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.fusion.spec import FusionSpec
-from fusionapp.domain.metrics import accuracy
 from fusionapp.domain.recipe import TrainingRecipe
 
 TRAINED = "trained.json"
-LINEAR_PATH = "linear"
-"""Directory of the linear path below its group of heads."""
-
-
-@attrs.frozen
-class FittedPath:
-    """The linear path that a group of heads adds to.
-
-    Attributes:
-        cost: the C chosen on validation.
-        validation: its accuracy there, without any head.
-        seconds: spent on fitting it, choice of C and folds included.
-    """
-
-    cost: float
-    validation: float
-    seconds: float
 
 
 @attrs.frozen
@@ -63,14 +45,14 @@ class TrainClassifier:
 
     Attributes:
         trainer: trains the heads.
-        path: fits what they add to.
+        fit_path: fits what they add to.
         runs: the run directory.
         track: opens the tracker of a group.
         progress: told of every epoch.
     """
 
     trainer: HeadTrainer
-    path: LinearPath
+    fit_path: FitLinearPath
     runs: RunStore
     track: Callable[[str], Tracker]
     progress: Progress
@@ -104,65 +86,37 @@ class TrainClassifier:
         if found is not None:
             return found
         start = perf_counter()
-        train, validation = _only(data.train, sources), _only(data.validation, sources)
         with self.runs.writing(group), closing(self.track(group)) as tracker:
-            path, train, validation = self._beside_path(
-                group, recipe, seeds[0], len(data.classes), train, validation
+            rows = self.fit_path(
+                recipe,
+                len(data.classes),
+                _only(data.train, sources),
+                _only(data.validation, sources),
+                seeds[0],
+                self.runs.path(group),
             )
             heads = self.trainer.train(
                 fusion=fusion,
                 recipe=recipe,
                 seeds=seeds,
                 classes=len(data.classes),
-                train=train,
-                validation=validation,
+                train=rows.train,
+                validation=rows.validation,
                 directories=[self.runs.path(name) for name in names],
                 tracker=tracker,
                 progress=self.progress,
             )
         seconds = perf_counter() - start
         for name, head in zip(names, heads, strict=True):
-            self._keep(name, head, data, carried, sources, path is not None)
+            self._keep(name, head, data, carried, sources, rows.path is not None)
         document = {
             "carried": dict(carried),
             "seconds": seconds,
-            "path": None if path is None else attrs.asdict(path),
+            "path": None if rows.path is None else attrs.asdict(rows.path),
             "heads": [attrs.asdict(head) for head in heads],
         }
         self.runs.write_document(f"{group}/{TRAINED}", document)
-        return Training(list(heads), seconds, path)
-
-    def _beside_path(
-        self,
-        group: str,
-        recipe: TrainingRecipe,
-        seed: int,
-        classes: int,
-        train: LabelledEmbeddings,
-        validation: LabelledEmbeddings,
-    ) -> tuple[FittedPath | None, LabelledEmbeddings, LabelledEmbeddings]:
-        """The group's linear path, and both splits with its scores."""
-        if recipe.linear_path == "none":
-            return None, train, validation
-        start = perf_counter()
-        scores = self.path.fit(
-            kind=recipe.linear_path,
-            classes=classes,
-            train=train,
-            validation=validation,
-            recipes=recipe.sources,
-            costs=recipe.linear_costs,
-            folds=recipe.linear_folds,
-            seed=seed,
-            directory=self.runs.path(f"{group}/{LINEAR_PATH}"),
-            progress=self.progress,
-        )
-        reached = accuracy(validation.labels, scores.validation.argmax(-1))
-        return (
-            FittedPath(scores.cost, reached, perf_counter() - start),
-            attrs.evolve(train, linear=scores.train),
-            attrs.evolve(validation, linear=scores.validation),
-        )
+        return Training(list(heads), seconds, rows.path)
 
     def _reusable(self, group: str, names: Sequence[str], carried: Mapping[str, Json]) -> Training | None:
         """What an earlier training left; where it is another one, nothing of it is trusted from now on."""

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.application.ports.heads import HeadScorer, HeadTrainer, TrainedHead
-from fusionapp.application.ports.linear_path import LinearPath
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.tracker import Tracker
 from fusionapp.application.ports.trial_sampler import Trial
+from fusionapp.application.services.fit_linear_path import FitLinearPath, RowsBesidePath
 from fusionapp.application.services.prepare_classification import ClassificationData
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.fusion.spec import FusionSpec
@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 
 REPLICATES = 2000
 
-Paths = dict[str, ClassificationData]
-"""By kind of linear path, the data with its scores: no other searched setting changes them."""
+Paths = dict[str, RowsBesidePath]
+"""By kind of linear path, the rows with its scores: no other searched setting changes them."""
 
 
 @attrs.frozen(eq=False)
@@ -52,7 +52,7 @@ class TrySettings:
     Attributes:
         trainer: trains them.
         scorer: runs them.
-        linear_path: fits what they add to.
+        fit_path: fits what they add to.
         scratch: a directory for them, gone when it is left.
         tracker: told of every epoch.
         progress: the same.
@@ -60,7 +60,7 @@ class TrySettings:
 
     trainer: HeadTrainer
     scorer: HeadScorer
-    linear_path: LinearPath
+    fit_path: FitLinearPath
     scratch: Callable[[], AbstractContextManager[str]]
     tracker: Tracker
     progress: Progress
@@ -127,7 +127,7 @@ class TrySettings:
         data: ClassificationData,
         paths: Paths,
         directory: str,
-    ) -> tuple[Sequence[TrainedHead], ClassificationData]:
+    ) -> tuple[Sequence[TrainedHead], RowsBesidePath]:
         fusion, recipe = apply_values(values, fusion, recipe)
         beside = self._beside_path(recipe, seeds[0], data, paths, directory)
         heads = self.trainer.train(
@@ -145,29 +145,12 @@ class TrySettings:
 
     def _beside_path(
         self, recipe: TrainingRecipe, seed: int, data: ClassificationData, paths: Paths, directory: str
-    ) -> ClassificationData:
-        kind = recipe.linear_path
-        if kind == "none":
-            return data
-        if kind not in paths:
-            scores = self.linear_path.fit(
-                kind=kind,
-                classes=len(data.classes),
-                train=data.train,
-                validation=data.validation,
-                recipes=recipe.sources,
-                costs=recipe.linear_costs,
-                folds=recipe.linear_folds,
-                seed=seed,
-                directory=f"{directory}/linear",
-                progress=self.progress,
+    ) -> RowsBesidePath:
+        if recipe.linear_path not in paths:
+            paths[recipe.linear_path] = self.fit_path(
+                recipe, len(data.classes), data.train, data.validation, seed, directory
             )
-            paths[kind] = attrs.evolve(
-                data,
-                train=attrs.evolve(data.train, linear=scores.train),
-                validation=attrs.evolve(data.validation, linear=scores.validation),
-            )
-        return paths[kind]
+        return paths[recipe.linear_path]
 
 
 def _by_seed(heads: Sequence[TrainedHead], recipe: TrainingRecipe) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ import attrs
 from fakes.datasets import MemorySource
 from fakes.encoders import CountingEncoder
 from fakes.heads import CountingProgress, NearestMeanScorer, NearestMeanTrainer
-from fakes.linear import FirstClassControl
+from fakes.linear import ClassSharePath, FirstClassControl
 from fakes.stores import MemoryEmbeddingStore, MemoryRunStore, MemorySpool
 from fakes.tracker import RecordingTracker
 
@@ -20,6 +20,7 @@ from fusionapp.application.ports.heads import HeadScorer, HeadTrainer
 from fusionapp.application.services.evaluate_classifier import EvaluateClassifier, Evaluation
 from fusionapp.application.services.extract_dataset import ExtractDataset, Extraction
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
+from fusionapp.application.services.fit_linear_path import FitLinearPath
 from fusionapp.application.services.gather_embeddings import GatherEmbeddings, SplitEmbeddings
 from fusionapp.application.services.prepare_classification import ClassificationData, PrepareClassification
 from fusionapp.application.services.read_splits import ReadSplits
@@ -32,6 +33,7 @@ from fusionapp.domain.recipe import TrainingRecipe
 Splits = Mapping[str, Sequence[tuple[str, str | None]]]
 
 CLASSES = ("fear", "grief", "joy")
+RECIPE = TrainingRecipe()
 
 
 def examples(rows: int, seed: int) -> list[tuple[str, str | None]]:
@@ -57,6 +59,7 @@ class House:
     trainer: HeadTrainer = attrs.field(factory=NearestMeanTrainer)
     scorer: HeadScorer = attrs.field(factory=NearestMeanScorer)
     linear: FirstClassControl = attrs.field(factory=FirstClassControl)
+    path: ClassSharePath = attrs.field(factory=ClassSharePath)
     spool: MemorySpool = attrs.field(factory=MemorySpool)
     store: MemoryEmbeddingStore = attrs.field(factory=MemoryEmbeddingStore)
     progress: CountingProgress = attrs.field(factory=CountingProgress)
@@ -84,10 +87,21 @@ class House:
 
     @property
     def train(self) -> TrainClassifier:
-        return TrainClassifier(self.trainer, self.runs, self._track, self.progress)
+        fit_path = FitLinearPath(self.path, self.progress)
+        return TrainClassifier(self.trainer, fit_path, self.runs, self._track, self.progress)
 
-    def trained(self, data: ClassificationData, seeds: Sequence[int], **carried: Any) -> Training:
-        return self.train("models", FusionSpec(), TrainingRecipe(), seeds, data, {"encoders": {}, **carried})
+    @property
+    def score(self) -> ScoreHeads:
+        return ScoreHeads(self.scorer, self.path, self.runs)
+
+    def trained(
+        self,
+        data: ClassificationData,
+        seeds: Sequence[int],
+        recipe: TrainingRecipe = RECIPE,
+        **carried: Any,
+    ) -> Training:
+        return self.train("models", FusionSpec(), recipe, seeds, data, {"encoders": {}, **carried})
 
     def evaluate(
         self,
@@ -96,15 +110,15 @@ class House:
         fusion: FusionSpec,
         seeds: Sequence[int] = (0, 1),
         baselines: bool = True,
+        recipe: TrainingRecipe = RECIPE,
     ) -> Evaluation:
-        score = ScoreHeads(self.scorer, self.runs)
-        controls = RunControls(self.train, score, self.linear, self.progress)
-        return EvaluateClassifier(score, controls, self.runs)(
+        controls = RunControls(self.train, self.score, self.linear, self.progress)
+        return EvaluateClassifier(self.score, controls, self.runs)(
             name=fusion.kind,
             fusion=fusion,
-            recipe=TrainingRecipe(),
+            recipe=recipe,
             seeds=seeds,
-            trained=self.trained(data, seeds),
+            trained=self.trained(data, seeds, recipe),
             data=data,
             test=test,
             label_column="label",

@@ -16,8 +16,8 @@ from fusionapp.adapters.torch_heads.inspection import TorchHeadInspector
 from fusionapp.adapters.torch_heads.scorer import TorchHeadScorer
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
 from fusionapp.application.services.explain_classifier import ExplainClassifier
-from fusionapp.application.services.train_classifier import LINEAR_PATH
 from fusionapp.application.services.explanation import Finding, Subject
+from fusionapp.application.services.fit_linear_path import LINEAR_PATH
 from fusionapp.domain.examples import Example
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe

@@ -21,7 +21,6 @@ from fusionapp.application.ports.charts import BarChart, Heatmap, ReliabilityDia
 from fusionapp.application.services.explain_predictions import ExplainPredictions
 from fusionapp.application.services.explain_retraining import ExplainRetraining
 from fusionapp.application.services.explanation import MOST_DRAWN, Finding, Subject
-from fusionapp.application.services.score_heads import ScoreHeads
 from fusionapp.application.services.write_explanation import WriteExplanation
 from fusionapp.domain.examples import Example
 from fusionapp.domain.fusion.spec import FusionSpec
@@ -202,7 +201,7 @@ def test_a_source_s_absence_is_trained_from_the_start_and_kept(build: BuildHouse
     extraction = house.extract({"topic": TopicEncoder(), "noise": CountingEncoder(name="noise")})
     data, test = house.prepare(extraction), house.gather(extraction, "test")
     house.trained(data, [0, 1])
-    retrain = ExplainRetraining(house.train, ScoreHeads(house.scorer, house.runs))
+    retrain = ExplainRetraining(house.train, house.score)
     how: Any = (FusionSpec(), TrainingRecipe(), [0, 1], data, test, {"encoders": {}}, "label", 200)
     found = retrain(*how)
     assert found is not None
@@ -220,6 +219,6 @@ def test_a_single_source_cannot_be_trained_without(build: BuildHouse) -> None:
     house = build({"train": examples(60, 1), "test": examples(40, 2)})
     extraction = house.extract({"topic": TopicEncoder()})
     data, test = house.prepare(extraction), house.gather(extraction, "test")
-    retrain = ExplainRetraining(house.train, ScoreHeads(house.scorer, house.runs))
+    retrain = ExplainRetraining(house.train, house.score)
     how: Any = (FusionSpec(), TrainingRecipe(), [0], data, test, {"encoders": {}}, "label", 200)
     assert retrain(*how) is None

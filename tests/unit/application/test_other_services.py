@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from fakes.encoders import CountingEncoder, FailingEncoder
-from fakes.heads import NearestMeanScorer
 from fakes.house import BuildHouse, House, TopicEncoder, examples
 from fakes.stores import MemoryRunStore
 
@@ -17,6 +16,7 @@ from fusionapp.application.ports.embedding_file import EmbeddingFile
 from fusionapp.application.services.classify_texts import ClassifyTexts, Prediction
 from fusionapp.application.services.compare_runs import CompareRuns
 from fusionapp.application.services.export_embeddings import ExportEmbeddings
+from fusionapp.application.services.fit_linear_path import LINEAR_PATH
 from fusionapp.application.services.guard_experiment import GuardExperiment
 from fusionapp.domain.embeddings import Embeddings, Json
 from fusionapp.domain.errors import UsageError
@@ -140,8 +140,9 @@ def trained(build: BuildHouse) -> House:
 
 def classify(house: House, texts: Sequence[str], batch_size: int = 1024) -> list[Prediction]:
     heads = [house.runs.path(f"models/seed-{seed}") for seed in (0, 1)]
-    service = ClassifyTexts(NearestMeanScorer())
-    return list(service(texts, {"topic": TopicEncoder()}, heads, ["fear", "grief", "joy"], batch_size))
+    service = ClassifyTexts(house.scorer, house.path)
+    path = house.runs.path(f"models/{LINEAR_PATH}")
+    return list(service(texts, {"topic": TopicEncoder()}, heads, ["fear", "grief", "joy"], path, batch_size))
 
 
 def test_new_texts_are_classified_in_input_order(trained: House) -> None:
@@ -173,7 +174,7 @@ def test_a_blank_text_is_counted_over_the_whole_input(trained: House) -> None:
 
 
 def test_a_text_that_cannot_be_encoded_is_named(trained: House) -> None:
-    service = ClassifyTexts(NearestMeanScorer())
+    service = ClassifyTexts(trained.scorer, trained.path)
     with pytest.raises(UsageError, match=r"text 1 .*encoder 'topic' gives no finite embedding"):
         list(service(["joy", "FAIL"], {"topic": FailingEncoder()}, [], ["a", "b"]))
 

@@ -21,7 +21,6 @@ from fusionapp.application.services.evaluate_classifier import EvaluateClassifie
 from fusionapp.application.services.evaluate_rounds import EvaluateRounds
 from fusionapp.application.services.gather_embeddings import SplitEmbeddings
 from fusionapp.application.services.run_controls import RunControls
-from fusionapp.application.services.score_heads import ScoreHeads
 from fusionapp.application.services.train_classifier import TrainClassifier, Training
 from fusionapp.application.services.train_rounds import ROUNDS, TrainRounds
 from fusionapp.domain.embeddings import stack_rows
@@ -97,7 +96,7 @@ class Laboratory:
         )
 
     def _evaluates(self, name: str) -> EvaluateClassifier:
-        score = ScoreHeads(self.house.scorer, self.store(name))
+        score = attrs.evolve(self.house.score, runs=self.store(name))
         controls = RunControls(self._trains(name), score, self.house.linear, self.house.progress)
         return EvaluateClassifier(score, controls, self.store(name))
 
@@ -227,7 +226,8 @@ def test_rounds_stand_beside_the_controls_of_a_single_run(
 ) -> None:
     laboratory.train(deal)
     evaluation = laboratory.evaluate(kind, deal)
-    names = ["topic alone", "noise alone", "concat", "linear_svm", "logistic_regression"]
+    heads, linear = ["topic alone", "noise alone", "concat"], ["linear_svm", "logistic_regression"]
+    names = ["linear path alone", *heads, *linear]
     assert list(evaluation.controls) == names
     assert evaluation.verdicts["linear_svm"] == "better"
     assert evaluation.verdicts["topic alone"] == "not separable"

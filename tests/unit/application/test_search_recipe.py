@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fusionapp.application.ports.heads import HeadScorer, HeadTrainer, LabelledEmbeddings, TrainedHead
 from fusionapp.application.ports.linear_path import LinearPath, PathScores
+from fusionapp.application.services.fit_linear_path import FitLinearPath
 from fusionapp.application.services.prepare_classification import ClassificationData
 from fusionapp.application.services.search_recipe import SEARCH, Search, SearchRecipe, read_search
 from fusionapp.application.services.try_settings import TrySettings
@@ -114,8 +115,9 @@ class Job:
         self, trials: int, recipe: TrainingRecipe = RECIPE, fusion: FusionSpec | None = None, **how: Any
     ) -> Search:
         progress = CountingProgress()
+        fit_path = FitLinearPath(self.path, progress)
         attempt = TrySettings(
-            self.trainer, DropoutScorer(), self.path, self._scratch, RecordingTracker(), progress
+            self.trainer, DropoutScorer(), fit_path, self._scratch, RecordingTracker(), progress
         )
         search = SearchRecipe(attempt, RandomSampler(), self.runs, progress)
         return search(

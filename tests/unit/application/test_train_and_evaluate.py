@@ -119,6 +119,7 @@ def test_training_is_followed_and_its_tracker_closed(build: BuildHouse) -> None:
 
 def test_every_control_is_listed_beside_the_result(evaluation: Evaluation) -> None:
     assert list(evaluation.controls) == [
+        "linear path alone",
         "topic alone",
         "noise alone",
         "concat",
@@ -138,11 +139,16 @@ def test_no_control_is_the_fusion_itself(build: BuildHouse) -> None:
 def test_a_single_source_has_no_control_of_its_own(build: BuildHouse) -> None:
     house, data, test = ready(build, {"topic": TopicEncoder()})
     assert list(house.evaluate(data, test, GATED).controls) == [
+        "linear path alone",
         "concat",
         "linear_svm",
         "logistic_regression",
     ]
-    assert list(house.evaluate(data, test, FusionSpec()).controls) == ["linear_svm", "logistic_regression"]
+    assert list(house.evaluate(data, test, FusionSpec()).controls) == [
+        "linear path alone",
+        "linear_svm",
+        "logistic_regression",
+    ]
 
 
 def test_the_linear_controls_see_the_very_rows_and_sources_of_the_fusion(build: BuildHouse) -> None:
@@ -207,6 +213,7 @@ def test_per_example_scores_are_kept_for_the_result_and_every_control(build: Bui
         f"scores/test/{name}.parquet"
         for name in (
             "result",
+            "linear-path-alone",
             "topic-alone",
             "noise-alone",
             "concat",
