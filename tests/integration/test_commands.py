@@ -93,6 +93,7 @@ def test_evaluate_prints_the_result_beside_its_controls(finished: Job) -> None:
     assert set(report["result"]) == METRICS
     assert all(set(summary) == SUMMARY for summary in report["result"].values())
     assert list(report["controls"]) == [
+        "linear path alone",
         "bert alone",
         "last alone",
         "lexical alone",

@@ -78,7 +78,7 @@ class Laboratory:
             recipe=TrainingRecipe(),
             seeds=[0, 1],
             label_column="label",
-            draws=200,
+            draws=400,
             baselines=baselines,
             costs=(0.5, 1.0),
             carried={"encoders": {}},
