@@ -21,7 +21,7 @@ from fusionapp.application.services.prepare_classification import (
 )
 from fusionapp.application.services.write_explanation import WrittenFinding
 from fusionapp.domain.errors import UsageError
-from fusionapp.entrypoints import api
+from fusionapp.entrypoints import steps
 from fusionapp.entrypoints.experiment.load import Source
 from fusionapp.entrypoints.protocols import refuse_protocol
 from fusionapp.entrypoints.reports import read_evaluation
@@ -84,17 +84,17 @@ def explain(
             test split and not evaluated yet.
         FusionAppError: see `fusionapp.domain.errors`.
     """
-    session = api._open(experiment, runs, quiet)
+    session = steps.open_experiment(experiment, runs, quiet)
     refuse_protocol(session.experiment, "explain")
-    api._refuse_untrained(session)
+    steps.refuse_untrained(session)
     store = session.gateways.runs()
     with store.lock():
         session.services.guard()(session.resolved, False)
-        extraction = api._extract(session)
-        carried = api._carried(session, extraction)
-        api._refuse_untrained(session, carried)
+        extraction = steps.extract_embeddings(session)
+        carried = steps.carry(session, extraction)
+        steps.refuse_untrained(session, carried)
         _refuse_unevaluated(session, extraction, split)
-        data = api._prepare(session, extraction)
+        data = steps.prepare_data(session, extraction)
         rows = _rows(session, extraction, data, split)
         subject = _subject(session, extraction, data, rows, split)
         draws = session.experiment.evaluate.draws
@@ -126,7 +126,7 @@ def _refuse_unevaluated(session: Session, extraction: Extraction, split: str) ->
     if split in ("train", "validation"):
         return
     store = session.gateways.runs()
-    if read_evaluation(store, split, api._basis(session, extraction, split)) is None:
+    if read_evaluation(store, split, steps.evaluation_basis(session, extraction, split)) is None:
         raise UsageError(
             f"{store.directory}: split {split!r} is not evaluated; run `fusionapp evaluate` first, so that its "
             "number stands before anything is learned from its rows, or explain --split validation"

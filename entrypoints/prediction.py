@@ -83,7 +83,7 @@ def load(directory: str | os.PathLike[str], device: str = "auto") -> Classifier:
         encoders,
         [str(head) for head in heads],
         list(model["classes"]),
-        str(heads[0].parent / LINEAR_PATH) if model.get("linear_path") else None,
+        _beside(heads[0]) if model["linear_path"] else None,
         session.services.classify(),
     )
 
@@ -108,7 +108,12 @@ def _head_directories(place: Path) -> list[Path]:
 
 
 def _read_model(head: Path) -> Mapping[str, Any]:
-    return _read_json(head / "model.json", "classes", "encoders")
+    return _read_json(head / "model.json", "classes", "encoders", "linear_path")
+
+
+def _beside(head: Path) -> str:
+    """The path of a head's group, whose directory "." or ".." only shows as an absolute one."""
+    return str(head.resolve().parent / LINEAR_PATH)
 
 
 def _read_json(path: Path, *keys: str) -> Mapping[str, Any]:

@@ -32,6 +32,7 @@ from fusionapp.entrypoints.reports import (
     write_evaluation,
 )
 from fusionapp.entrypoints.session import Session, open_session
+from fusionapp.entrypoints.weights import hash_weights
 
 logger = logging.getLogger(__name__)
 
@@ -208,15 +209,14 @@ def _services(session: Session, name: str) -> Callable[[str], Any]:
 
 def _basis(session: Session, extraction: Extraction, trained: Mapping[str, Any]) -> str:
     """A fingerprint of everything that an evaluation's numbers depend on."""
-    heads = [
-        session.gateways.runs().hash_file(f"protocol/{one['name']}/models/seed-{seed}/head.safetensors")
+    weights = [
+        hash_weights(session.gateways.runs(), f"protocol/{one['name']}/models", session.seeds)
         for one in trained["rounds"]
-        for seed in session.seeds
     ]
     return fingerprint(
         {
             "carried": trained["carried"],
-            "heads": heads,
+            "weights": weights,
             "data": extraction.inventory["splits"],
             "evaluate": session.resolved["evaluate"],
         }

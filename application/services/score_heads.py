@@ -14,6 +14,7 @@ from fusionapp.application.ports.linear_path import LinearPath
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.fit_linear_path import LINEAR_PATH
 from fusionapp.application.services.gather_embeddings import SplitEmbeddings
+from fusionapp.domain.errors import CorruptArtifactError
 from fusionapp.domain.scores import Scores, ensemble
 
 
@@ -58,13 +59,12 @@ class ScoreHeads:
             sources: the encoders that the heads were trained on; empty for all.
 
         Raises:
-            CorruptArtifactError: a head is missing or was changed.
+            CorruptArtifactError: a head, or the linear path that it adds to, is missing or was changed.
         """
         embeddings = {name: split.sources[name] for name in sources or split.sources}
         directories = [self.runs.path(f"{group}/seed-{seed}") for seed in seeds]
-        model = self.runs.read_document(f"{group}/seed-{seeds[0]}/model.json")
         linear = None
-        if model is not None and model.get("linear_path"):
+        if self._adds_to_path(f"{group}/seed-{seeds[0]}/model.json"):
             linear = self.path.score(self.runs.path(f"{group}/{LINEAR_PATH}"), embeddings)
         probabilities = self.scorer.score(directories, embeddings, linear)
         return HeadScores(
@@ -72,6 +72,14 @@ class ScoreHeads:
             Scores.of(ensemble(probabilities)),
             None if linear is None else Scores.of(linear[None], probabilistic=False),
         )
+
+    def _adds_to_path(self, name: str) -> bool:
+        model = self.runs.read_document(name)
+        if model is None or "linear_path" not in model:
+            raise CorruptArtifactError(
+                f"{self.runs.directory}/{name}: is missing or an earlier version's; train again with --overwrite"
+            )
+        return bool(model["linear_path"])
 
 
 def write_scores(

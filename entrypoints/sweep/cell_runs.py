@@ -12,7 +12,7 @@ from fusionapp.application.services.rank_cells import Entrant, RightRows, read_r
 from fusionapp.application.services.score_linear import LinearResult, ScoreLinearControl
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.scores import deviation
-from fusionapp.entrypoints import api
+from fusionapp.entrypoints import api, steps
 from fusionapp.entrypoints.gateways import run_directory
 from fusionapp.entrypoints.sweep.cells import Cell
 
@@ -84,14 +84,14 @@ def _run_linear(cell: Cell, directory: Path, runs: RunStore, overwrite: bool, qu
 
 def _fit_linear(cell: Cell, directory: Path, overwrite: bool, quiet: bool) -> LinearResult:
     experiment = cell.experiment
-    session = api._open(experiment, directory, quiet)
+    session = steps.open_experiment(experiment, directory, quiet)
     with session.gateways.runs().lock():
         session.services.guard()(session.resolved, overwrite)
-        extraction = api._extract(session)
+        extraction = steps.extract_embeddings(session)
         score: ScoreLinearControl = session.services.score_linear()
         basis = fingerprint(
             {
-                "carried": api._carried(session, extraction),
+                "carried": steps.carry(session, extraction),
                 "test": extraction.inventory["splits"].get(SPLIT),
                 "evaluate": session.resolved["evaluate"],
             }
@@ -101,7 +101,7 @@ def _fit_linear(cell: Cell, directory: Path, overwrite: bool, quiet: bool) -> Li
             return kept
         return score(
             kind="linear_svm",
-            data=api._prepare(session, extraction),
+            data=steps.prepare_data(session, extraction),
             test=session.services.gather()(extraction.inventory, SPLIT),
             recipes=experiment.train.sources,
             costs=experiment.evaluate.costs,

@@ -1,0 +1,160 @@
+"""The steps that commands are made of, each over an open session."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fusionapp.application.services.extract_dataset import Extraction
+from fusionapp.application.services.guard_experiment import differences
+from fusionapp.application.services.prepare_classification import ClassificationData
+from fusionapp.application.services.read_splits import OnEmpty
+from fusionapp.application.services.train_classifier import TRAINED, Training
+from fusionapp.application.services.train_rounds import ROUNDS
+from fusionapp.domain.embeddings import fingerprint
+from fusionapp.domain.errors import UsageError
+from fusionapp.entrypoints.experiment.environment import read_environment
+from fusionapp.entrypoints.experiment.load import Source, load_experiment, runs_directory
+from fusionapp.entrypoints.protocols import follows_protocol
+from fusionapp.entrypoints.searching import with_decided_settings
+from fusionapp.entrypoints.session import Session, open_session
+from fusionapp.entrypoints.weights import hash_weights
+
+logger = logging.getLogger(__name__)
+
+Directory = str | os.PathLike[str]
+
+
+def open_experiment(
+    experiment: Source, runs: Directory, quiet: bool, run: Directory | None = None
+) -> Session:
+    """An experiment wired, by the settings that its run's search decided on, where there is one.
+
+    Args:
+        experiment: a path, a dict or an `Experiment`.
+        runs: directory of run directories.
+        quiet: show no progress bars.
+        run: the run directory, where it is not ``runs/NAME``.
+
+    Raises:
+        UsageError: the file cannot be read.
+        ConfigurationError: it describes no experiment.
+    """
+    settings = load_experiment(experiment, defaults=read_environment().defaults())
+    place = None if run is None else Path(run)
+    return with_decided_settings(open_session(settings, runs_directory(experiment, runs), quiet, place))
+
+
+def extract_embeddings(
+    session: Session, splits: Sequence[str] = (), limit: int | None = None, on_empty: OnEmpty = "error"
+) -> Extraction:
+    """Embed what is missing, and warn of texts that stand in several splits; arguments as of `api.extract`."""
+    storage = session.experiment.storage
+    extraction: Extraction = session.services.extract_dataset()(
+        encoders=session.encoders(),
+        storage={"adapter": storage.adapter, "root": session.root_beside_run()},
+        shard_rows=storage.shard_rows,
+        splits=splits,
+        limit=limit,
+        on_empty=on_empty,
+    )
+    for pair, count in extraction.shared.counts.items():
+        if not (session.experiment.dataset.drop_duplicates and "train" in pair):
+            logger.warning(
+                "%d distinct texts stand in %s and in %s (dataset.drop_duplicates = true removes them from train)",
+                count,
+                *pair,
+            )
+    return extraction
+
+
+def carry(session: Session, extraction: Extraction) -> dict[str, Any]:
+    """What makes a trained head what it is, beside its weights: encoders, data and settings."""
+    encoders = {
+        name: {"settings": session.resolved["encoders"][name], "identity": encoder["identity"]}
+        for name, encoder in extraction.inventory["encoders"].items()
+    }
+    data = {
+        split: [place["texts_sha256"], place["labels_sha256"]]
+        for split, place in extraction.inventory["splits"].items()
+        if split in ("train", "validation")
+    }
+    settings = {key: session.resolved[key] for key in ("seed", "fusion", "train")}
+    dropped = extraction.shared.train_rows.tolist() if session.experiment.dataset.drop_duplicates else []
+    return {
+        "encoders": encoders,
+        "order": list(encoders),
+        "data": data,
+        "dropped_duplicates": {"rows": len(dropped), "sha256": fingerprint({"rows": dropped})},
+        "settings": settings,
+    }
+
+
+def trained_with(session: Session) -> Any:
+    """What the run's heads carry (see `carry`), or None where it has none."""
+    trained = ROUNDS if follows_protocol(session.experiment) else f"models/{TRAINED}"
+    found = session.gateways.runs().read_document(trained)
+    return None if found is None else found["carried"]
+
+
+def refuse_untrained(session: Session, carried: Mapping[str, Any] | None = None) -> None:
+    """Refuse a run without heads and, where `carried` is known, one with others than it asks for.
+
+    Raises:
+        UsageError: it is such a run.
+    """
+    found = trained_with(session)
+    if found is None:
+        raise UsageError(f"{session.gateways.runs().directory} is not trained; run `fusionapp train` first")
+    if carried is not None and any(differences(found, carried)):
+        raise UsageError(
+            f"{session.gateways.runs().directory} was trained on other data or by other settings; "
+            "run `fusionapp train --overwrite`"
+        )
+
+
+def prepare_data(session: Session, extraction: Extraction) -> ClassificationData:
+    """The rows to train and to choose on.
+
+    Raises:
+        UsageError: there is no train split.
+        DatasetError: a row has no label, one class alone is left, or validation has a class that train lacks.
+    """
+    gather = session.services.gather()
+    splits = extraction.inventory["splits"]
+    if "train" not in splits:
+        raise UsageError(f"the dataset has no train split (it has {', '.join(splits)})")
+    drop = session.experiment.dataset.drop_duplicates
+    data: ClassificationData = session.services.prepare()(
+        gather(extraction.inventory, "train"),
+        gather(extraction.inventory, "validation") if "validation" in splits else None,
+        extraction.shared.train_rows if drop else np.empty(0, dtype=np.int64),
+    )
+    return data
+
+
+def train_heads(session: Session, data: ClassificationData, carried: Mapping[str, Any]) -> Training:
+    """The run's own heads, trained now or found."""
+    settings = session.experiment
+    training: Training = session.services.train()(
+        "models", settings.fusion, settings.train, session.seeds, data, carried
+    )
+    return training
+
+
+def evaluation_basis(session: Session, extraction: Extraction, split: str) -> str:
+    """A fingerprint of everything that an evaluation's numbers depend on."""
+    return fingerprint(
+        {
+            "carried": trained_with(session),
+            "weights": hash_weights(session.gateways.runs(), "models", session.seeds),
+            "split": split,
+            "data": extraction.inventory["splits"][split],
+            "evaluate": session.resolved["evaluate"],
+        }
+    )
