@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from json import dumps
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import attrs
 import torch
@@ -15,9 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from fusionapp.adapters.torch_heads.card import CARD_FILE, HeadCard, read_bytes, read_card
+from fusionapp.adapters.torch_heads.card import CARD_FILE, HeadCard, read_card
 from fusionapp.adapters.torch_heads.head import FusionHead
 from fusionapp.adapters.torch_heads.sources import Source, SourceCard
+from fusionapp.adapters.torch_shared.artefacts import read_whole, write_whole
 from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError
 from fusionapp.domain.lexical_weighting import LexicalWeighting
 from fusionapp.domain.standardization import Standardization
@@ -59,8 +58,8 @@ def save_head(directory: str, head: SavedHead) -> None:
     folder = Path(directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_whole(folder / WEIGHTS_FILE, weights)
-        _write_whole(folder / CARD_FILE, (dumps(attrs.asdict(card), indent=2) + "\n").encode())
+        write_whole(folder / WEIGHTS_FILE, weights)
+        write_whole(folder / CARD_FILE, (dumps(attrs.asdict(card), indent=2) + "\n").encode())
     except OSError as error:
         raise ResourceError(
             f"{folder}: the head cannot be written ({error.strerror}); free space or permit it"
@@ -76,7 +75,7 @@ def load_head(directory: str) -> SavedHead:
     folder = Path(directory)
     card = read_card(folder / CARD_FILE)
     path = folder / WEIGHTS_FILE
-    raw = read_bytes(path)
+    raw = read_whole(path)
     if sha256(raw).hexdigest() != card.weights_sha256:
         raise CorruptArtifactError(f"{path}: its SHA-256 is not the one in {CARD_FILE}; train again")
     try:
@@ -154,18 +153,3 @@ def _check_state(path: Path, card_path: Path, card: HeadCard, state: Mapping[str
             f"{path}: tensor {name!r} should be float32 {expected.get(name)}, found {found.get(name)}; "
             "train again"
         )
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write, flush to disk and rename, so that a crash leaves the old file or the new, never a part."""
-    with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.chmod(0o644)  # a temporary file is its owner's alone
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise

@@ -13,6 +13,7 @@ from cattrs import Converter
 from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 
 from fusionapp.adapters.torch_heads.sources import SourceCard
+from fusionapp.adapters.torch_shared.artefacts import read_whole
 from fusionapp.domain.errors import CorruptArtifactError
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
@@ -67,7 +68,7 @@ def read_card(path: Path) -> HeadCard:
         CorruptArtifactError: the file is missing or does not describe a head.
     """
     try:
-        document = loads(read_bytes(path))
+        document = loads(read_whole(path))
         if not isinstance(document, dict) or document.get("format") != FORMAT:
             raise CorruptArtifactError(
                 f"{path}: not a head of format {FORMAT}; train again with this version"
@@ -84,15 +85,3 @@ def read_card(path: Path) -> HeadCard:
     if not (isfinite(card.temperature) and card.temperature > 0):
         raise CorruptArtifactError(f"{path}: a temperature of {card.temperature} is none; train again")
     return card
-
-
-def read_bytes(path: Path) -> bytes:
-    """A whole file.
-
-    Raises:
-        CorruptArtifactError: it cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CorruptArtifactError(f"{path}: cannot be read ({error.strerror}); train again") from error

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Literal
 
 import attrs
 from attrs.validators import and_, deep_iterable, ge, gt, le, matches_re, min_len, optional
 
 from fusionapp.domain.fusion.spec import FusionSpec
-from fusionapp.domain.recipe import TrainingRecipe
+from fusionapp.domain.recipe import SourceRecipe, TrainingRecipe
 from fusionapp.domain.settings import setting
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
@@ -154,6 +155,8 @@ class Experiment:
             )
         for name, encoder in self.encoders.items():
             found += _encoder_problems(name, encoder)
+        for name, source in self.train.sources.items() if self.encoders else ():
+            found += _source_problems(name, source, self.encoders)
         return found + _dataset_problems(self.dataset)
 
 
@@ -173,6 +176,23 @@ def _encoder_problems(name: str, encoder: EncoderSettings) -> list[str]:
             if not 1 <= low <= high:
                 found.append(f"encoders.{name}.{key}: expected 1 <= shortest <= longest, got [{low}, {high}]")
     return found
+
+
+def _source_problems(name: str, source: SourceRecipe, encoders: Mapping[str, EncoderSettings]) -> list[str]:
+    """A source that is no encoder, and keys that were set for the other kind of source."""
+    key = f"train.sources.{name}"
+    encoder = encoders.get(name)
+    if encoder is None:
+        near = get_close_matches(name, encoders, n=1)
+        known = f"did you mean {near[0]!r}?" if near else f"the encoders are {', '.join(encoders)}"
+        return [f"{key}: no such encoder; {known}"]
+    # What a key says of itself names its kind of source, so that no second list of keys can forget one.
+    kind, other = ("sparse", "dense") if isinstance(encoder, LexicalSettings) else ("dense", "sparse")
+    return [
+        f"{key}.{field.name}: is for {other} sources, and {name!r} is {kind}; leave it out"
+        for field in attrs.fields(SourceRecipe)
+        if field.metadata["meaning"].startswith(f"{other}:") and getattr(source, field.name) != field.default
+    ]
 
 
 def _dataset_problems(dataset: DatasetSettings) -> list[str]:

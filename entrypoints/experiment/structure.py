@@ -171,15 +171,17 @@ def _drop(content: dict[str, Any], path: Path) -> bool:
 def _follows(line: str, problems: Sequence[str]) -> bool:
     """Whether an impossible combination is only the shadow of a problem that was reported before.
 
-    It is where the key itself, a key below it or its table was reported; and where the table's deciding key
-    was, since the default stands in its place.
+    It is where the key itself, a key below it or its table was reported; where the table's deciding key was,
+    since the default stands in its place; and for a source where its encoder was, which may be missing by now.
     """
     key = line.split(":", 1)[0]
     table = key.rpartition(".")[0]
     reported = {said.split(":", 1)[0] for said in problems}
-    return any(f"{said}.".startswith(f"{key}.") or key.startswith(f"{said}.") for said in reported) or any(
-        f"{table}.{deciding}" in reported for deciding in DECIDING
-    )
+    return any(
+        f"{said}.".startswith(f"{one}.") or one.startswith(f"{said}.")
+        for said in reported
+        for one in (key, key.replace("train.sources.", "encoders."))
+    ) or any(f"{table}.{deciding}" in reported for deciding in DECIDING)
 
 
 def _out_of_range(value: Any, path: Path) -> Iterator[str]:

@@ -54,7 +54,8 @@ LEXICALS = st.builds(
     dim=st.integers(1, 20).map(lambda power: 2**power),
     word_ngrams=st.tuples(st.just(1), st.integers(1, 3)),
 )
-FUSIONS = st.sampled_from([kind for kind in get_args(FusionKind) if kind not in ("concat", "all_features")])
+UNLIKE_RESIDUAL = ("concat", "all_features", "late")
+FUSIONS = st.sampled_from([kind for kind in get_args(FusionKind) if kind not in UNLIKE_RESIDUAL])
 EXPERIMENTS = st.builds(
     Experiment,
     name=NAMES,

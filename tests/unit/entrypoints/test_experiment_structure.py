@@ -149,6 +149,18 @@ def test_a_key_like_no_other_is_answered_with_those_there_are() -> None:
         ({"dataset": {}}, "dataset.train", "train.csv"),
         ({"dataset": {"source": "huggingface"}}, "dataset.name", "DatasetDict"),
         ({"dataset": {"train": "t.csv", "template": "{a}"}}, "dataset.template", "text"),
+        ({"train": {"sources": {"lexcal": {}}}}, "train.sources.lexcal", "did you mean 'lexical'?"),
+        ({"train": {"sources": {"bert": {}}}}, "train.sources.bert", "the encoders are lexical"),
+        (
+            {"train": {"sources": {"lexical": {"normalize": "none"}}}},
+            "train.sources.lexical.normalize",
+            "is for dense sources, and 'lexical' is sparse",
+        ),
+        (
+            {"encoders": {"a": {"model": "m"}}, "train": {"sources": {"a": {"idf": False, "dropout": 0.1}}}},
+            "train.sources.a.idf",
+            "is for sparse sources, and 'a' is dense",
+        ),
     ],
 )
 def test_an_impossible_combination_is_refused_with_the_way_out(
@@ -171,12 +183,27 @@ def test_an_impossible_combination_is_refused_with_the_way_out(
             ["encoders.a.revision"],
         ),
         ({"encoders": 3}, ["encoders"]),
+        ({"encoders": {}, "train": {"sources": {"a": {}}}}, ["encoders"]),
+        (
+            {
+                "encoders": {"a": {"adapter": "lexicl"}, "b": {"adapter": "lexical"}},
+                "train": {"sources": {"a": {"normalize": "none"}}},
+            },
+            ["encoders.a.adapter"],
+        ),
+        ({"encoders": {"a": {}}, "train": {"sources": {"a": {}}}}, ["encoders.a.model"]),
     ],
 )
 def test_a_problem_casts_no_shadow_on_the_keys_that_depend_on_it(
     tables: dict[str, Any], paths: list[str]
 ) -> None:
     assert [line.split(":")[0] for line in problems(**tables)] == paths
+
+
+def test_a_key_of_the_other_kind_of_source_may_be_named_with_its_default() -> None:
+    """As a run's resolved experiment names every key."""
+    found = structure(experiment(train={"sources": {"lexical": {"normalize": "l2", "idf": False}}}))
+    assert not found.train.sources["lexical"].idf
 
 
 @pytest.mark.parametrize("adapter", ["lexicl", "openai", 3, ["lexical"], {}])
