@@ -36,7 +36,7 @@ LEADERBOARD = (
 READING = (
     "Mean ± standard deviation over seeds; 95 % intervals by paired bootstrap over the texts, verdicts on "
     "accuracy after Holm's correction. Seeds draw their own initialisation, dropout and order of rows; they "
-    "share the embeddings, the rows of each split and the TF-IDF of a sparse source."
+    "share the embeddings, the rows of each split, the TF-IDF of a sparse source and the linear path, if any."
 )
 """What a leaderboard's numbers mean, and what the seeds have in common."""
 
@@ -119,7 +119,7 @@ def _quarantined(status: ExtractionStatus) -> list[dict[str, Any]]:
 
 
 def training_json(training: Training) -> dict[str, Any]:
-    """The object of `train --json`."""
+    """The object of `train --json`; ``linear_path`` stands there where the heads add to a single one."""
     return {
         "models": [
             {
@@ -134,6 +134,7 @@ def training_json(training: Training) -> dict[str, Any]:
         ],
         "seconds": training.seconds,
         "reused": training.reused,
+        **({} if training.path is None else {"linear_path": attrs.asdict(training.path)}),
     }
 
 

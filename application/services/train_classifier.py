@@ -29,7 +29,7 @@ class Training:
     Attributes:
         heads: one per seed.
         seconds: spent now, the linear path's included; the first run's where everything was there.
-        path: the linear path that the heads add to; None without one.
+        path: the linear path that the heads add to; None without one, and of a protocol, whose rounds have theirs.
         reused: True where every head was there already.
     """
 
