@@ -40,8 +40,8 @@ def kill(directory: Path, words: tuple[str, ...], files: int, delay: float) -> N
 @pytest.mark.parametrize(
     ("storage", "encoders", "kills"),
     [
-        ("npy", ("lexical",), 3),
-        ("npy", ("bert", "lexical"), 1),
+        ("npy", ("lexical",), 2),
+        pytest.param("npy", ("bert", "lexical"), 1, marks=pytest.mark.slow),
         pytest.param("npy", ("bert", "lexical"), 6, marks=pytest.mark.slow),
         pytest.param("parquet", ("bert", "lexical"), 6, marks=pytest.mark.slow),
     ],
