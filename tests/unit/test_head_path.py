@@ -139,7 +139,7 @@ def likelihood(scores: np.ndarray[Any, np.dtype[np.float32]], labels: np.ndarray
 
 def test_probabilities_are_calibrated_on_validation(tmp_path: Path) -> None:
     calibrated, plain = (
-        fit(tmp_path / str(on), attrs.evolve(RECIPE, label_smoothing=0.5, calibrate=on))
+        fit(tmp_path / str(on), attrs.evolve(RECIPE, label_smoothing=0.9, calibrate=on))
         for on in (True, False)
     )
     assert [temperature(head) for head in plain] == [1.0, 1.0]
@@ -150,7 +150,7 @@ def test_probabilities_are_calibrated_on_validation(tmp_path: Path) -> None:
         np.testing.assert_allclose(after[seed], powered / powered.sum(1, keepdims=True), rtol=1e-3, atol=1e-6)
         losses = [
             cross_entropy(
-                np.log(scores[seed]), VALIDATION.labels, label_smoothing=3 / (len(VALIDATION.labels) + 3)
+                np.log(scores[seed]), VALIDATION.labels, label_smoothing=0.5 / (len(VALIDATION.labels) + 0.5)
             )
             for scores in (after, before)
         ]
