@@ -53,9 +53,9 @@ class NearestMeanTrainer(HeadTrainer):
                     ]
                 )
                 means += np.random.default_rng(seed).normal(0, 1e-3, means.shape)
-                metrics = _metrics(_probabilities(means, judged, validation.linear), validation.labels)
+                metrics = _metrics(nearest_probabilities(means, judged, validation.linear), validation.labels)
                 tracked = {f"validation_{name}": value for name, value in metrics.items()}
-                trained = _metrics(_probabilities(means, x, train.linear), train.labels)
+                trained = _metrics(nearest_probabilities(means, x, train.linear), train.labels)
                 tracked |= {f"train_{name}": trained[name] for name in ("loss", "accuracy")}
                 tracker.log(f"seed-{seed}", 1, tracked)
                 Path(directory).mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ class NearestMeanScorer(HeadScorer):
     ) -> NDArray[np.float32]:
         scored = []
         for directory in directories:
-            names, means, beside_path = _load(Path(directory))
+            names, means, beside_path = load_means(Path(directory))
             if missing := [name for name in names if name not in sources]:
                 raise UsageError(f"scoring: source {missing[0]!r} is missing")
             if beside_path != (linear is not None):
@@ -88,7 +88,7 @@ class NearestMeanScorer(HeadScorer):
                     f"scoring: {directory}: a linear path is there that was not in training, or not"
                 )
             features = _features({name: sources[name] for name in names})
-            scored.append(_probabilities(means, features, linear))
+            scored.append(nearest_probabilities(means, features, linear))
         return np.stack(scored).astype(np.float32)
 
 
@@ -104,7 +104,7 @@ def _check(fusion: FusionSpec, *splits: LabelledEmbeddings) -> None:
             raise UsageError("training: labels and sources differ in rows")
 
 
-def _load(directory: Path) -> tuple[list[str], NDArray[np.float32], bool]:
+def load_means(directory: Path) -> tuple[list[str], NDArray[np.float32], bool]:
     try:
         card = loads((directory / "head.json").read_text(encoding="utf-8"))
         names = [str(name) for name in card["sources"]] if card["format"] == 2 else []
@@ -120,10 +120,10 @@ def _load(directory: Path) -> tuple[list[str], NDArray[np.float32], bool]:
 
 
 def _features(sources: Mapping[str, Embeddings]) -> NDArray[np.float64]:
-    return np.concatenate([_flat(source) for source in sources.values()], axis=1)
+    return np.concatenate([flattened(source) for source in sources.values()], axis=1)
 
 
-def _flat(source: Embeddings) -> NDArray[np.float64]:
+def flattened(source: Embeddings) -> NDArray[np.float64]:
     if not issparse(source):
         return np.asarray(source, dtype=np.float64).reshape(len(source), -1)
     cells = csr_array(source).tocoo()
@@ -132,7 +132,7 @@ def _flat(source: Embeddings) -> NDArray[np.float64]:
     return flat
 
 
-def _probabilities(
+def nearest_probabilities(
     means: NDArray[np.floating], x: NDArray[np.float64], linear: NDArray[np.float32] | None
 ) -> NDArray[np.float64]:
     logits = -((x[:, None] - means[None]) ** 2).sum(-1)

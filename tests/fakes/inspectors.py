@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from fakes.heads import _flat, _load, _probabilities
+from fakes.heads import flattened, load_means, nearest_probabilities
 from numpy.typing import NDArray
 
 from fusionapp.application.ports.head_inspector import (
@@ -32,18 +32,18 @@ class NearestMeanInspector(HeadInspector):
     ) -> Iterator[NDArray[np.float32]]:
         heads = _open(directories, sources)
         for ablation in ablations:
-            flat = {name: _flat(sources[name]) for name in heads[0][0]}
+            flat = {name: flattened(sources[name]) for name in heads[0][0]}
             for part in ablation.removed:
                 if part.name not in flat:
                     raise UsageError(f"explaining: there is no source {part.name!r}")
                 chosen = _columns(part, sources[part.name])
-                flat[part.name][:, chosen] = _flat(reference[part.name]).mean(0)[chosen]
+                flat[part.name][:, chosen] = flattened(reference[part.name]).mean(0)[chosen]
             scored = []
             for directory, (names, means, beside_path) in zip(directories, heads, strict=True):
                 if beside_path != (ablation.linear is not None):
                     raise UsageError(f"scoring: {directory}: a linear path is there that was not in training")
                 x = np.concatenate([flat[name] for name in names], axis=1)
-                scored.append(_probabilities(means, x, ablation.linear))
+                scored.append(nearest_probabilities(means, x, ablation.linear))
             yield np.stack(scored).astype(np.float32)
 
     def weights(self, directories: Sequence[str], sources: Mapping[str, Embeddings]) -> FusionWeights | None:
@@ -67,7 +67,7 @@ class NearestMeanInspector(HeadInspector):
         ]
 
     def linear_scales(self, directories: Sequence[str]) -> Sequence[float] | None:
-        heads = [_load(Path(directory)) for directory in directories]
+        heads = [load_means(Path(directory)) for directory in directories]
         return [1.0] * len(heads) if all(beside_path for *_, beside_path in heads) else None
 
 
@@ -76,7 +76,7 @@ def _open(
 ) -> list[tuple[list[str], NDArray[np.float32], bool]]:
     if not directories:
         raise UsageError("explaining: no head is named")
-    heads = [_load(Path(directory)) for directory in directories]
+    heads = [load_means(Path(directory)) for directory in directories]
     if missing := sorted({name for names, *_ in heads for name in names} - sources.keys()):
         raise UsageError(f"scoring: source {missing[0]!r} is missing")
     return heads
@@ -92,5 +92,5 @@ def _columns(part: Part, embeddings: Embeddings) -> slice:
 
 
 def _lengths(embeddings: Embeddings) -> NDArray[np.float64]:
-    lengths: NDArray[np.float64] = np.linalg.norm(_flat(embeddings), axis=1)
+    lengths: NDArray[np.float64] = np.linalg.norm(flattened(embeddings), axis=1)
     return lengths

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from fakes.heads import _flat
+from fakes.heads import flattened
 from numpy.typing import NDArray
 
 from fusionapp.application.ports.heads import LabelledEmbeddings
@@ -43,14 +43,14 @@ class RandomPath(LinearPath):
         return PathScores(costs[0], {costs[0]: 0.0}, *scores)
 
     def score(self, directory: str, sources: Mapping[str, Embeddings]) -> NDArray[np.float32]:
-        parts = [_flat(values) @ self.weights(name, values) for name, values in sources.items()]
+        parts = [flattened(values) @ self.weights(name, values) for name, values in sources.items()]
         scores: NDArray[np.float64] = np.sum(parts, axis=0) + self.intercept
         return scores.astype(np.float32)
 
     def weights(self, name: str, embeddings: Embeddings) -> NDArray[np.float64]:
         """(columns, classes) of one source."""
         drawn = np.random.default_rng(list(name.encode()))
-        return drawn.normal(size=(_flat(embeddings).shape[1], self.classes))
+        return drawn.normal(size=(flattened(embeddings).shape[1], self.classes))
 
     @property
     def intercept(self) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from typing import Literal
 import attrs
 import numpy as np
 import pytest
-from fakes.heads import CountingProgress, NearestMeanScorer, NearestMeanTrainer, _flat, only, toy_rows
+from fakes.heads import CountingProgress, NearestMeanScorer, NearestMeanTrainer, flattened, only, toy_rows
 from fakes.inspectors import NearestMeanInspector
 from fakes.paths import RandomPath
 from fakes.tracker import RecordingTracker
@@ -145,7 +145,11 @@ def test_removed_parts_leave_their_means_in_the_linear_path_s_scores(removed: li
     path = RandomPath()
     expected = np.tile(path.intercept, (60, 1))
     for name, values in ROWS.sources.items():
-        columns, train, weights = _flat(values), _flat(TRAIN.sources[name]), path.weights(name, values)
+        columns, train, weights = (
+            flattened(values),
+            flattened(TRAIN.sources[name]),
+            path.weights(name, values),
+        )
         for layer in [part.layer for part in removed if part.name == name]:
             chosen = slice(None) if layer is None else slice(layer * 12, layer * 12 + 12)
             columns[:, chosen] = train.mean(0)[chosen]
