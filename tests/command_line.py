@@ -62,6 +62,21 @@ def call(directory: Path, *words: str | Path, stdin: bytes = b"", code: int = 0)
     return ended
 
 
+def refused(directory: Path, *words: str | Path, code: int, stdin: bytes = b"") -> str:
+    """Run a command that fails; its message, which is one line, without a traceback."""
+    ended = call(directory, *words, code=code, stdin=stdin)
+    assert ended.err.startswith("error: ")
+    assert ended.err.count("\n") == 1
+    return ended.err
+
+
+def flip(path: Path, place: int = -2) -> None:
+    """Change one bit of a file."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
 def start(directory: Path, *words: str | Path, **variables: str) -> subprocess.Popen[str]:
     """Start `fusionapp WORDS` in a directory, in a process of its own."""
     return subprocess.Popen(

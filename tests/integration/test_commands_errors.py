@@ -6,25 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command_line import Result, call
+from command_line import call, flip, refused
 from small_job import Job
 
 from fusionapp.adapters.filesystem.run_directory import RunDirectory
-
-
-def refused(directory: Path, *words: str | Path, code: int, stdin: bytes = b"") -> str:
-    """Run a command that fails; its message, which is one line, without a traceback."""
-    ended: Result = call(directory, *words, code=code, stdin=stdin)
-    assert ended.err.startswith("error: ")
-    assert ended.err.count("\n") == 1
-    return ended.err
-
-
-def flip(path: Path, place: int = -2) -> None:
-    """Change one bit of a file."""
-    content = bytearray(path.read_bytes())
-    content[place] ^= 1
-    path.write_bytes(content)
 
 
 def shard_of(job: Path, encoder: str) -> Path:

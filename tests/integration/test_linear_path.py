@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from command_line import call
+from command_line import call, flip, refused
 from small_job import EXPERIMENT, Job
 
 import fusionapp
@@ -21,20 +21,6 @@ from fusionapp.adapters.filesystem.run_directory import RunDirectory
 
 PATH = "runs/tiny/models/linear"
 FILES = ("linear.json", "linear.safetensors")
-
-
-def refused(directory: Path, *words: str, code: int, stdin: bytes = b"") -> str:
-    """A command that fails; its message, which is one line."""
-    ended = call(directory, *words, code=code, stdin=stdin)
-    assert ended.err.count("\n") == 1
-    return ended.err
-
-
-def flip(path: Path) -> None:
-    """Change one bit of a file."""
-    content = bytearray(path.read_bytes())
-    content[-2] ^= 1
-    path.write_bytes(content)
 
 
 def rewrite(run: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
