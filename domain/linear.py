@@ -11,12 +11,12 @@ A row with label -1 is left out: it adds a constant to the loss of a hinge, noth
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, Self
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, vstack
 
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.normalization import softmax
@@ -64,6 +64,11 @@ class Design:
         """X^T R: (rows, classes) -> (dim, classes)."""
         return np.concatenate([self.dense.T @ slopes, *(block @ slopes for block in self.transposed)])
 
+    def above(self, other: Design) -> Self:
+        """This design's rows over another's with the same columns."""
+        sparse = (csr_array(vstack(pair)) for pair in zip(self.sparse, other.sparse, strict=True))
+        return type(self)(np.concatenate([self.dense, other.dense]), tuple(sparse))
+
 
 class Loss(Protocol):
     """A convex loss of scores Z = X W (rows, classes), summed over rows."""
@@ -102,17 +107,23 @@ class LinearProblem:
         design: X (rows, dim).
         loss: over (rows, classes) scores.
         cost: C, above 0.
-        penalty: (dim, 1) weight of each squared coefficient: 1, or 0 for an intercept left free.
+        ridge: (dim, 1) weight of each squared coefficient, above 0; 1 each where none is given.
+        penalty: the same, with 0 for an intercept left free.
     """
 
     design: Design
     loss: Loss
     cost: float
+    ridge: Matrix = attrs.field()
     penalty: Matrix = attrs.field(init=False)
 
+    @ridge.default
+    def _plain(self) -> Matrix:
+        return np.ones((self.design.dim, 1), dtype=self.design.dense.dtype)
+
     def __attrs_post_init__(self) -> None:
-        penalty = np.ones((self.design.dim, 1), dtype=self.design.dense.dtype)
-        penalty[self.design.dense.shape[1] - 1] = not self.loss.free_intercept
+        penalty = self.ridge.copy()
+        penalty[self.design.dense.shape[1] - 1] *= not self.loss.free_intercept
         object.__setattr__(self, "penalty", penalty)
 
     def value(self, weights: Matrix, scores: Matrix) -> Columns:
@@ -134,11 +145,15 @@ class LinearProblem:
 
     def columns(self, classes: NDArray[np.generic]) -> LinearProblem:
         """The problem of some classes alone, where classes are separate."""
-        return LinearProblem(self.design, self.loss.columns(classes), self.cost)
+        return LinearProblem(self.design, self.loss.columns(classes), self.cost, self.ridge)
 
-    def norm(self, matrix: Matrix) -> Columns:
-        """Euclidean lengths of a matrix (dim, classes)."""
-        return np.sqrt(self.inner(matrix, matrix))
+    def length(self, weights: Matrix) -> Columns:
+        """Lengths of weights (dim, classes) where the ridge is 1: a free intercept apart."""
+        return np.sqrt(self.inner(self.penalty * weights, weights))
+
+    def slope(self, gradient: Matrix) -> Columns:
+        """Lengths of gradients (dim, classes) in the same coordinates: sqrt(sum G^2 / ridge)."""
+        return np.sqrt(self.inner(gradient / self.ridge, gradient))
 
 
 @attrs.frozen(eq=False)

@@ -46,6 +46,9 @@ class SourceRecipe:
     )
     sublinear_tf: bool = setting("sparse: a cell is 1 + ln(count) rather than the count", True)
     idf: bool = setting("sparse: weigh a column by its inverse document frequency in train", True)
+    information: bool = setting(
+        "sparse: the linear path shrinks a column the less, the more its presence says of the class", True
+    )
 
 
 @attrs.frozen
@@ -102,8 +105,8 @@ class TrainingRecipe:
     )
     sources: Mapping[str, SourceRecipe] = setting("how single sources enter, by encoder name", dict)
     linear_path: Literal["none", "linear_svm", "logistic_regression"] = setting(
-        "a linear model over the same sources whose scores every seed's head adds to: fitted once, on train scored "
-        "out of fold",
+        "a linear model over the same sources whose scores every seed's head adds to: fitted once, and on train "
+        "scored out of fold",
         "linear_svm",
     )
     linear_folds: int = setting("folds by which the linear path scores train", 5, ge(2))

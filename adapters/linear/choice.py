@@ -16,9 +16,6 @@ from fusionapp.domain.errors import UsageError
 from fusionapp.domain.linear import Design, LinearProblem, Loss, Matrix, Multinomial, SquaredHinge
 from fusionapp.domain.metrics import accuracy
 
-_FALLS = 2
-"""Costs in a row without a better accuracy after which larger ones, each the dearer to fit, are left."""
-
 
 @attrs.frozen(eq=False)
 class Choice:
@@ -46,10 +43,12 @@ def choose_cost(
     costs: Sequence[float],
     tolerance: float,
     bar: ProgressTask,
+    ridge: Matrix | None = None,
+    falls: int = 2,
 ) -> Choice:
     """Fit from the smallest C up, each from the last one's solution; of equal accuracies the smallest C.
 
-    Two costs in a row without a better validation accuracy end the search.
+    Costs without a better validation accuracy, `falls` of them in a row, end the search: larger ones are dearer.
 
     Raises:
         UsageError: no C, or a C that is not above 0.
@@ -63,12 +62,12 @@ def choose_cost(
     best: Choice | None = None
     grid = sorted(set(costs))
     for place, cost in enumerate(grid):
-        weights = minimize(problem_of(design, loss, cost), weights, preconditioner, tolerance)
+        weights = minimize(problem_of(design, loss, cost, ridge), weights, preconditioner, tolerance)
         scores = held_out.scores(weights)
         tried[cost] = accuracy(held_out_labels, scores.argmax(1))
         if best is None or tried[cost] > tried[best.cost]:
             best = Choice(cost, tried, weights, scores)
-        elif place - grid.index(best.cost) >= _FALLS:
+        elif place - grid.index(best.cost) >= falls:
             bar.advance(len(grid) - place)
             break
         bar.advance(1)
@@ -81,10 +80,13 @@ def loss_of(kind: LinearKind, labels: NDArray[np.int64], classes: int) -> Loss:
     return SquaredHinge.of(labels, classes) if kind == "linear_svm" else Multinomial.of(labels, classes)
 
 
-def problem_of(design: Design, loss: Loss, cost: float) -> LinearProblem:
+def problem_of(design: Design, loss: Loss, cost: float, ridge: Matrix | None = None) -> LinearProblem:
     """What scikit-learn would minimise at this C.
 
     With two classes its LogisticRegression fits one weight vector, whose square is twice the two's.
     """
     halved = isinstance(loss, Multinomial) and loss.targets.shape[1] == 2
-    return LinearProblem(design, loss, cost / 2 if halved else cost)
+    scaled = cost / 2 if halved else cost
+    return (
+        LinearProblem(design, loss, scaled) if ridge is None else LinearProblem(design, loss, scaled, ridge)
+    )

@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 from scipy.sparse import csr_array
 
+from fusionapp.adapters.linear.design import TorchDesign
 from fusionapp.domain.embeddings import Dense, Embeddings
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.lexical_weighting import LexicalWeighting
@@ -146,7 +147,7 @@ class LinearFeatures:
                     "files with `fusionapp verify`"
                 )
             start = stop
-        return Design(dense, tuple(sparse))
+        return TorchDesign(dense, tuple(sparse))
 
 
 def _check(name: str, fitted: DenseSource | SparseSource, sources: Mapping[str, Embeddings]) -> None:

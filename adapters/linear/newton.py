@@ -24,9 +24,10 @@ def minimize(
 ) -> Matrix:
     """Find the weights of a linear problem.
 
-    A fit ends where the gradient is a share `tolerance` of W. Every curvature is at least that of the penalty,
-    so W is then no further from the solution than that share of its length, whatever C and however rare a class:
-    a gradient held against the one at W = 0 stops too soon for rare classes and, at a high C, at once.
+    A fit ends where the gradient is a share `tolerance` of W, both measured where the ridge is 1. Every curvature
+    is at least 1 there, so W is then no further from the solution than that share of its length, whatever C and
+    however rare a class: a gradient held against the one at W = 0 stops too soon for rare classes and, at a high
+    C, at once.
 
     Args:
         problem: what is minimised.
@@ -39,11 +40,11 @@ def minimize(
         (dim, classes) weights.
     """
     weights, scores = start.copy(), problem.design.scores(start)
-    least = _ROUNDING * problem.norm(problem.gradient(np.zeros_like(weights), np.zeros_like(scores)))
+    least = _ROUNDING * problem.slope(problem.gradient(np.zeros_like(weights), np.zeros_like(scores)))
     for _ in range(MAX_NEWTON_STEPS):
         gradient = problem.gradient(weights, scores)
-        norm = problem.norm(gradient)
-        goal = np.maximum(tolerance * problem.norm(problem.penalty * weights), least)
+        norm = problem.slope(gradient)
+        goal = np.maximum(tolerance * problem.length(weights), least)
         unfinished = norm > goal
         if not unfinished.any():
             break
@@ -89,7 +90,7 @@ def _direction(
     scale = problem.cost * problem.loss.weight(scores).mean(0)
     step, step_scores = np.zeros_like(gradient), np.zeros_like(scores)
     residual = -gradient
-    conjugate = preconditioner.solve(residual, scale)
+    conjugate = preconditioner.solve(residual, scale, problem.ridge)
     rho = problem.inner(residual, conjugate)
     for _ in range(MAX_CONJUGATE_STEPS):
         along = problem.design.scores(conjugate)
@@ -98,7 +99,7 @@ def _direction(
         step += alpha * conjugate
         step_scores += alpha * along
         residual -= alpha * bent
-        wanting = problem.norm(residual) > allowed
+        wanting = problem.slope(residual) > allowed
         if not wanting.any():
             break
         if not wanting.all():
@@ -109,7 +110,7 @@ def _direction(
             )
             problem = problem.columns(wanting)
             curve = problem.loss.curve(scores)
-        solved = preconditioner.solve(residual, scale)
+        solved = preconditioner.solve(residual, scale, problem.ridge)
         previous, rho = rho, problem.inner(residual, solved)
         conjugate = solved + (rho / previous).astype(gradient.dtype) * conjugate
     solution[:, live], solution_scores[:, live] = step, step_scores

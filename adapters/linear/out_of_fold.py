@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,10 +12,7 @@ from fusionapp.adapters.linear.newton import minimize
 from fusionapp.adapters.linear.preconditioner import Preconditioner
 from fusionapp.application.ports.linear_control import LinearKind
 from fusionapp.application.ports.progress import ProgressTask
-from fusionapp.domain.linear import Design, Loss, SquaredHinge
-
-_MOST_NUMBERS = 2**25
-"""In one matrix of the solver, which keeps about ten: folds are fitted side by side as far as this allows."""
+from fusionapp.domain.linear import Design, Matrix
 
 
 def score_out_of_fold(
@@ -22,14 +21,14 @@ def score_out_of_fold(
     train: tuple[Design, NDArray[np.int64]],
     fold: NDArray[np.int64],
     preconditioner: Preconditioner,
+    ridge: Callable[[NDArray[np.int64]], Matrix],
     cost: float,
     tolerance: float,
     bar: ProgressTask,
 ) -> NDArray[np.float32]:
     """(rows, classes) scores, each row's by a model of the rows of the other folds, all at one C.
 
-    Rows are left out by their labels, not by copies of the embeddings, so one pass over them serves the models
-    of several folds.
+    Rows are left out by their labels, not by copies of the embeddings.
 
     Args:
         kind: which linear model.
@@ -37,28 +36,18 @@ def score_out_of_fold(
         train: the rows and their labels (rows,).
         fold: (rows,) in [0, folds).
         preconditioner: of the design; it changes how fast a solution is found, not which.
+        ridge: from labels, -1 where a row is left out, to `LinearProblem.ridge`.
         cost: C.
         tolerance: as `minimize`.
         bar: told of each fold.
     """
     design, labels = train
     scores = np.empty((len(labels), classes), dtype=np.float32)
-    parts = np.arange(fold.max() + 1)
-    size = (design.dim + len(labels)) * classes
-    together = max(1, _MOST_NUMBERS // size) if kind == "linear_svm" else 1
-    for start in range(0, len(parts), together):
-        group = parts[start : start + together]
-        losses = [loss_of(kind, np.where(fold == part, -1, labels), classes) for part in group]
-        problem = problem_of(design, _side_by_side(losses), cost)
-        empty = np.zeros((design.dim, classes * len(group)), dtype=np.float32)
-        found = design.scores(minimize(problem, empty, preconditioner, tolerance))
-        for place, part in enumerate(group):
-            rows = fold == part
-            scores[rows] = found[rows, place * classes : (place + 1) * classes]
-        bar.advance(len(group))
+    start = np.zeros((design.dim, classes), dtype=np.float32)
+    for part in range(int(fold.max()) + 1):
+        others = np.where(fold == part, -1, labels)
+        problem = problem_of(design, loss_of(kind, others, classes), cost, ridge(others))
+        found = design.scores(minimize(problem, start, preconditioner, tolerance))
+        scores[fold == part] = found[fold == part]
+        bar.advance(1)
     return scores
-
-
-def _side_by_side(losses: list[Loss]) -> Loss:
-    hinges = [loss.signs for loss in losses if isinstance(loss, SquaredHinge)]
-    return SquaredHinge(np.concatenate(hinges, axis=1)) if hinges else losses[0]
