@@ -64,6 +64,11 @@ class Design:
         """X^T R: (rows, classes) -> (dim, classes)."""
         return np.concatenate([self.dense.T @ slopes, *(block @ slopes for block in self.transposed)])
 
+    @property
+    def rough(self) -> Design:
+        """The same X for products that a direction is found by, where three digits do; here X itself."""
+        return self
+
     def above(self, other: Design) -> Self:
         """This design's rows over another's with the same columns."""
         sparse = (csr_array(vstack(pair)) for pair in zip(self.sparse, other.sparse, strict=True))

@@ -10,7 +10,7 @@ from attrs.validators import and_, deep_iterable, ge, gt, le, lt, min_len, optio
 
 from fusionapp.domain.settings import setting
 
-AUTO_EPOCHS, MOST_AUTO_EPOCHS, AUTO_STEPS = 10, 100, 300
+AUTO_EPOCHS, MOST_AUTO_EPOCHS, AUTO_STEPS = 6, 100, 300
 
 
 def _whole_or_auto(_: object, field: attrs.Attribute[int | str], value: int | str) -> None:
@@ -80,7 +80,7 @@ class TrainingRecipe:
     )
     batch_size: int = setting("rows in a batch, for each seed", 256, ge(1))
     epochs: int | Literal["auto"] = setting(
-        "most epochs to run; auto: 10, or up to 100 where train is so small that 10 make fewer than 300 steps",
+        "most epochs to run; auto: 6, or up to 100 where train is so small that 6 make fewer than 300 steps",
         "auto",
         _whole_or_auto,
     )
@@ -109,7 +109,7 @@ class TrainingRecipe:
         "scored out of fold",
         "linear_svm",
     )
-    linear_folds: int = setting("folds by which the linear path scores train", 5, ge(2))
+    linear_folds: int = setting("folds by which the linear path scores train", 3, ge(2))
     linear_costs: tuple[float, ...] = setting(
         "C values of the linear path, chosen on validation",
         (0.1, 0.3, 1.0, 3.0, 10.0),
@@ -126,7 +126,7 @@ class TrainingRecipe:
     def limits(self, rows: int) -> tuple[int, int]:
         """The most epochs to run and the patience, both in epochs, for that many training rows.
 
-        Ten passes over twenty thousand rows are some 800 steps of 256; over two thousand they are 80, too few
+        Six passes over twenty thousand rows are some 500 steps of 256; over two thousand they are 50, too few
         to learn from, so small data is passed over more often.
         """
         batches = -(-rows // self.batch_size)

@@ -54,67 +54,54 @@ def minimize(
         part = problem.columns(unfinished) if separate else problem
         columns = np.flatnonzero(unfinished) if separate else slice(None)
         at = weights[:, columns], scores[:, columns]
-        step, step_scores = _step(part, preconditioner, at, gradient[:, columns], allowed[columns])
-        if not step.any():
+        direction = _direction(part, preconditioner, at[1], gradient[:, columns], allowed[columns])
+        along = problem.design.scores(direction)
+        length = _step_length(part, part.inner(gradient[:, columns], direction), at, (direction, along))
+        if not length.any():
             break
-        weights[:, columns] += step
-        scores[:, columns] += step_scores
+        weights[:, columns] += length * direction
+        scores[:, columns] += length * along
     else:
         _LOGGER.warning("linear control: C = %g unfinished after %d steps", problem.cost, MAX_NEWTON_STEPS)
     return weights
 
 
-def _step(
-    problem: LinearProblem,
-    preconditioner: Preconditioner,
-    at: tuple[Matrix, Matrix],
-    gradient: Matrix,
-    allowed: Columns,
-) -> tuple[Matrix, Matrix]:
-    """One damped Newton step S, (dim, classes), and X S, from weights and scores."""
-    direction, along = _direction(problem, preconditioner, at[1], gradient, allowed)
-    length = _step_length(problem, problem.inner(gradient, direction), at, (direction, along))
-    return length * direction, length * along
-
-
 def _direction(
     problem: LinearProblem, preconditioner: Preconditioner, scores: Matrix, gradient: Matrix, allowed: Columns
-) -> tuple[Matrix, Matrix]:
-    """Solve H S = -gradient by conjugate gradients until the residual's norm is `allowed`; S and X S.
+) -> Matrix:
+    """Solve H S = -gradient by conjugate gradients until the residual's norm is `allowed`: S, (dim, classes).
 
     A class that is done leaves the products at once: late steps serve the few classes that need them.
     """
-    solution, solution_scores = np.zeros_like(gradient), np.zeros_like(scores)
+    design = problem.design.rough
+    solution, step = np.zeros_like(gradient), np.zeros_like(gradient)
     live = np.arange(gradient.shape[1])
     curve = problem.loss.curve(scores)
     scale = problem.cost * problem.loss.weight(scores).mean(0)
-    step, step_scores = np.zeros_like(gradient), np.zeros_like(scores)
     residual = -gradient
     conjugate = preconditioner.solve(residual, scale, problem.ridge)
     rho = problem.inner(residual, conjugate)
     for _ in range(MAX_CONJUGATE_STEPS):
-        along = problem.design.scores(conjugate)
-        bent = problem.penalty * conjugate + problem.cost * problem.design.back(curve(along))
+        bent = problem.penalty * conjugate + problem.cost * design.back(curve(design.scores(conjugate)))
         alpha = (rho / problem.inner(conjugate, bent)).astype(gradient.dtype)
         step += alpha * conjugate
-        step_scores += alpha * along
         residual -= alpha * bent
         wanting = problem.slope(residual) > allowed
         if not wanting.any():
             break
         if not wanting.all():
-            solution[:, live], solution_scores[:, live] = step, step_scores
+            solution[:, live] = step
             live, allowed, rho, scale = live[wanting], allowed[wanting], rho[wanting], scale[wanting]
-            step, step_scores, residual, conjugate, scores = (
-                matrix[:, wanting] for matrix in (step, step_scores, residual, conjugate, scores)
+            step, residual, conjugate, scores = (
+                matrix[:, wanting] for matrix in (step, residual, conjugate, scores)
             )
             problem = problem.columns(wanting)
             curve = problem.loss.curve(scores)
         solved = preconditioner.solve(residual, scale, problem.ridge)
         previous, rho = rho, problem.inner(residual, solved)
         conjugate = solved + (rho / previous).astype(gradient.dtype) * conjugate
-    solution[:, live], solution_scores[:, live] = step, step_scores
-    return solution, solution_scores
+    solution[:, live] = step
+    return solution
 
 
 def _step_length(

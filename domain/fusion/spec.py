@@ -43,7 +43,7 @@ class FusionSpec:
     product_dim: int = setting(
         "width of the matmul and quaternion products; a square divisible by 4", 1024, ge(4)
     )
-    bag_width: int = setting("width of the embedding bag through which a sparse source enters", 96, ge(1))
+    bag_width: int = setting("width of the embedding bag through which a sparse source enters", 64, ge(1))
     experts: int = setting("moe: number of experts", 5, ge(1))
     expert_dim: int = setting("moe: width of each expert", 1024, ge(1))
     rank: int = setting("low_rank: rank of the bilinear map", 256, ge(1))
