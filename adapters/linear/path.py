@@ -1,4 +1,4 @@
-"""The linear path: one tuned linear model of all of train, and scores of train out of fold."""
+"""The linear path: one tuned linear model of train and validation, and scores of both out of fold."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ class ScipyLinearPath(LinearPath):
     is fitted to labels, the weights, is fitted anew for each fold from 0; a model that saw a fold's labels is not
     even a start.
 
-    Models of four fifths of the rows at the same C have margins some 6 % narrower than the model of all rows has
-    on new rows (GoEmotions, 1,500 rows): little beside the scale that each head learns, so none is corrected.
+    Models of four fifths of the rows (five folds) at the same C have margins some 6 % narrower than the model of
+    all rows has on new rows (GoEmotions, 1,500 rows): little beside the scale that each head learns, so none is
+    corrected.
 
     Attributes:
         tolerance: as `ScipyLinearControl`.

@@ -40,9 +40,9 @@ def command(
 ) -> None:
     """Explain the trained EXPERIMENT (a file or a run directory) from its heads and stored embeddings.
 
-    Leave-one-source-out and per-layer ablation, what the fusion weighs by class, how its products fare, confusion
-    matrix, most confident errors, scores by class and reliability: a CSV and an SVG each, and an index.md, under
-    RUNS/NAME/explanations/SPLIT.
+    Leave-one-source-out and per-layer ablation, what the fusion weighs by class, how its products fare, the linear
+    path's share, confusion matrix, most confident errors, scores by class and reliability: a CSV and (extra
+    `charts`) an SVG each, and an index.md, under RUNS/NAME/explanations/SPLIT.
     """
     settings = experiment_from(experiment, sets, encoders, device, **flags)
     from fusionapp.entrypoints.experiment.load import runs_directory

@@ -20,8 +20,9 @@ import click
 def command(model: Path, file: str, column: str, batch_size: int) -> None:
     """Classify the texts of FILE with MODEL, one JSON object a line.
 
-    MODEL is a run directory (the ensemble of its seeds) or one of its models/seed-K. FILE is .txt (a line
-    each), .csv, .tsv, .jsonl or .parquet; - reads lines from standard input.
+    MODEL is a run directory (the ensemble of its seeds), one of its models/seed-K, which needs the models/linear
+    beside it, or a fold or draw of a run, protocol/fold-0. FILE is .txt (a line each), .csv, .tsv, .jsonl or
+    .parquet; - reads lines from standard input.
     """
     import attrs
 

@@ -49,8 +49,10 @@ def command(
 ) -> None:
     """Train the fusion heads of EXPERIMENT, all seeds at once, extracting first what is missing.
 
-    EXPERIMENT is a file or a run directory. Training stops and chooses on validation alone.
-    Heads, curves and the resolved experiment go to RUNS/NAME.
+    EXPERIMENT is a file or a run directory. Training stops and chooses on validation alone. Heads add to a linear
+    path (train.linear_path), which scores train and validation out of fold. Heads, curves and the resolved
+    experiment go to RUNS/NAME. With dataset.folds or dataset.shots, each fold or draw is a run of its own in
+    RUNS/NAME/protocol.
 
     --search keeps its trials in RUNS/NAME/search.json and goes on from there when it is called again. The best
     trial's settings take the place of the experiment's own only where, trained anew, they gain more than one
