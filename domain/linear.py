@@ -11,12 +11,12 @@ A row with label -1 is left out: it adds a constant to the loss of a hinge, noth
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, Self
+from typing import Protocol
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array, vstack
+from scipy.sparse import csr_array
 
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.normalization import softmax
@@ -68,11 +68,6 @@ class Design:
     def rough(self) -> Design:
         """The same X for products that a direction is found by, where three digits do; here X itself."""
         return self
-
-    def above(self, other: Design) -> Self:
-        """This design's rows over another's with the same columns."""
-        sparse = (csr_array(vstack(pair)) for pair in zip(self.sparse, other.sparse, strict=True))
-        return type(self)(np.concatenate([self.dense, other.dense]), tuple(sparse))
 
 
 class Loss(Protocol):

@@ -112,7 +112,7 @@ class TrainingRecipe:
     linear_folds: int = setting("folds by which the linear path scores train and validation", 3, ge(2))
     linear_costs: tuple[float, ...] = setting(
         "C values of the linear path, chosen on validation",
-        (0.1, 0.3, 1.0, 3.0, 10.0),
+        (0.1, 0.3, 1.0, 3.0),
         and_(min_len(1), deep_iterable(gt(0.0))),
     )
     calibrate: bool = setting("divide each head's logits by a temperature fitted on validation", True)

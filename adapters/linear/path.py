@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.adapters.linear.artefact import LinearModel, load_linear, save_linear
-from fusionapp.adapters.linear.choice import choose_cost, loss_of, problem_of
+from fusionapp.adapters.linear.choice import choose_cost
 from fusionapp.adapters.linear.features import LinearFeatures
-from fusionapp.adapters.linear.newton import minimize
 from fusionapp.adapters.linear.out_of_fold import score_out_of_fold
 from fusionapp.adapters.linear.preconditioner import Preconditioner
 from fusionapp.adapters.linear.ridge import informed_ridge
@@ -63,34 +62,28 @@ class ScipyLinearPath(LinearPath):
         Fewer rows than `folds` are cut into single rows.
         """
         features = LinearFeatures.fit(train.sources, recipes)
-        held_out = features.transform(validation.sources)
-        design = features.transform(train.sources).above(held_out)
-        labels = np.concatenate([train.labels, validation.labels])
-        chosen_on = np.where(np.arange(len(labels)) < len(train.labels), labels, -1)
-        fold = stratified_folds(labels, min(folds, len(labels)), seed)
+        design, held_out = features.transform(train.sources), features.transform(validation.sources)
+        fold = stratified_folds(train.labels, min(folds, len(train.labels)), seed)
         ridge = partial(informed_ridge, features, recipes, design, classes=classes)
-        first = ridge(chosen_on)
-        preconditioner = Preconditioner.of(design, first)
-        with progress.task(kind, total=len(set(costs)) + 1 + int(fold.max()) + 1, unit="fits") as bar:
+        whole = ridge(train.labels)
+        preconditioner = Preconditioner.of(design, whole)
+        with progress.task(kind, total=len(set(costs)) + int(fold.max()) + 1, unit="fits") as bar:
             best = choose_cost(
                 kind,
                 classes,
-                (design, chosen_on),
+                (design, train.labels),
                 (held_out, validation.labels),
                 preconditioner,
                 costs,
                 self.tolerance,
                 bar,
-                first,
+                whole,
                 falls=1,
             )
-            whole = problem_of(design, loss_of(kind, labels, classes), best.cost, ridge(labels))
-            weights = minimize(whole, best.weights, preconditioner, self.tolerance)
-            bar.advance(1)
             scores = score_out_of_fold(
                 kind,
                 classes,
-                (design, labels),
+                (design, train.labels),
                 fold,
                 preconditioner,
                 ridge,
@@ -98,9 +91,8 @@ class ScipyLinearPath(LinearPath):
                 self.fold_tolerance,
                 bar,
             )
-        save_linear(directory, LinearModel(kind, best.cost, features, weights))
-        rows = len(train.labels)
-        return PathScores(best.cost, best.tried, scores[:rows], scores[rows:])
+        save_linear(directory, LinearModel(kind, best.cost, features, best.weights))
+        return PathScores(best.cost, best.tried, scores, best.validation.astype(np.float32))
 
     def score(self, directory: str, sources: Mapping[str, Embeddings]) -> NDArray[np.float32]:
         """As `LinearPath.score`."""
