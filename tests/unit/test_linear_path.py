@@ -13,13 +13,13 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
-from fusionapp.adapters.linear import out_of_fold
 from fusionapp.adapters.linear.features import LinearFeatures
 from fusionapp.adapters.linear.path import ScipyLinearPath
 from fusionapp.application.ports.heads import LabelledEmbeddings
 from fusionapp.application.ports.linear_control import LinearKind
 from fusionapp.application.ports.linear_path import PathScores
 from fusionapp.domain.errors import CorruptArtifactError
+from fusionapp.domain.information import class_information
 from fusionapp.domain.recipe import SourceRecipe
 from fusionapp.domain.splitting import stratified_folds
 
@@ -41,20 +41,26 @@ def rows(seed: int, count: int = 150, classes: int = 3) -> LabelledEmbeddings:
     return LabelledEmbeddings({"dense": dense, "sparse": csr_array(counts)}, labels)
 
 
-def fitted(directory: Path, kind: LinearKind = "linear_svm", tolerance: float = 1e-4) -> PathScores:
-    recipes = {"dense": SourceRecipe(normalize="standard")}
+def fitted(
+    directory: Path, kind: LinearKind = "linear_svm", tolerance: float = 1e-4, information: bool = True
+) -> PathScores:
+    recipes = {"dense": SourceRecipe(normalize="standard"), "sparse": SourceRecipe(information=information)}
     return ScipyLinearPath(tolerance, tolerance).fit(
         kind, 3, rows(0), rows(1), recipes, (1.0,), 4, 5, str(directory), SilentBars()
     )
 
 
+@pytest.mark.parametrize("information", [True, False])
 @pytest.mark.parametrize("kind", ["linear_svm", "logistic_regression"])
-def test_out_of_fold_scores_are_those_of_scikit_learn_fold_by_fold(tmp_path: Path, kind: LinearKind) -> None:
+def test_out_of_fold_scores_are_those_of_scikit_learn_fold_by_fold(
+    tmp_path: Path, kind: LinearKind, information: bool
+) -> None:
+    """A weight on a squared coefficient is that column over the weight's root."""
     train = rows(0)
     design = LinearFeatures.fit(train.sources, {"dense": SourceRecipe(normalize="standard")}).transform(
         train.sources
     )
-    x = np.hstack([design.dense[:, :-1], design.sparse[0].toarray()])
+    columns = design.sparse[0].toarray()
     fold = stratified_folds(train.labels, 4, 5)
     expected = np.empty((150, 3))
     for part in range(4):
@@ -63,18 +69,17 @@ def test_out_of_fold_scores_are_those_of_scikit_learn_fold_by_fold(tmp_path: Pat
             if kind == "linear_svm"
             else LogisticRegression(C=1.0, tol=1e-8, max_iter=10_000)
         )
+        held = ((columns[fold != part] > 0)[:, :, None] * np.eye(3)[train.labels[fold != part]][:, None]).sum(
+            0
+        )
+        nats = class_information(held, np.bincount(train.labels[fold != part], minlength=3)) + 1e-3
+        x = np.hstack([design.dense[:, :-1], columns * np.sqrt(nats / nats.mean() if information else 1)])
         model.fit(x[fold != part], train.labels[fold != part])
         expected[fold == part] = model.decision_function(x[fold == part])
-    scores = fitted(tmp_path, kind).train
+    scores = fitted(tmp_path, kind, information=information).train
     if kind == "logistic_regression":  # a constant for all classes is free
         scores, expected = (each - each.mean(1, keepdims=True) for each in (scores, expected))
     np.testing.assert_allclose(scores, expected, atol=3e-3)
-
-
-def test_folds_one_by_one_score_as_side_by_side(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    together = fitted(tmp_path).train
-    monkeypatch.setattr(out_of_fold, "_MOST_NUMBERS", 1)
-    np.testing.assert_allclose(fitted(tmp_path).train, together, atol=1e-3)
 
 
 def test_loose_folds_decide_as_exact_ones(tmp_path: Path) -> None:
