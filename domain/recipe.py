@@ -105,11 +105,11 @@ class TrainingRecipe:
     )
     sources: Mapping[str, SourceRecipe] = setting("how single sources enter, by encoder name", dict)
     linear_path: Literal["none", "linear_svm", "logistic_regression"] = setting(
-        "a linear model over the same sources whose scores every seed's head adds to: fitted once, on train and "
-        "validation, whose rows are scored out of fold",
+        "a linear model over the same sources whose scores every seed's head adds to: fitted once, on train, "
+        "whose rows it scores out of fold",
         "linear_svm",
     )
-    linear_folds: int = setting("folds by which the linear path scores train and validation", 3, ge(2))
+    linear_folds: int = setting("folds by which the linear path scores train", 3, ge(2))
     linear_costs: tuple[float, ...] = setting(
         "C values of the linear path, chosen on validation",
         (0.1, 0.3, 1.0, 3.0),

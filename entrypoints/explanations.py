@@ -204,8 +204,6 @@ def _notes(session: Session, subject: Subject, rows: SplitEmbeddings) -> list[st
         notes.append("the heads were trained on these rows: they look better here than they are")
     if subject.split == "validation":
         notes.append("epochs were chosen on these rows: read differences, and take levels from test")
-        if session.experiment.train.linear_path != "none":
-            notes.append("the linear path was fitted to these rows, too: it looks better here than it is")
     if subject.split == "test":
         notes.append("the test split: what is chosen after reading this needs another one to be judged by")
     return notes

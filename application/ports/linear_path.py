@@ -24,7 +24,7 @@ class PathScores:
         cost: the C chosen on validation.
         tried: validation accuracy of each C tried.
         train: (rows, classes) float32 decision values, each row's from a model that did not see it.
-        validation: (rows, classes) likewise, so not those of the kept model, which saw these rows.
+        validation: (rows, classes) likewise: those of the kept model, which was fitted on train alone.
     """
 
     cost: float
@@ -49,16 +49,16 @@ class LinearPath(Protocol):
         directory: str,
         progress: Progress,
     ) -> PathScores:
-        """Choose C on validation, keep the model of both splits in `directory`, and score both out of fold.
+        """Choose C on validation, keep the model of all of train in `directory`, and score train out of fold.
 
         Args:
             kind: which linear model.
             classes: how many.
             train: rows to fit on.
-            validation: rows to choose C by, by models of train alone, and to fit on after that.
+            validation: rows to choose C by; nothing is fitted to them.
             recipes: how sources enter, by name; defaults for a source that is not named.
             costs: C values to try.
-            folds: parts of both splits together, stratified by class; each is scored by a model of the others.
+            folds: parts of train, stratified by class; each is scored by a model of the others.
             seed: of the folds.
             directory: where the model goes.
             progress: told of the fits.

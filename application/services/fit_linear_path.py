@@ -22,7 +22,7 @@ class FittedPath:
 
     Attributes:
         cost: the C chosen on validation.
-        validation: its accuracy there out of fold, without any head.
+        validation: its accuracy there, without any head.
         seconds: spent on fitting it, choice of C and folds included.
     """
 
@@ -37,7 +37,7 @@ class RowsBesidePath:
 
     Attributes:
         train: with the path's scores, out of fold; without any where there is no path.
-        validation: likewise.
+        validation: with the scores of the path itself, which did not see these rows.
         path: what was fitted; None without one.
     """
 
@@ -73,7 +73,7 @@ class FitLinearPath:
             recipe: which path, its C values and folds, and how sources enter.
             classes: how many.
             train: rows to fit on.
-            validation: rows to choose C by, and to fit on after that.
+            validation: rows to choose C by; nothing is fitted to them.
             seed: of the folds.
             directory: of the group of heads; the path goes below it.
 

@@ -50,7 +50,7 @@ def command(
     """Train the fusion heads of EXPERIMENT, all seeds at once, extracting first what is missing.
 
     EXPERIMENT is a file or a run directory. Training stops and chooses on validation alone. Heads add to a linear
-    path (train.linear_path), which scores train and validation out of fold. Heads, curves and the resolved
+    path (train.linear_path), which is fitted on train and scores it out of fold. Heads, curves and the resolved
     experiment go to RUNS/NAME. With dataset.folds or dataset.shots, each fold or draw is a run of its own in
     RUNS/NAME/protocol.
 

@@ -72,7 +72,7 @@ def test_out_of_fold_scores_are_those_of_scikit_learn_fold_by_fold(
         held = ((columns[fold != part] > 0)[:, :, None] * np.eye(3)[train.labels[fold != part]][:, None]).sum(
             0
         )
-        nats = class_information(held, np.bincount(train.labels[fold != part], minlength=3)) + 1e-3
+        nats = class_information(held, 1.0 * np.bincount(train.labels[fold != part], minlength=3)) + 1e-3
         x = np.hstack([design.dense[:, :-1], columns * np.sqrt(nats / nats.mean() if information else 1)])
         model.fit(x[fold != part], train.labels[fold != part])
         expected[fold == part] = model.decision_function(x[fold == part])

@@ -15,6 +15,7 @@ from fusionapp.adapters.linear.out_of_fold import score_out_of_fold
 from fusionapp.adapters.linear.preconditioner import Preconditioner
 from fusionapp.adapters.linear.ridge import informed_ridge
 from fusionapp.application.ports.linear_control import LinearKind
+from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.linear import Design
 from fusionapp.domain.recipe import SourceRecipe
 
@@ -22,7 +23,10 @@ RNG = np.random.default_rng(0)
 LABELS = RNG.integers(0, 3, 90)
 COUNTS = RNG.poisson(0.4, size=(90, 12)).astype(np.float32)
 COUNTS[:, 0] = LABELS == 1
-SOURCES = {"dense": RNG.normal(size=(90, 2, 4)).astype(np.float32), "words": csr_array(COUNTS)}
+SOURCES: dict[str, Embeddings] = {
+    "dense": RNG.normal(size=(90, 2, 4)).astype(np.float32),
+    "words": csr_array(COUNTS),
+}
 
 
 def ridge_of(labels: NDArray[np.int64], **recipe: bool) -> NDArray[np.floating]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
@@ -82,6 +82,7 @@ def test_the_weight_is_the_diagonal_of_the_curvature(loss: Loss) -> None:
     np.testing.assert_allclose(loss.weight(scores), np.stack(diagonal, axis=1))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1000), st.floats(0, 1))
 def test_both_objectives_are_convex(seed: int, share: float) -> None:
     a, b = np.random.default_rng(seed).normal(size=(2, 9, 3))
