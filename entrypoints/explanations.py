@@ -203,7 +203,7 @@ def _notes(session: Session, subject: Subject, rows: SplitEmbeddings) -> list[st
     if subject.split == "train":
         notes.append("the heads were trained on these rows: they look better here than they are")
     if subject.split == "validation":
-        notes.append("epochs were chosen on these rows: read differences, and take levels from test")
+        notes.append("epochs and C were chosen on these rows: read differences, and take levels from test")
     if subject.split == "test":
         notes.append("the test split: what is chosen after reading this needs another one to be judged by")
     return notes

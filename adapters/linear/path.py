@@ -36,10 +36,6 @@ class ScipyLinearPath(LinearPath):
     `fold_tolerance`, not what it goes to. On noise labels (5 sets of 900 rows) the share of rows scored right was
     .324 with it and .326 with each fold's own.
 
-    Models of four fifths of the rows (five folds) at the same C have margins some 6 % narrower than the model of
-    all rows has on new rows (GoEmotions, 1,500 rows): little beside the scale that each head learns, so none is
-    corrected.
-
     Attributes:
         tolerance: as `ScipyLinearControl`.
         fold_tolerance: the same for the folds' models; on the same rows 0.3 was as accurate out of fold as 0.03.
