@@ -81,6 +81,10 @@ class Loss(Protocol):
     def separate(self) -> bool:
         """True where classes are problems of their own."""
 
+    @property
+    def classes(self) -> int:
+        """How many columns scores have."""
+
     def value(self, scores: Matrix) -> Columns:
         """The loss summed over rows."""
 
@@ -177,6 +181,11 @@ class SquaredHinge:
         signs[labels < 0] = 0
         return cls(signs)
 
+    @property
+    def classes(self) -> int:
+        """As `Loss.classes`."""
+        return int(self.signs.shape[1])
+
     def value(self, scores: Matrix) -> Columns:
         """As `Loss.value`."""
         losses: Columns = np.square(self._shortfall(scores)).sum(0, dtype=np.float64)
@@ -222,6 +231,11 @@ class Multinomial:
     ) -> Multinomial:
         """The loss of labels (rows,) in [-1, classes)."""
         return cls(_indicators(labels, classes, dtype))
+
+    @property
+    def classes(self) -> int:
+        """As `Loss.classes`."""
+        return int(self.targets.shape[1])
 
     def value(self, scores: Matrix) -> Columns:
         """As `Loss.value`."""

@@ -112,10 +112,14 @@ class TrainingRecipe:
     linear_folds: int = setting("folds by which the linear path scores train", 3, ge(2))
     linear_costs: tuple[float, ...] = setting(
         "C values of the linear path, chosen on validation",
-        (0.1, 0.3, 1.0, 3.0),
+        (0.1, 0.3, 1.0, 3.0, 10.0),
         and_(min_len(1), deep_iterable(gt(0.0))),
     )
-    calibrate: bool = setting("divide each head's logits by a temperature fitted on validation", True)
+    calibrate: bool = setting(
+        "on validation, weigh the linear path anew beside each head (its learned scale times 1, 2, ... or 32) "
+        "and fit the temperature that logits are divided by",
+        True,
+    )
     validation_fraction: float = setting(
         "part of train taken for validation, stratified, where the dataset names none",
         0.1,

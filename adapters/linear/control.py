@@ -8,9 +8,9 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.adapters.linear.choice import choose_cost
+from fusionapp.adapters.linear.choice import check_costs, choose_cost
 from fusionapp.adapters.linear.features import LinearFeatures
-from fusionapp.adapters.linear.preconditioner import Preconditioner
+from fusionapp.adapters.linear.solver import Solvers
 from fusionapp.application.ports.heads import LabelledEmbeddings
 from fusionapp.application.ports.linear_control import LinearControl, LinearKind, LinearScores
 from fusionapp.application.ports.progress import Progress
@@ -49,21 +49,13 @@ class ScipyLinearControl(LinearControl):
         Raises:
             UsageError: no C, a C that is not above 0, or sources that differ between splits.
         """
+        check_costs(costs)
         features = LinearFeatures.fit(train.sources, recipes)
         design = features.transform(train.sources)
         held_out, scored = features.transform(validation.sources), features.transform(test)
-        preconditioner = Preconditioner.of(design)
+        solver = Solvers.of(kind, classes, design)(train.labels)
         with progress.task(kind, total=len(set(costs)), unit="fits") as bar:
-            best = choose_cost(
-                kind,
-                classes,
-                (design, train.labels),
-                (held_out, validation.labels),
-                preconditioner,
-                costs,
-                self.tolerance,
-                bar,
-            )
+            best = choose_cost(solver, (held_out, validation.labels), costs, self.tolerance, bar)
         return LinearScores(
             cost=best.cost,
             tried=best.tried,

@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 
+from fusionapp.adapters.linear.line_search import step_length
 from fusionapp.adapters.linear.preconditioner import Preconditioner
 from fusionapp.domain.linear import Columns, LinearProblem, Matrix
 
@@ -16,7 +17,6 @@ FORCING = 0.3
 _ROUNDING = 1e-6
 """Part of the gradient at W = 0 below which float32 finds no way down."""
 _LOGGER = logging.getLogger(__name__)
-_SHORTEST_STEP = 2.0**-20
 
 
 def minimize(
@@ -56,7 +56,7 @@ def minimize(
         at = weights[:, columns], scores[:, columns]
         direction = _direction(part, preconditioner, at[1], gradient[:, columns], allowed[columns])
         along = problem.design.scores(direction)
-        length = _step_length(part, part.inner(gradient[:, columns], direction), at, (direction, along))
+        length = step_length(part, part.inner(gradient[:, columns], direction), at, (direction, along))
         if not length.any():
             break
         weights[:, columns] += length * direction
@@ -102,19 +102,3 @@ def _direction(
         conjugate = solved + (rho / previous).astype(gradient.dtype) * conjugate
     solution[:, live] = step
     return solution
-
-
-def _step_length(
-    problem: LinearProblem, slope: Columns, at: tuple[Matrix, Matrix], step: tuple[Matrix, Matrix]
-) -> Columns:
-    """Armijo backtracking along a step; weights and scores are linear in it, so a trial costs no product."""
-    before = problem.value(*at)
-    length = np.where(slope < 0, 1.0, 0.0)
-    while True:
-        cast = length.astype(step[0].dtype)
-        after = problem.value(at[0] + cast * step[0], at[1] + cast * step[1])
-        too_long = (length > 0) & (after > before + 1e-4 * length * slope)
-        if not too_long.any():
-            return cast
-        length = np.where(too_long, length / 2, length)
-        length[length < _SHORTEST_STEP] = 0

@@ -14,6 +14,7 @@ from fusionapp.adapters.torch_heads.artefact import SavedHead, save_head
 from fusionapp.adapters.torch_heads.card import HeadCard
 from fusionapp.adapters.torch_heads.failures import memory_guard
 from fusionapp.adapters.torch_heads.head import FusionHead
+from fusionapp.adapters.torch_heads.path_weight import weigh_path
 from fusionapp.adapters.torch_heads.sources import Source, check_linear
 from fusionapp.adapters.torch_heads.training import PreparedSplit, SeedRun, StackTraining
 from fusionapp.adapters.torch_shared.device import automatic_dtype, resolve_device
@@ -83,6 +84,9 @@ class TorchHeadTrainer(HeadTrainer):
             epochs, _ = recipe.limits(len(train.labels))
             with progress.task("train heads", total=len(seeds) * epochs, unit="epochs") as task:
                 runs = training(tracker, task)
+        if recipe.calibrate and validation.linear is not None:
+            for run in runs:
+                weigh_path(run, validation.linear, validation.labels, recipe.metric)
         return [
             _save(directory, run, fusion, recipe, sources, classes, validation.labels)
             for directory, run in zip(directories, runs, strict=True)

@@ -164,11 +164,9 @@ class StackTraining:
     def _judge(
         self, run: SeedRun, position: int, epoch: int, score: Mapping[str, float], logits: Tensor
     ) -> None:
-        value = score[self._recipe.metric]
-        value = -value if self._recipe.metric == "loss" else value
         run.epochs = epoch
         # A small validation split ties often: the first epoch that gets it right is not yet the best one.
-        judged = (value, -score["loss"])
+        judged = (worth(score, self._recipe.metric), -score["loss"])
         if judged > run.best_score:
             run.best_epoch, run.best_score, run.validation = epoch, judged, score
             run.logits = logits[position].cpu().numpy()
@@ -202,6 +200,11 @@ def validate(head: FusionHead, split: PreparedSplit, seeds: int) -> Tensor:
     return torch.cat(
         [split.logits(head, some.expand(seeds, -1)) for some in torch.split(rows, _SCORED_ROWS)], dim=1
     )
+
+
+def worth(score: Mapping[str, float], metric: str) -> float:
+    """What a recipe's `metric` says of scores; higher is better."""
+    return -score[metric] if metric == "loss" else score[metric]
 
 
 def measure(logits: Tensor, labels: Tensor) -> list[dict[str, float]]:

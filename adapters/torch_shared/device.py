@@ -38,12 +38,15 @@ def resolve_device(name: str) -> torch.device:
 
 @cache
 def cpu_accelerates_bfloat16() -> bool:
-    """Whether this CPU multiplies bfloat16 matrices in hardware (AMX); elsewhere bfloat16 is far slower."""
+    """Whether this CPU multiplies bfloat16 matrices in hardware; elsewhere bfloat16 is far slower.
+
+    AMX does (8 times float32's rate), and so does AVX-512 BF16 (4.6 times on a Zen 5).
+    """
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
-    return "amx_bf16" in flags
+    return "amx_bf16" in flags or "avx512_bf16" in flags
 
 
 def automatic_dtype(device: torch.device) -> torch.dtype:

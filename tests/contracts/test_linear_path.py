@@ -9,6 +9,7 @@ import pytest
 from fakes.linear import ClassSharePath
 from scipy.sparse import csr_array
 
+from fusionapp.adapters.linear import solver
 from fusionapp.adapters.linear.path import ScipyLinearPath
 from fusionapp.adapters.linear.remembered import RememberedLinearPath
 from fusionapp.application.ports.heads import LabelledEmbeddings
@@ -23,6 +24,12 @@ class SilentBars:
 
     def advance(self, amount: int, **rates: float) -> None:
         pass
+
+
+@pytest.fixture(params=[0, 10_000], ids=["by weights", "by inner products"], autouse=True)
+def kernel_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of finding an SVM's weights."""
+    monkeypatch.setattr(solver, "_MOST_KERNEL_ROWS", request.param)
 
 
 def rows(seed: int, count: int = 120, classes: int = 3) -> LabelledEmbeddings:

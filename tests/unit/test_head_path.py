@@ -16,6 +16,7 @@ from fakes.tracker import RecordingTracker
 from safetensors.torch import load_file
 
 from fusionapp.adapters.torch_heads.head import FusionHead
+from fusionapp.adapters.torch_heads.path_weight import FACTORS
 from fusionapp.adapters.torch_heads.scorer import TorchHeadScorer
 from fusionapp.adapters.torch_heads.sources import Source, select
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
@@ -138,24 +139,37 @@ def likelihood(scores: np.ndarray[Any, np.dtype[np.float32]], labels: np.ndarray
 
 
 def test_probabilities_are_calibrated_on_validation(tmp_path: Path) -> None:
+    validation = toy_rows(100, seed=1)
     calibrated, plain = (
-        fit(tmp_path / str(on), attrs.evolve(RECIPE, label_smoothing=0.9, calibrate=on))
+        fit(
+            tmp_path / str(on),
+            attrs.evolve(RECIPE, label_smoothing=0.9, calibrate=on),
+            train=toy_rows(),
+            validation=validation,
+        )
         for on in (True, False)
     )
     assert [temperature(head) for head in plain] == [1.0, 1.0]
-    before, after = score(plain, VALIDATION), score(calibrated, VALIDATION)
+    before, after = score(plain, validation), score(calibrated, validation)
     for seed, head in enumerate(calibrated):
         assert temperature(head) != pytest.approx(1.0, abs=0.01)
         powered = before[seed].astype(np.float64) ** (1 / temperature(head))
         np.testing.assert_allclose(after[seed], powered / powered.sum(1, keepdims=True), rtol=1e-3, atol=1e-6)
         losses = [
             cross_entropy(
-                np.log(scores[seed]), VALIDATION.labels, label_smoothing=0.5 / (len(VALIDATION.labels) + 0.5)
+                np.log(scores[seed]), validation.labels, label_smoothing=0.5 / (len(validation.labels) + 0.5)
             )
             for scores in (after, before)
         ]
         assert losses[0] < losses[1]
-        assert likelihood(before[seed], VALIDATION.labels) == pytest.approx(head.validation["loss"], rel=1e-4)
+        assert likelihood(before[seed], validation.labels) == pytest.approx(head.validation["loss"], rel=1e-4)
+
+
+def test_a_calibrated_head_weighs_the_path_by_a_multiple_of_what_it_learned(tmp_path: Path) -> None:
+    weighed, learned = (fit(tmp_path / str(on), attrs.evolve(RECIPE, calibrate=on)) for on in (True, False))
+    for one, other in zip(weighed, learned, strict=True):
+        assert scale(one) / scale(other) in [pytest.approx(factor) for factor in FACTORS]
+        assert one.validation["accuracy"] >= other.validation["accuracy"]
 
 
 def test_a_validation_split_of_two_rows_leaves_a_usable_temperature(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler, normalize
 from sklearn.svm import LinearSVC
 
+from fusionapp.adapters.linear import solver
 from fusionapp.adapters.linear.control import ScipyLinearControl
 from fusionapp.adapters.linear.features import LinearFeatures, SparseSource
 from fusionapp.application.ports.heads import LabelledEmbeddings
@@ -37,6 +38,12 @@ class CountedBars:
 
     def advance(self, amount: int, **rates: float) -> None:
         self.done += amount
+
+
+@pytest.fixture(params=[0, 10_000], ids=["by weights", "by inner products"], autouse=True)
+def kernel_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of finding an SVM's weights."""
+    monkeypatch.setattr(solver, "_MOST_KERNEL_ROWS", request.param)
 
 
 def rows(seed: int, count: int = 240, classes: int = 4) -> LabelledEmbeddings:
@@ -85,7 +92,8 @@ def oracle(kind: LinearKind, cost: float, classes: int = 4) -> NDArray[np.float6
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("cost", COSTS)
 def test_scores_agree_with_scikit_learn(kind: LinearKind, cost: float) -> None:
-    np.testing.assert_allclose(fitted(kind, costs=(cost,)).test, oracle(kind, cost), atol=2e-3)
+    """At C = 10 decision values reach 8: the float32 inner products of rows leave 3e-3 of them open."""
+    np.testing.assert_allclose(fitted(kind, costs=(cost,)).test, oracle(kind, cost), atol=5e-3)
 
 
 def test_two_classes_agree_with_scikit_learn_too() -> None:

@@ -13,6 +13,7 @@ from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import LinearSVC
 
+from fusionapp.adapters.linear import solver
 from fusionapp.adapters.linear.features import LinearFeatures
 from fusionapp.adapters.linear.path import ScipyLinearPath
 from fusionapp.application.ports.heads import LabelledEmbeddings
@@ -30,6 +31,12 @@ class SilentBars:
 
     def advance(self, amount: int, **rates: float) -> None:
         pass
+
+
+@pytest.fixture(params=[0, 10_000], ids=["by weights", "by inner products"], autouse=True)
+def kernel_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of finding an SVM's weights."""
+    monkeypatch.setattr(solver, "_MOST_KERNEL_ROWS", request.param)
 
 
 def rows(seed: int, count: int = 150, classes: int = 3) -> LabelledEmbeddings:

@@ -10,10 +10,11 @@ from fakes.heads import CountingProgress
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from fusionapp.adapters.linear import solver
 from fusionapp.adapters.linear.features import LinearFeatures
 from fusionapp.adapters.linear.out_of_fold import score_out_of_fold
-from fusionapp.adapters.linear.preconditioner import Preconditioner
 from fusionapp.adapters.linear.ridge import informed_ridge
+from fusionapp.adapters.linear.solver import Solvers
 from fusionapp.application.ports.linear_control import LinearKind
 from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.linear import Design
@@ -62,18 +63,22 @@ def test_a_source_without_information_is_shrunk_alike() -> None:
 
 
 @pytest.mark.parametrize("kind", ["linear_svm", "logistic_regression"])
-def test_labels_moved_within_a_fold_do_not_reach_its_scores(kind: LinearKind) -> None:
+@pytest.mark.parametrize("kernel_rows", [0, 90])
+def test_labels_moved_within_a_fold_do_not_reach_its_scores(
+    kind: LinearKind, kernel_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(solver, "_MOST_KERNEL_ROWS", kernel_rows)
     features = LinearFeatures.fit(SOURCES, {})
     design = features.transform(SOURCES)
     fold = np.arange(90) % 3
     moved = LABELS.copy()
     moved[fold == 0] = np.roll(moved[fold == 0], 1)
     ridge = partial(informed_ridge, features, {}, design, classes=3)
-    preconditioner = Preconditioner.of(design, ridge(LABELS))
+    solvers = Solvers.of(kind, 3, design, ridge(LABELS))
     progress = CountingProgress()
     with progress.task("folds", total=6, unit="fits") as bar:
         before, after = (
-            score_out_of_fold(kind, 3, (design, labels), fold, preconditioner, ridge, 1.0, 0.1, bar)
+            score_out_of_fold(lambda seen: solvers(seen, ridge(seen)), 3, labels, fold, 1.0, 0.1, bar)
             for labels in (LABELS, moved)
         )
     np.testing.assert_array_equal(before[fold == 0], after[fold == 0])
