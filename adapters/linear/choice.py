@@ -12,7 +12,6 @@ from fusionapp.adapters.linear.solver import Solver
 from fusionapp.application.ports.progress import ProgressTask
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.linear import Design, Matrix
-from fusionapp.domain.metrics import accuracy
 
 
 @attrs.frozen(eq=False)
@@ -49,25 +48,33 @@ def choose_cost(
     tolerance: float,
     bar: ProgressTask,
     falls: int = 2,
+    doubt: float = 0.0,
 ) -> Choice:
-    """Fit from the smallest C up, each from the last one's solution; of equal accuracies the smallest C.
+    """Fit from the smallest C up, each from the last one's solution, and choose by validation accuracy.
 
-    Costs without a better validation accuracy, `falls` of them in a row, end the search: larger ones are dearer.
+    Costs without a better one, `falls` of them in a row, end the search: larger ones are dearer. A larger C takes
+    the place of a smaller one where it gains more than `doubt` standard errors of their paired difference, the
+    root of the rows on which just one of them is right (McNemar 1947): at 1, this is the one-standard-error rule
+    of Breiman et al. (1984); at 0, of equal accuracies the smallest C is taken.
     """
     held_out, labels = validation
     weights: Matrix | None = None
     tried: dict[float, float] = {}
-    best: Choice | None = None
+    peak, chosen, right = 0, None, np.zeros(len(labels), dtype=bool)
     grid = sorted(set(costs))
     for place, cost in enumerate(grid):
         weights = solver(cost, tolerance, weights)
         scores = held_out.scores(weights)
-        tried[cost] = accuracy(labels, scores.argmax(1))
-        if best is None or tried[cost] > tried[best.cost]:
-            best = Choice(cost, tried, weights, scores)
-        elif place - grid.index(best.cost) >= falls:
+        hits = scores.argmax(1) == labels
+        tried[cost] = float(hits.mean())
+        if place == 0 or tried[cost] > tried[grid[peak]]:
+            peak = place
+            gained, unlike = int(hits.sum()) - int(right.sum()), int((hits != right).sum())
+            if chosen is None or gained > doubt * unlike**0.5:
+                chosen, right = Choice(cost, tried, weights, scores), hits
+        elif place - peak >= falls:
             bar.advance(len(grid) - place)
             break
         bar.advance(1)
-    assert best is not None
-    return best
+    assert chosen is not None
+    return chosen

@@ -78,6 +78,7 @@ class ScipyLinearPath(LinearPath):
                 self.tolerance,
                 bar,
                 falls=1,
+                doubt=1.0,
             )
             scores = score_out_of_fold(
                 solver_of, classes, train.labels, fold, best.cost, self.fold_tolerance, bar

@@ -31,4 +31,4 @@ def weigh_path(run: SeedRun, linear: NDArray[np.float32], labels: NDArray[np.int
     scores = measure(logits, torch.from_numpy(labels))
     best = max(range(len(FACTORS)), key=lambda place: (worth(scores[place], metric), place))
     run.state = {**run.state, "scale": FACTORS[best] * learned}
-    run.logits, run.validation = logits[best].numpy(), scores[best]
+    run.path_factor, run.logits, run.validation = FACTORS[best], logits[best].numpy(), scores[best]

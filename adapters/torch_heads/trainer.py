@@ -137,10 +137,15 @@ def _save(
         parameters,
         run.validation,
         linear="scale" in run.state,
-        temperature=fit_temperature(run.logits, validation_labels) if recipe.calibrate else 1.0,
+        temperature=_temperature(run, validation_labels) if recipe.calibrate else 1.0,
     )
     save_head(directory, SavedHead(card, sources, run.state))
     return TrainedHead(directory, run.seed, run.best_epoch, run.epochs, parameters, run.validation)
+
+
+def _temperature(run: SeedRun, labels: NDArray[np.int64]) -> float:
+    """Of logits that are larger by the path's factor, which is no lack of doubt."""
+    return run.path_factor * fit_temperature(run.logits / np.float32(run.path_factor), labels)
 
 
 def _check(

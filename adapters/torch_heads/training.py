@@ -58,6 +58,7 @@ class SeedRun:
         best_score: its score and, where scores tie, its loss with the sign turned; higher is better.
         validation: its metrics.
         logits: (rows, classes) float32 of validation, neither smoothed nor calibrated.
+        path_factor: what `weigh_path` multiplied the learned scale of the linear path by.
         state: its weights, on the CPU, without the seeds dimension.
     """
 
@@ -67,6 +68,7 @@ class SeedRun:
     best_score: tuple[float, float] = (float("-inf"), float("-inf"))
     validation: Mapping[str, float] = attrs.field(factory=dict)
     logits: NDArray[np.float32] = attrs.field(factory=lambda: np.empty((0, 0), dtype=np.float32))
+    path_factor: int = 1
     state: Mapping[str, Tensor] = attrs.field(factory=dict)
 
 

@@ -28,6 +28,7 @@ def weighed(
 
 def test_a_path_that_is_right_where_the_network_guesses_counts_the_most() -> None:
     run = weighed(3 * NOISE, TRUTH)
+    assert run.path_factor == FACTORS[-1]
     assert run.state["scale"].item() == 0.5 * FACTORS[-1]
     assert run.validation["accuracy"] == 1.0
 
