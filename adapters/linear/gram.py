@@ -30,8 +30,9 @@ def gram_matrix(design: Design, ridge: Matrix, rows: NDArray[np.int64]) -> NDArr
     for block in design.sparse:
         stop = start + block.shape[1]
         some = csr_array(block[rows])
-        cells = some.data / root[start:stop][some.indices]
-        _add_products(csr_array((cells, some.indices, some.indptr), shape=some.shape), gram)
+        if some.nnz:
+            cells = some.data / root[start:stop][some.indices]
+            _add_products(csr_array((cells, some.indices, some.indptr), shape=some.shape), gram)
         start = stop
     return gram
 

@@ -94,6 +94,8 @@ class KernelSolver:
 
     def __call__(self, cost: float, tolerance: float, start: Matrix | None = None) -> Matrix:
         """As `Solver`."""
+        if not len(self.rows):  # a fold that holds all rows there are
+            return np.zeros((self.design.dim, self.loss.classes), dtype=np.float32)
         scores = np.zeros_like(self.loss.signs) if start is None else self.design.scores(start)[self.rows]
         solution = np.zeros((len(self.design.dense), self.loss.classes), dtype=np.float32)
         solution[self.rows] = fit_by_kernel(self.gram, self.loss, cost, scores, tolerance)

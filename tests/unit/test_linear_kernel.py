@@ -61,6 +61,21 @@ def test_rows_without_a_label_are_not_fitted() -> None:
     np.testing.assert_allclose(DESIGN.scores(weights)[held], oracle(1.0, ALL[~held])[held], atol=3e-3)
 
 
+@pytest.mark.parametrize(
+    "block", [csr_array((ROWS, 7), dtype=np.float32), csr_array((ROWS, 0), dtype=np.float32)]
+)
+def test_a_sparse_source_without_a_cell_adds_nothing(block: csr_array) -> None:
+    plain, beside = TorchDesign(DENSE), TorchDesign(DENSE, (block,))
+    expected, found = (Solvers.of("linear_svm", CLASSES, each)(LABELS)(1.0, 1e-4) for each in (plain, beside))
+    np.testing.assert_array_equal(found[: DENSE.shape[1]], expected)
+
+
+def test_without_a_labelled_row_all_weights_are_zero() -> None:
+    weights = kernel_solver(np.full(ROWS, -1))(1.0, 0.1)
+    assert weights.shape == (DESIGN.dim, CLASSES)
+    assert not weights.any()
+
+
 def test_a_start_changes_the_way_and_not_the_end() -> None:
     fit = kernel_solver()
     warm, cold = fit(1.0, 1e-4, fit(0.1, 0.2)), fit(1.0, 1e-4)
