@@ -46,6 +46,7 @@ class Gateways(containers.DeclarativeContainer):
     )
     encoder = providers.FactoryAggregate(
         huggingface=providers.Factory(build.huggingface_encoder, model_cache=config.environment.model_cache),
+        openai=providers.Factory(build.openai_encoder),
         lexical=providers.Factory(build.lexical_encoder),
     )
     store = providers.Selector(

@@ -92,6 +92,13 @@ def huggingface_encoder(settings: dict[str, Any], model_cache: str | None) -> En
     return HuggingFaceEncoder(**plain, cache_dir=model_cache)
 
 
+def openai_encoder(settings: dict[str, Any], **_: Any) -> Encoder:
+    """A model behind a server."""
+    from fusionapp.adapters.openai_compatible.encoder import OpenAIEncoder
+
+    return OpenAIEncoder(**{key: value for key, value in settings.items() if key != "adapter"})
+
+
 def lexical_encoder(settings: dict[str, Any], **_: Any) -> Encoder:
     """Hashed n-grams."""
     from fusionapp.adapters.lexical.encoder import LexicalEncoder

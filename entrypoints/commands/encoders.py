@@ -37,4 +37,5 @@ def command(as_json: bool) -> None:
             for card in CARDS
         ],
     )
+    click.echo('openai asks a server by its /v1/embeddings for any model (adapter = "openai").')
     click.echo('lexical needs no model: hashed word and character n-grams (adapter = "lexical").')

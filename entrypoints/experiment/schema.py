@@ -10,6 +10,8 @@ from typing import Literal
 import attrs
 from attrs.validators import and_, deep_iterable, ge, gt, le, matches_re, min_len, optional
 
+from fusionapp.adapters.openai_compatible.address import OPENAI, address_problems
+from fusionapp.adapters.openai_compatible.dims import dim_problems
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import SourceRecipe, TrainingRecipe
 from fusionapp.domain.settings import setting
@@ -101,7 +103,42 @@ class LexicalSettings:
     dim: int = setting("hash buckets: a power of two", 2**20, and_(ge(2), le(2**26)))
 
 
-EncoderSettings = HuggingFaceSettings | LexicalSettings
+@attrs.frozen
+class OpenAISettings:
+    """An ``[encoders.NAME]`` table of a model behind any server that speaks OpenAI's ``/v1/embeddings``."""
+
+    adapter: Literal["openai"] = setting("which adapter encodes")
+    model: str = setting("the model, as the server calls it", check=min_len(1))
+    base_url: str = setting("the server: what stands before /embeddings; texts are sent there", OPENAI)
+    api_key_env: str | None = setting(
+        "NAME of the environment variable that holds the key; default: OPENAI_API_KEY for OpenAI itself, and no key "
+        "for other servers",
+        None,
+    )
+    allow_http: bool = setting("send the key over plain http to another machine", False)
+    dimensions: int | None = setting(
+        "width to ask the server for, where its model can be shortened", None, optional(ge(1))
+    )
+    dim: int | None = setting(
+        "width of the model's vectors; default: what is known of it, else one request asks", None, optional(ge(1))
+    )
+    prefix: str | None = setting("put before every text; default: as the model's card says", None)
+    max_length: int | None = setting(
+        "tokens kept of a text, estimated (4 ASCII characters or 3 other bytes each); default: never cut here",
+        None,
+        optional(ge(1)),
+    )
+    normalize: bool | None = setting(
+        "L2-normalise each vector; default: as the model's card says, else as the server sends it", None
+    )
+    batch_tokens: int | None = setting("tokens in a request, estimated; default: 16384", None, optional(ge(1)))
+    batch_size: int = setting("texts in a request", 32, ge(1))
+    concurrency: int = setting("requests at once", 4, and_(ge(1), le(256)))
+    timeout: float = setting("seconds until a request counts as failed", 60.0, gt(0.0))
+    retries: int = setting("how often a failed request is repeated, with growing pauses", 5, ge(0))
+
+
+EncoderSettings = HuggingFaceSettings | LexicalSettings | OpenAISettings
 
 
 @attrs.frozen
@@ -168,6 +205,10 @@ def _encoder_problems(name: str, encoder: EncoderSettings) -> list[str]:
         )
     if isinstance(encoder, HuggingFaceSettings) and encoder.trust_remote_code and not encoder.revision:
         found.append(f"encoders.{name}.trust_remote_code: true needs a pinned `revision` (a commit hash)")
+    if isinstance(encoder, OpenAISettings):
+        wrong = address_problems(encoder.base_url, encoder.api_key_env, encoder.allow_http)
+        wrong += dim_problems(encoder.dim, encoder.dimensions)
+        found += [f"encoders.{name}.{line}" for line in wrong]
     if isinstance(encoder, LexicalSettings):
         if encoder.dim & (encoder.dim - 1):
             found.append(f"encoders.{name}.dim: {encoder.dim} is not a power of two; use 1048576")
@@ -218,6 +259,7 @@ __all__ = [
     "Experiment",
     "HuggingFaceSettings",
     "LexicalSettings",
+    "OpenAISettings",
     "StorageSettings",
     "TaskSettings",
 ]

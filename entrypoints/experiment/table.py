@@ -8,7 +8,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import attrs
 
-from fusionapp.entrypoints.experiment.schema import Experiment, HuggingFaceSettings, LexicalSettings
+from fusionapp.entrypoints.experiment.schema import Experiment
+from fusionapp.entrypoints.experiment.structure import ENCODERS
 from fusionapp.entrypoints.experiment.types import describe, is_plain
 
 
@@ -32,22 +33,25 @@ def _rows(kind: type, prefix: str) -> Iterator[SchemaRow]:
     for field in attrs.fields(kind):
         key = f"{prefix}{field.name}"
         if key == "encoders":
-            yield from _rows(HuggingFaceSettings, "encoders.NAME.")
-            yield from (
-                row for row in _rows(LexicalSettings, "encoders.NAME.") if not row.key.endswith(".adapter")
-            )
+            yield from _encoder_rows()
         elif is_plain(hints[field.name]):
             meaning = field.metadata.get("meaning", "")
-            if kind is LexicalSettings:
-                meaning = f"lexical: {meaning}"
-            if key == "encoders.NAME.adapter":
-                yield SchemaRow(key, "one of 'huggingface', 'lexical'", '"huggingface"', meaning)
-            else:
-                yield SchemaRow(key, describe(hints[field.name]), _default(field), meaning)
+            yield SchemaRow(key, describe(hints[field.name]), _default(field), meaning)
         elif get_origin(hints[field.name]) is Mapping:
             yield from _rows(get_args(hints[field.name])[1], f"{key}.NAME.")
         else:
             yield from _rows(hints[field.name], f"{key}.")
+
+
+def _encoder_rows() -> Iterator[SchemaRow]:
+    """The keys of every adapter; those of the default one first, the others' with their adapter's name."""
+    for adapter, kind in ENCODERS.items():
+        for row in _rows(kind, "encoders.NAME."):
+            if row.key != "encoders.NAME.adapter":
+                meaning = row.meaning if adapter == "huggingface" else f"{adapter}: {row.meaning}"
+                yield attrs.evolve(row, meaning=meaning)
+            elif adapter == "huggingface":
+                yield attrs.evolve(row, type=f"one of {', '.join(map(repr, ENCODERS))}")
 
 
 def _default(field: Any) -> str:

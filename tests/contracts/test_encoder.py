@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
+from fakes.embedding_server import shared_server
 from fakes.encoders import CountingEncoder, FailingEncoder
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
@@ -16,6 +17,7 @@ from tiny_models import TEXTS, tiny_model
 
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 from fusionapp.adapters.lexical.encoder import LexicalEncoder
+from fusionapp.adapters.openai_compatible.encoder import OpenAIEncoder
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import Embeddings, fingerprint
 
@@ -37,6 +39,11 @@ def _tiny(kind: str) -> Callable[..., Encoder]:
     return build
 
 
+def _served(**settings: Any) -> Encoder:
+    defaults: dict[str, Any] = {"model": "hash", "base_url": shared_server().base_url, "max_length": 24}
+    return OpenAIEncoder(**(defaults | settings))
+
+
 _MODEL_CHANGES: tuple[Mapping[str, Any], ...] = (
     {"layers": (-1,)},
     {"layers": "all"},
@@ -47,6 +54,14 @@ _MODEL_CHANGES: tuple[Mapping[str, Any], ...] = (
     {"padding_side": "left"},
     {"dtype": "auto"},
 )
+_SERVED_CHANGES: tuple[Mapping[str, Any], ...] = (
+    {"model": "other"},
+    {"base_url": "http://127.0.0.1:9/v1"},
+    {"dimensions": 4},
+    {"prefix": "query: "},
+    {"max_length": 20},
+    {"normalize": True},
+)
 
 CASES = {
     "counting": Case(CountingEncoder, ({"layers": 1}, {"dim": 4}, {"max_length": 9}, {"name": "b"}), 64),
@@ -54,6 +69,7 @@ CASES = {
     "lexical": Case(LexicalEncoder, ({"word_ngrams": (1, 1)}, {"char_ngrams": (3, 4)}, {"dim": 99}), None),
     "bert": Case(_tiny("bert"), _MODEL_CHANGES, 24),
     "llama": Case(_tiny("llama"), _MODEL_CHANGES, 24),
+    "openai": Case(_served, _SERVED_CHANGES, 24),
 }
 
 

@@ -77,6 +77,7 @@ def test_every_store_is_built_under_the_root_of_the_experiment(tmp_path: Path, s
 def test_every_encoder_adapter_is_built(adapter: str) -> None:
     settings: dict[str, dict[str, Any]] = {
         "huggingface": {"model": str(tiny_model("bert"))},
+        "openai": {"model": "m", "dim": 4},
         "lexical": {"dim": 64},
     }
     encoders = {"a": {"adapter": adapter, **settings[adapter]}}

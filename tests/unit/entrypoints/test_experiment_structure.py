@@ -206,10 +206,10 @@ def test_a_key_of_the_other_kind_of_source_may_be_named_with_its_default() -> No
     assert not found.train.sources["lexical"].idf
 
 
-@pytest.mark.parametrize("adapter", ["lexicl", "openai", 3, ["lexical"], {}])
+@pytest.mark.parametrize("adapter", ["lexicl", "opnai", 3, ["lexical"], {}])
 def test_an_unknown_encoder_adapter_is_answered_with_those_there_are(adapter: Any) -> None:
     (line,) = problems(encoders={"a": {"adapter": adapter}})
-    assert line.startswith("encoders.a.adapter: expected one of 'huggingface', 'lexical', got ")
+    assert line.startswith("encoders.a.adapter: expected one of 'huggingface', 'openai', 'lexical', got ")
 
 
 def test_an_encoder_without_an_adapter_is_a_transformer() -> None:

@@ -1,0 +1,1 @@
+"""Embeddings by a server that speaks OpenAI's `/v1/embeddings`."""
