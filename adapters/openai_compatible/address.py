@@ -86,12 +86,17 @@ def address_problems(base_url: str, api_key_env: str | None, allow_http: bool) -
     elif parts.scheme not in ("http", "https") or not parts.hostname:
         found.append(f"base_url: {base_url!r} is no address; use one such as http://localhost:8080/v1")
     elif not re.fullmatch(r"[\x21-\x7e]+", base_url):
-        found.append(f"base_url: {base_url!r} holds blanks or characters beyond ASCII; use punycode and %-escapes")
-    elif parts.scheme == "http" and not allow_http and not _is_loopback(parts.hostname):
-        if _key_name(parts, api_key_env):
-            found.append(
-                f"base_url: {base_url} would carry the key unencrypted; use https, or set allow_http = true"
-            )
+        found.append(
+            f"base_url: {base_url!r} holds blanks or characters beyond ASCII; use punycode and %-escapes"
+        )
+    elif (
+        _key_name(parts, api_key_env)
+        and parts.scheme == "http"
+        and not (allow_http or _is_loopback(parts.hostname))
+    ):
+        found.append(
+            f"base_url: {base_url} would carry the key unencrypted; use https, or set allow_http = true"
+        )
     return found
 
 

@@ -23,7 +23,7 @@ from fusionapp.domain.errors import ConfigurationError
 from fusionapp.domain.normalization import l2_normalize
 
 _TOKENS, _TEXTS = 16384, 32
-"""A request by default: what OpenAI, text-embeddings-inference (32 texts), vLLM and Ollama all take as they come."""
+"""A request by default: what OpenAI, text-embeddings-inference (32 texts), vLLM and Ollama all take."""
 
 
 class OpenAIEncoder(Encoder):

@@ -66,7 +66,7 @@ class EmbeddingRequests:
         Raises:
             UpstreamError: the server refuses or fails.
         """
-        return self._ask([PROBE], None, "float", Event()).vectors.shape[1]
+        return int(self._ask([PROBE], None, "float", Event()).vectors.shape[1])
 
     def embed(self, texts: Sequence[str], rows: Sequence[int], dim: int, stop: Event) -> Part:
         """Embed `texts`, which stand at `rows` of a shard.

@@ -61,7 +61,7 @@ class EmbeddingServer:
             body: JSON.
             limit: most bytes of an answer.
             read: makes sense of an answer; a FaultError of its own is a reason to ask again.
-            stop: when it is set, nothing is repeated any more.
+            stop: when it is set, nothing is asked any more.
 
         Raises:
             RefusedError: the server will never answer this request.
@@ -69,11 +69,13 @@ class EmbeddingServer:
             UsageError: the key is not in the environment.
         """
         for attempt in range(1, self._retries + 2):
+            if stop.is_set():
+                raise UpstreamError(f"{self._address.base_url}: not asked, since another request failed")
             try:
                 return read(self._post(body, limit))
             except FaultError as fault:
                 wait = fault.wait if fault.wait is not None else backoff(attempt, random.random())  # noqa: S311
-                if stop.is_set() or attempt > self._retries or wait > LONGEST:
+                if attempt > self._retries or wait > LONGEST:
                     raise self._given_up(fault, attempt, wait) from fault
                 level = logging.WARNING if wait >= 10 else logging.INFO
                 logger.log(level, "%s: %s; asking again in %.1f s", self._address.base_url, fault, wait)
@@ -126,7 +128,9 @@ class EmbeddingServer:
             if len(content) > limit and cut:
                 break
             if len(content) > limit:
-                raise UpstreamError(f"the answer has over {limit:,} bytes, more than these embeddings can have")
+                raise UpstreamError(
+                    f"the answer has over {limit:,} bytes, more than these embeddings can have"
+                )
             if monotonic() > deadline:
                 raise FaultError(f"no whole answer within {self._timeout:g} s")
         return bytes(content[:limit])

@@ -32,7 +32,8 @@ def cut(text: str, most: int) -> str:
 
 def batches(tokens: Sequence[int], budget: int, most: int) -> list[range]:
     """Neighbours cut into requests of no more than `budget` tokens and `most` texts; a longer text goes alone."""
-    starts, held = [], 0
+    starts: list[int] = []
+    held = 0
     for position, size in enumerate(tokens):
         if not starts or held + size > budget or position - starts[-1] >= most:
             starts.append(position)

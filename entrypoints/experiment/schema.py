@@ -111,8 +111,8 @@ class OpenAISettings:
     model: str = setting("the model, as the server calls it", check=min_len(1))
     base_url: str = setting("the server: what stands before /embeddings; texts are sent there", OPENAI)
     api_key_env: str | None = setting(
-        "NAME of the environment variable that holds the key; default: OPENAI_API_KEY for OpenAI itself, and no key "
-        "for other servers",
+        "NAME of the environment variable that holds the key; default: OPENAI_API_KEY for OpenAI itself, and no "
+        "key for other servers",
         None,
     )
     allow_http: bool = setting("send the key over plain http to another machine", False)
@@ -120,7 +120,9 @@ class OpenAISettings:
         "width to ask the server for, where its model can be shortened", None, optional(ge(1))
     )
     dim: int | None = setting(
-        "width of the model's vectors; default: what is known of it, else one request asks", None, optional(ge(1))
+        "width of the model's vectors; default: what is known of it, else one request asks",
+        None,
+        optional(ge(1)),
     )
     prefix: str | None = setting("put before every text; default: as the model's card says", None)
     max_length: int | None = setting(
@@ -131,7 +133,9 @@ class OpenAISettings:
     normalize: bool | None = setting(
         "L2-normalise each vector; default: as the model's card says, else as the server sends it", None
     )
-    batch_tokens: int | None = setting("tokens in a request, estimated; default: 16384", None, optional(ge(1)))
+    batch_tokens: int | None = setting(
+        "tokens in a request, estimated; default: 16384", None, optional(ge(1))
+    )
     batch_size: int = setting("texts in a request", 32, ge(1))
     concurrency: int = setting("requests at once", 4, and_(ge(1), le(256)))
     timeout: float = setting("seconds until a request counts as failed", 60.0, gt(0.0))

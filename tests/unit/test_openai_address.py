@@ -51,8 +51,17 @@ def test_an_address_that_holds_a_secret_is_refused_and_not_repeated(base_url: st
 
 @pytest.mark.parametrize(
     "base_url",
-    ["", "localhost:8080", "ftp://example.org", "https://", "https://[::1", "https://a:99999/v1", "http://a b/v1"]
-    + ["https://exämple.org/v1", "https://example.org/v1\n"],
+    [
+        "",
+        "localhost:8080",
+        "ftp://example.org",
+        "https://",
+        "https://[::1",
+        "https://a:99999/v1",
+        "http://a b/v1",
+        "https://exämple.org/v1",
+        "https://example.org/v1\n",
+    ],
 )
 def test_what_is_no_address_is_refused(base_url: str) -> None:
     (line,) = address_problems(base_url, None, allow_http=False)

@@ -78,8 +78,17 @@ def test_an_embedding_that_is_none_is_a_fault(embedding: Any) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"\xff\xfe", b"null", b"[]", b"<html>", body([item(0, ROWS[0])])[:-9], b"[" * 100_000]
-    + [b'{"data": ' + b"9" * 5000 + b"}"],
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b"<html>",
+        body([item(0, ROWS[0])])[:-9],
+        b"[" * 100_000,
+        b'{"data": ' + b"9" * 5000 + b"}",
+    ],
 )
 def test_what_is_no_answer_is_a_fault(content: bytes) -> None:
     with pytest.raises(FaultError):
@@ -87,7 +96,9 @@ def test_what_is_no_answer_is_a_fault(content: bytes) -> None:
 
 
 def test_vectors_of_another_width_are_refused_with_both_numbers() -> None:
-    with pytest.raises(UpstreamError, match="vectors of 2 numbers came where 3 were expected; set dim = 2") as said:
+    with pytest.raises(
+        UpstreamError, match="vectors of 2 numbers came where 3 were expected; set dim = 2"
+    ) as said:
         read_answer(body([item(0, ROWS[0])]), 1, 3)
     assert not isinstance(said.value, FaultError)
 
