@@ -66,10 +66,12 @@ class Encoding:
         embeddings: (rows, layers, dim) float32 or CSR (rows, vocabulary); one row per text, in input order.
             A row that failed holds zeros.
         truncated: (rows,) bool, True where the text was longer than the encoder's max length.
-        failed: (rows,) bool, True where no precision tried gave finite numbers.
+        failed: (rows,) bool, True where there is no embedding.
         tokens: tokens encoded, special tokens included, padding excluded.
         padded_tokens: tokens computed, padding included.
         notes: what happened on the way (an out-of-memory retry, a retry in float32), one line each.
+        reasons: why a row failed, by its position; one that is not named has no finite numbers in any precision
+            tried.
     """
 
     embeddings: Embeddings
@@ -78,6 +80,7 @@ class Encoding:
     tokens: int = 0
     padded_tokens: int = 0
     notes: tuple[str, ...] = ()
+    reasons: Mapping[int, str] = attrs.field(factory=dict)
 
 
 def fingerprint(identity: Mapping[str, Json]) -> str:

@@ -176,6 +176,7 @@ class OpenAIEncoder(Encoder):
             tokens=tokens,
             padded_tokens=tokens,
             notes=tuple(_notes(failed)),
+            reasons=failed,
         )
 
     def close(self) -> None:

@@ -89,8 +89,11 @@ class ClassifyTexts:
         for name, encoder in encoders.items():
             encoding = encoder.encode(texts, encoder.plan(len(texts)))
             if encoding.failed.any():
-                row = first + int(np.flatnonzero(encoding.failed)[0])
-                raise UsageError(f"text {row} (counted from 0): encoder {name!r} gives no finite embedding")
+                place = int(np.flatnonzero(encoding.failed)[0])
+                why = encoding.reasons.get(place, "its numbers are not finite")
+                raise UsageError(
+                    f"text {first + place} (counted from 0): encoder {name!r} gives no embedding: {why}"
+                )
             sources[name] = encoding.embeddings
         linear = None if path is None else self.path.score(path, sources)
         mean: NDArray[np.float32] = ensemble(self.scorer.score(directories, sources, linear))[0]

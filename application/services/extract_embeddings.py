@@ -176,7 +176,12 @@ def _encode_shard(
         rows[kept],
         take_rows(encoding.embeddings, np.flatnonzero(kept).astype(np.int64)),
         int(encoding.truncated[kept].sum()),
-        _left_out(shard, filled, rows[failed]),
+        _left_out(
+            shard,
+            filled,
+            {int(rows[place]): int(place) for place in np.flatnonzero(failed)},
+            encoding.reasons,
+        ),
         notes,
     )
     for note in notes:
@@ -193,7 +198,13 @@ def _finite_rows(embeddings: Embeddings) -> NDArray[np.bool_]:
     return np.asarray(np.isfinite(embeddings).all(axis=(1, 2)))
 
 
-def _left_out(shard: Shard, filled: NDArray[np.bool_], failed: NDArray[np.int64]) -> Sequence[Quarantined]:
+def _left_out(
+    shard: Shard, filled: NDArray[np.bool_], failed: Mapping[int, int], reasons: Mapping[int, str]
+) -> Sequence[Quarantined]:
+    """Blank rows, and rows that failed: `failed` says at which position each one was encoded."""
     blank = [Quarantined(int(row) + shard.start, "blank text") for row in np.flatnonzero(~filled)]
-    broken = [Quarantined(int(row), "not finite in any precision tried") for row in failed]
+    broken = [
+        Quarantined(row, reasons.get(place, "not finite in any precision tried"))
+        for row, place in failed.items()
+    ]
     return sorted(blank + broken, key=lambda quarantined: quarantined.row)

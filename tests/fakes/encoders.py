@@ -98,14 +98,23 @@ class CountingEncoder(Encoder):
 class FailingEncoder(CountingEncoder):
     """A `CountingEncoder` that cannot encode texts with a mark in them.
 
-    It says so as the port wants, zeros and `failed`; with `silent` it returns NaN and says nothing, as a
-    broken adapter would.
+    It says so as the port wants, zeros and `failed`, with a `reason` where it has one; with `silent` it returns
+    NaN and says nothing, as a broken adapter would.
     """
 
-    def __init__(self, mark: str = "FAIL", *, silent: bool = False, layers: int = 2, dim: int = 8) -> None:
+    def __init__(
+        self,
+        mark: str = "FAIL",
+        *,
+        silent: bool = False,
+        reason: str | None = None,
+        layers: int = 2,
+        dim: int = 8,
+    ) -> None:
         super().__init__(layers, dim)
         self._mark = mark
         self._silent = silent
+        self._reason = reason
 
     def encode(
         self,
@@ -118,4 +127,5 @@ class FailingEncoder(CountingEncoder):
         vectors = np.asarray(whole.embeddings)
         vectors[bad] = np.nan if self._silent else 0.0
         failed = np.zeros_like(bad) if self._silent else bad
-        return Encoding(vectors, whole.truncated, failed, whole.tokens, whole.padded_tokens)
+        reasons = dict.fromkeys(np.flatnonzero(bad).tolist(), self._reason) if self._reason else {}
+        return Encoding(vectors, whole.truncated, failed, whole.tokens, whole.padded_tokens, reasons=reasons)

@@ -148,5 +148,7 @@ def test_texts_that_the_server_refuses_are_left_out_and_told(job: Path) -> None:
         )
 
     assert report.json["complete"]
-    assert [one["row"] for one in report.json["quarantined"]] == [60]
+    (quarantined,) = report.json["quarantined"]
+    assert quarantined["row"] == 60
+    assert "maximum context length is 60 characters" in quarantined["reason"]
     assert "1 text: refused by" in report.err

@@ -139,6 +139,13 @@ def test_a_row_without_finite_numbers_is_quarantined_whether_or_not_the_encoder_
     assert status.complete
 
 
+def test_a_row_that_failed_for_a_reason_is_quarantined_for_that_reason(build: BuildHouse) -> None:
+    house = build({"train": [("", "joy"), ("joy", "joy"), ("FAIL", "joy")]})
+    extraction = house.extract({"a": FailingEncoder(reason="too long")}, on_empty="quarantine")
+    quarantined = extraction.sets["a"][0].status.quarantined
+    assert [(one.row, one.reason) for one in quarantined] == [(0, "blank text"), (2, "too long")]
+
+
 def test_rows_that_any_encoder_lacks_are_left_out_of_every_source(
     build: BuildHouse, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -175,7 +175,9 @@ def test_a_blank_text_is_counted_over_the_whole_input(trained: House) -> None:
 
 def test_a_text_that_cannot_be_encoded_is_named(trained: House) -> None:
     service = ClassifyTexts(trained.scorer, trained.path)
-    with pytest.raises(UsageError, match=r"text 1 .*encoder 'topic' gives no finite embedding"):
+    with pytest.raises(
+        UsageError, match=r"text 1 .*encoder 'topic' gives no embedding: its numbers are not finite"
+    ):
         list(service(["joy", "FAIL"], {"topic": FailingEncoder()}, [], ["a", "b"]))
 
 
