@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from gzip import compress
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from fakes.embedding_server import (
     EmbeddingServer,
     Fault,
+    Reply,
     breaks,
     embedding_of,
     embedding_server,
@@ -297,6 +299,13 @@ def test_what_does_not_pass_ends_the_job_at_once(server: EmbeddingServer, fault:
     with pytest.raises(UpstreamError, match=told):
         bench(server).embed()
     assert len(server.seen) == 1
+
+
+def test_a_small_answer_that_unpacks_to_a_huge_one_is_refused(server: EmbeddingServer) -> None:
+    server.always = lambda _: Reply(compress(bytes(20_000_000)), headers={"Content-Encoding": "gzip"})
+
+    with pytest.raises(UpstreamError, match="the answer has over"):
+        bench(server).embed()
 
 
 def test_vectors_that_change_width_on_the_way_end_the_job(server: EmbeddingServer) -> None:

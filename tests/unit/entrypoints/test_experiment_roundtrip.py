@@ -16,6 +16,7 @@ from fusionapp.entrypoints.experiment.schema import (
     Experiment,
     HuggingFaceSettings,
     LexicalSettings,
+    OpenAISettings,
     StorageSettings,
 )
 from fusionapp.entrypoints.experiment.structure import structure, unstructure
@@ -54,6 +55,16 @@ LEXICALS = st.builds(
     dim=st.integers(1, 20).map(lambda power: 2**power),
     word_ngrams=st.tuples(st.just(1), st.integers(1, 3)),
 )
+SERVED = st.builds(
+    OpenAISettings,
+    adapter=st.just("openai"),
+    model=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8),
+    base_url=st.sampled_from(["https://example.org/v1", "http://localhost:8080/v1"]),
+    api_key_env=st.none() | st.just("SERVER_KEY"),
+    dim=st.none() | st.integers(1, 9999),
+    normalize=st.none() | st.booleans(),
+    timeout=st.floats(0.1, 999),
+)
 UNLIKE_RESIDUAL = ("concat", "all_features", "late")
 FUSIONS = st.sampled_from([kind for kind in get_args(FusionKind) if kind not in UNLIKE_RESIDUAL])
 EXPERIMENTS = st.builds(
@@ -61,7 +72,7 @@ EXPERIMENTS = st.builds(
     name=NAMES,
     seed=st.integers(0, 2**31),
     dataset=DATASETS,
-    encoders=st.dictionaries(NAMES, TRANSFORMERS | LEXICALS, min_size=1, max_size=3),
+    encoders=st.dictionaries(NAMES, TRANSFORMERS | SERVED | LEXICALS, min_size=1, max_size=3),
     storage=st.builds(StorageSettings, adapter=literal(StorageSettings, "adapter"), root=TEXT),
     fusion=st.builds(FusionSpec, kind=FUSIONS, residual=st.booleans(), sigma=st.floats(0.1, 9)),
     train=st.builds(

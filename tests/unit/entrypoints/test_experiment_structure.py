@@ -142,6 +142,16 @@ def test_a_key_like_no_other_is_answered_with_those_there_are() -> None:
         ),
         ({"encoders": {"a": {"adapter": "lexical", "dim": 1000}}}, "encoders.a.dim", "power of two"),
         (
+            {"encoders": {"a": {"adapter": "openai", "model": "m", "dim": 3, "dimensions": 4}}},
+            "encoders.a.dim",
+            "leave dim out",
+        ),
+        (
+            {"encoders": {"a": {"adapter": "openai", "model": "m", "base_url": "http://u:p@a"}}},
+            "encoders.a.base_url",
+            "api_key_env",
+        ),
+        (
             {"encoders": {"a": {"adapter": "lexical", "word_ngrams": [2, 1]}}},
             "encoders.a.word_ngrams",
             "shortest <= longest",
