@@ -21,7 +21,7 @@ def token_batches(lengths: ArrayLike, budget: int) -> list[NDArray[np.int64]]:
         Positions into `lengths`, int64, one array a batch; together every position once.
     """
     sizes = np.asarray(lengths, dtype=np.int64)
-    order = np.argsort(-sizes, kind="stable")
+    order = _longest_first(sizes)
     batches = []
     start = 0
     while start < len(order):
@@ -29,3 +29,25 @@ def token_batches(lengths: ArrayLike, budget: int) -> list[NDArray[np.int64]]:
         batches.append(order[start : start + rows])
         start += rows
     return batches
+
+
+def token_packs(lengths: ArrayLike, budget: int) -> list[NDArray[np.int64]]:
+    """Group texts so that no group holds more than `budget` tokens laid end to end, without padding.
+
+    Arguments, order and result are those of `token_batches`.
+    """
+    sizes = np.asarray(lengths, dtype=np.int64)
+    order = _longest_first(sizes)
+    ends = sizes[order].cumsum()
+    packs = []
+    start = 0
+    while start < len(order):
+        before = int(ends[start] - sizes[order[start]])
+        stop = max(start + 1, int(np.searchsorted(ends, before + budget, side="right")))
+        packs.append(order[start:stop])
+        start = stop
+    return packs
+
+
+def _longest_first(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    return np.argsort(-sizes, kind="stable")

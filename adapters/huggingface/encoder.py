@@ -11,6 +11,7 @@ import attrs
 
 from fusionapp.adapters.huggingface.decisions import Decisions, Wishes, decide
 from fusionapp.adapters.huggingface.files import ModelFiles
+from fusionapp.adapters.huggingface.packed_attention import PACKED
 from fusionapp.adapters.huggingface.rules import Layers
 from fusionapp.adapters.huggingface.source import ModelSource, find_source
 from fusionapp.application.ports.encoder import Encoder
@@ -130,14 +131,18 @@ class HuggingFaceEncoder(Encoder):
         device = resolve_device(self._device)
         dtype = str(automatic_dtype(device)).removeprefix("torch.") if self._dtype == "auto" else self._dtype
         architecture = self._decisions.architecture
-        fused = not architecture.soft_capped and supports_sdpa(architecture.model_type)
+        attention = "sdpa" if supports_sdpa(architecture.model_type) else "eager"
+        if architecture.soft_capped:
+            attention = "eager"
+        elif architecture.model_type in PACKED:
+            attention = "packed"
         tokens = _CPU_TOKENS[dtype]
         if device.type == "cuda":
             tokens = _SMALL_MODEL_TOKENS if architecture.dim <= 1024 else _LARGE_MODEL_TOKENS
         return ExecutionPlan(
             device=str(device),
             dtype=dtype,
-            attention="sdpa" if fused else "eager",
+            attention=attention,
             threads=torch.get_num_threads(),
             batch_tokens=self._batch_tokens or tokens,
         )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import RLock
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fusionapp.adapters.huggingface import packed_attention
 from fusionapp.adapters.huggingface.checkpoint import read_config, weight_files
 from fusionapp.adapters.huggingface.decisions import Decisions
 from fusionapp.adapters.huggingface.nv_embed import load_nv_embed
@@ -42,14 +46,22 @@ class LoadedModel:
             body = _load_transformer(directory, dtype, plan.attention, trust_remote_code)
         self._modules = [module.eval().to(plan.device) for module in (body, latent) if module is not None]
         self._dtype = dtype
-        self.views = ViewExtractor(
+        # On a GPU several shards are under way at once: none may launch while another has widened the weights.
+        self._launching = RLock() if torch.device(plan.device).type == "cuda" else nullcontext()
+        self._views = ViewExtractor(
             body,
             _pool(decisions, latent),
             layers=decisions.layers,
             depth=decisions.architecture.layers,
             normalize=decisions.normalize,
             pad_left=decisions.padding_side == "left",
+            packed=plan.attention == "packed",
         )
+
+    def views(self, ids: Sequence[NDArray[np.int32]], skip: int = 0) -> Tensor:
+        """Embed a batch; see `ViewExtractor`."""
+        with self._launching:
+            return self._views(ids, skip)
 
     @contextmanager
     def in_float32(self) -> Iterator[None]:
@@ -64,11 +76,12 @@ class LoadedModel:
             for tensor in (*module.parameters(), *module.buffers())
             if tensor.dtype == self._dtype
         ]
-        try:
-            _cast(narrow, torch.float32)
-            yield
-        finally:
-            _cast(narrow, self._dtype)
+        with self._launching:
+            try:
+                _cast(narrow, torch.float32)
+                yield
+            finally:
+                _cast(narrow, self._dtype)
 
 
 def _cast(tensors: list[Tensor], dtype: torch.dtype) -> None:
@@ -90,12 +103,16 @@ def _load_transformer(
 ) -> nn.Module:
     from transformers import AutoModel
 
+    implementation = attention
+    if attention == "packed":
+        packed_attention.register()
+        implementation = packed_attention.NAME
     with _quiet():
         body, report = AutoModel.from_pretrained(
             directory,
             dtype=dtype,
             # Named here so that nothing in config.json can name another.
-            attn_implementation=attention,
+            attn_implementation=implementation,
             local_files_only=True,
             trust_remote_code=trust_remote_code,
             weights_only=True,

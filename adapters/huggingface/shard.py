@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusionapp.domain.batching import token_batches
+from fusionapp.domain.batching import token_batches, token_packs
 from fusionapp.domain.errors import ResourceError
 
 OnBatch = Callable[[int, int], None]
@@ -46,6 +46,7 @@ class ShardRun:
         skip: int,
         budget: int,
         threads: int = 1,
+        packed: bool = False,
     ) -> None:
         self.vectors = np.zeros((len(ids), *shape), dtype=np.float32)
         self.done = np.zeros(len(ids), dtype=bool)
@@ -57,6 +58,7 @@ class ShardRun:
         self.lengths = np.fromiter(map(len, ids), np.int64, len(ids))
         self._skip = skip
         self._threads = threads
+        self._packed = packed
         self._one_at_a_time = threads == 1
 
     def encode(self, rows: NDArray[np.int64], on_batch: OnBatch | None = None) -> None:
@@ -65,7 +67,7 @@ class ShardRun:
         Raises:
             ResourceError: one text alone does not fit in memory.
         """
-        queue = [rows[batch] for batch in token_batches(self.lengths[rows], self.budget)]
+        queue = self._cut(rows)
         while queue:
             done = 0
             with closing(self._compute(queue)) as results:
@@ -77,6 +79,15 @@ class ShardRun:
                     if on_batch is not None:
                         on_batch(len(batch), int(self.lengths[batch].sum()))
             queue = self._shrink(queue[done:]) if done < len(queue) else []
+
+    def _cut(self, rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        cut = token_packs if self._packed else token_batches
+        return [rows[batch] for batch in cut(self.lengths[rows], self.budget)]
+
+    def _tokens(self, batch: NDArray[np.int64]) -> int:
+        """Tokens that a batch computes, padding included."""
+        lengths = self.lengths[batch]
+        return int(lengths.sum() if self._packed else len(batch) * lengths.max())
 
     def _compute(self, batches: Sequence[NDArray[np.int64]]) -> Generator[NDArray[np.float32] | None]:
         """Vectors of each batch in turn.
@@ -97,13 +108,13 @@ class ShardRun:
         finite = np.isfinite(found).all(axis=(1, 2))
         self.vectors[batch[finite]] = found[finite]
         self.done[batch] = finite
-        self.padded_tokens += len(batch) * int(self.lengths[batch].max())
+        self.padded_tokens += self._tokens(batch)
 
     def _try(self, batch: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """The batch's vectors, None where memory ran out: the error holds on to tensors until it is let go."""
         try:
             vectors = self._views([self._ids[row] for row in batch], self._skip)
-            return np.asarray(vectors.cpu().numpy())
+            return fetch(vectors)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -122,10 +133,9 @@ class ShardRun:
             torch.cuda.empty_cache()
         self._one_at_a_time = True
         before = self.budget
-        self.budget = max(longest, min(self.budget, len(batch) * longest) // 2)
+        self.budget = max(longest, min(self.budget, self._tokens(batch)) // 2)
         self.notes.append(f"out of memory at {before} tokens a batch; went on with {self.budget}")
-        rows = np.concatenate(left)
-        return [rows[part] for part in token_batches(self.lengths[rows], self.budget)]
+        return self._cut(np.concatenate(left))
 
 
 def encode_rows(
@@ -148,6 +158,18 @@ def encode_rows(
         if not is_out_of_memory(error):
             raise
         run.notes.append("out of memory in float32; rows that were not finite stay failed")
+
+
+def fetch(vectors: Tensor) -> NDArray[np.float32]:
+    """A tensor on the host; a GPU's goes through pinned memory, and other threads run while it is waited for."""
+    if not vectors.is_cuda:
+        return np.asarray(vectors.numpy())
+    host = torch.empty_like(vectors, device="cpu", pin_memory=True)
+    host.copy_(vectors, non_blocking=True)
+    copied = torch.cuda.Event(blocking=True)
+    copied.record()
+    copied.synchronize()
+    return np.asarray(host.numpy())
 
 
 def is_out_of_memory(error: BaseException) -> bool:

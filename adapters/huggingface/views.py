@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fusionapp.adapters.huggingface.packing import pack
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.normalization import l2_normalize
 
@@ -20,7 +21,7 @@ Pool: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 
 class ViewExtractor:
-    """Runs a transformer over a padded batch and pools the hidden states asked for.
+    """Runs a transformer over a batch, padded or packed, and pools the hidden states asked for.
 
     Hidden states are numbered as in transformers' ``output_hidden_states``: 0 enters the first layer, k
     leaves layer k, and the last one has gone through the final norm where the model has one.
@@ -35,6 +36,7 @@ class ViewExtractor:
         depth: int,
         normalize: bool = False,
         pad_left: bool = False,
+        packed: bool = False,
     ) -> None:
         """Prepare a model in eval mode, whose layers must be one `nn.ModuleList` of `depth` blocks.
 
@@ -46,6 +48,7 @@ class ViewExtractor:
         self._pool = pool
         self._normalize = normalize
         self._pad_left = pad_left
+        self._packed = packed
         self._takes_positions = "position_ids" in inspect.signature(body.forward).parameters
         self._first_position = _first_position(body)
         config: Any = body.config
@@ -68,6 +71,8 @@ class ViewExtractor:
             (batch, layers, dim) float32 on the model's device.
         """
         device = next(self._body.parameters()).device
+        if self._packed:
+            return self._run_packed(ids, skip, device)
         padded, mask, pooled = (
             torch.from_numpy(array).to(device) for array in pad(ids, self._pad, self._pad_left, skip)
         )
@@ -76,21 +81,31 @@ class ViewExtractor:
             # Given and not inferred: left padding would shift absolute positions, and a literal padding token
             # in a text would shift RoBERTa's.
             inputs["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0) + self._first_position
-        return self._run(inputs, pooled)
+        return self._run(inputs, lambda states: self._pool(states, pooled))
 
-    def _run(self, inputs: dict[str, Tensor], mask: Tensor) -> Tensor:
+    def _run_packed(self, ids: Sequence[NDArray[np.int32]], skip: int, device: torch.device) -> Tensor:
+        packed = pack(ids, skip).to(device)
+        inputs = {
+            "input_ids": packed.ids,
+            "position_ids": packed.positions + self._first_position,
+            "segments": packed.segments,
+        }
+        # Texts stand one below the other again, so that pooling is the formula that padded batches go through.
+        return self._run(inputs, lambda states: self._pool(states[0, packed.places], packed.mask))
+
+    def _run(self, inputs: dict[str, Any], pool_texts: Callable[[Tensor], Tensor]) -> Tensor:
         views: dict[int, Tensor] = {}
-        self._batch.mask, self._batch.views = mask, views
+        self._batch.pool, self._batch.views = pool_texts, views
         output = self._body(**inputs)
         if self._depth in self._layers:
-            views[self._depth] = self._pool(output.last_hidden_state, mask)
+            views[self._depth] = pool_texts(output.last_hidden_state)
         stacked = torch.stack([views[layer] for layer in self._layers], dim=1)
         return l2_normalize(stacked) if self._normalize else stacked
 
     def _keep(self, layer: int) -> Callable[..., None]:
         def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             states = args[0] if args else kwargs["hidden_states"]
-            self._batch.views[layer] = self._pool(states, self._batch.mask)
+            self._batch.views[layer] = self._batch.pool(states)
 
         return hook
 

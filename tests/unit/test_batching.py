@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given, strategies as st
 
-from fusionapp.domain.batching import token_batches
+from fusionapp.domain.batching import token_batches, token_packs
 
 LENGTHS = st.lists(st.integers(0, 300), max_size=200)
 BUDGETS = st.integers(1, 2000)
@@ -46,3 +46,24 @@ def test_a_text_longer_than_the_budget_stands_alone() -> None:
 
 def test_no_texts_make_no_batches() -> None:
     assert token_batches([], 10) == []
+
+
+@given(LENGTHS, BUDGETS)
+def test_packs_hold_every_text_once_from_long_to_short(lengths: list[int], budget: int) -> None:
+    rows = [int(row) for part in token_packs(lengths, budget) for row in part]
+
+    assert sorted(rows) == list(range(len(lengths)))
+    assert [lengths[row] for row in rows] == sorted(lengths, reverse=True)
+
+
+@given(LENGTHS, BUDGETS)
+def test_no_pack_of_several_texts_exceeds_the_budget_and_none_could_hold_the_next_text(
+    lengths: list[int], budget: int
+) -> None:
+    sizes = np.array(lengths)
+    packs = token_packs(lengths, budget)
+
+    for part in packs:
+        assert len(part) == 1 or sizes[part].sum() <= budget
+    for part, following in zip(packs, packs[1:], strict=False):
+        assert sizes[part].sum() + sizes[following[0]] > budget
