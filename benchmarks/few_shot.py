@@ -78,8 +78,8 @@ def ours(
 def _embedding(extraction: Extraction) -> dict[str, Any]:
     """Rows that were embedded now, train and test whole, and the seconds they took; none where all were there."""
     sets = [one for some in extraction.sets.values() for one in some]
-    rows = max(sum(one.encoded_rows for one in some) for some in extraction.sets.values())
-    return {"rows": rows, "seconds": sum(one.seconds for one in sets)}
+    rows = max(sum(one.effort.rows for one in some) for some in extraction.sets.values())
+    return {"rows": rows, "seconds": sum(one.effort.seconds for one in sets)}
 
 
 def _result(system: str, shots: int, draw: int, accuracy: float, seconds: float) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class ExecutionPlan:
     Attributes:
         device: "cpu", "cuda:0", ...
         dtype: compute dtype, "float32" | "bfloat16" | "float16".
-        attention: attention path, "sdpa" | "eager"; "none" where there is no attention.
+        attention: attention path, "packed" | "sdpa" | "eager"; "none" where there is no attention.
         threads: intra-op CPU threads.
         batch_tokens: most tokens, padding included, that one batch holds.
         compile: whether the forward pass goes through torch.compile.
@@ -72,6 +72,8 @@ class Encoding:
         notes: what happened on the way (an out-of-memory retry, a retry in float32), one line each.
         reasons: why a row failed, by its position; one that is not named has no finite numbers in any precision
             tried.
+        tokenizer_seconds: spent on tokenising.
+        peak_device_bytes: most memory taken on a GPU until now; 0 elsewhere.
     """
 
     embeddings: Embeddings
@@ -81,6 +83,8 @@ class Encoding:
     padded_tokens: int = 0
     notes: tuple[str, ...] = ()
     reasons: Mapping[int, str] = attrs.field(factory=dict)
+    tokenizer_seconds: float = 0.0
+    peak_device_bytes: int = 0
 
 
 def fingerprint(identity: Mapping[str, Json]) -> str:

@@ -6,6 +6,7 @@
     ├── UsageError (ValueError)             what was asked for makes no sense            exit 2
     │   ├── ConfigurationError              every problem of an experiment, at once      exit 2
     │   └── DatasetError                    a file, a row or a column of the input       exit 2
+    │       └── TextTooLongError            a text that is not to be cut                 exit 2
     ├── CorruptArtifactError (ValueError)   a stored file is not what was written        exit 3
     ├── LockedError (BlockingIOError)       another process writes there                 exit 4
     ├── UpstreamError (ConnectionError)     a hub or a service failed                    exit 6
@@ -41,6 +42,21 @@ class ConfigurationError(UsageError):
 
 class DatasetError(UsageError):
     """The input cannot be read as asked; the message names file, row and column."""
+
+
+class TextTooLongError(DatasetError):
+    """A text is longer than an encoder takes, and is not to be cut.
+
+    Attributes:
+        position: of the text among those that were given together.
+    """
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message, position)  # both, so that it survives the way from another process
+        self.position = position
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class CorruptArtifactError(FusionAppError, ValueError):

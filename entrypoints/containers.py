@@ -54,6 +54,14 @@ class Gateways(containers.DeclarativeContainer):
         npy=providers.Singleton(build.file_store, config.experiment.storage.root, "npy"),
         parquet=providers.Singleton(build.file_store, config.experiment.storage.root, "parquet"),
     )
+    executor = providers.Selector(
+        config.experiment.extract.executor,
+        local=providers.Singleton(build.local_executor),
+        processes=providers.Singleton(build.process_executor, config.experiment.extract.workers),
+        ray=providers.Singleton(
+            build.ray_executor, config.experiment.extract.workers, config.experiment.extract.ray_address
+        ),
+    )
     runs = providers.Singleton(build.run_directory, config.run)
     spool = providers.Singleton(build.arrow_spool, config.spool)
     trainer = providers.Singleton(build.torch_trainer)
@@ -81,7 +89,9 @@ class Services(containers.DeclarativeContainer):
         spool=gateways.spool,
         text_column=config.experiment.dataset.text.as_(build.column_names),
     )
-    extract = providers.Factory(ExtractEmbeddings, store=gateways.store, progress=gateways.progress)
+    extract = providers.Factory(
+        ExtractEmbeddings, store=gateways.store, executor=gateways.executor, progress=gateways.progress
+    )
     extract_dataset = providers.Factory(ExtractDataset, read=read, extract=extract, runs=gateways.runs)
     plan = providers.Factory(PlanExtraction, read=read, store=gateways.store)
     status = providers.Factory(ReportStatus, store=gateways.store)

@@ -11,6 +11,7 @@ from fusionapp.application.ports.charts import Charts
 from fusionapp.application.ports.dataset_source import DatasetSource
 from fusionapp.application.ports.embedding_store import EmbeddingStore
 from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.executor import Executor
 from fusionapp.application.ports.head_inspector import HeadInspector
 from fusionapp.application.ports.heads import HeadScorer, HeadTrainer
 from fusionapp.application.ports.linear_control import LinearControl
@@ -108,6 +109,27 @@ def lexical_encoder(settings: dict[str, Any], **_: Any) -> Encoder:
         char_ngrams=tuple(settings["char_ngrams"]),
         dim=settings["dim"],
     )
+
+
+def local_executor() -> Executor:
+    """Encoders in this process."""
+    from fusionapp.adapters.executors.local import LocalExecutor
+
+    return LocalExecutor()
+
+
+def process_executor(workers: int | None) -> Executor:
+    """Encoders in several processes."""
+    from fusionapp.adapters.executors.processes import ProcessExecutor
+
+    return ProcessExecutor(workers)
+
+
+def ray_executor(workers: int | None, address: str | None) -> Executor:
+    """Encoders on a Ray cluster."""
+    from fusionapp.adapters.executors.ray_actors import RayExecutor
+
+    return RayExecutor(workers, address)
 
 
 def file_store(root: str, adapter: str) -> EmbeddingStore:

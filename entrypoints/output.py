@@ -65,15 +65,25 @@ def print_extraction(report: dict[str, Any]) -> None:
                 f"{one['durable_rows']:,} of {one['rows']:,}",
                 f"{one['truncated']:,}",
                 f"{speed:,.0f}" if speed else "",
+                _bottleneck(one),
                 one["directory"],
             )
         )
-    print_table(("encoder", "layers x dim", "durable rows", "truncated", "texts/s", "directory"), rows)
+    print_table(
+        ("encoder", "layers x dim", "durable rows", "truncated", "texts/s", "limited by", "directory"), rows
+    )
     for one in report["quarantined"][:20]:
         click.echo(f"quarantined: {one['encoder']} {one['split']} row {one['row']}: {one['reason']}")
     if len(report["quarantined"]) > 20:
         click.echo(f"... and {len(report['quarantined']) - 20} more (--json lists all)")
     click.echo("complete" if report["complete"] else "not complete: run `fusionapp extract` again to go on")
+
+
+def _bottleneck(one: dict[str, Any]) -> str:
+    """What held an encoder up: where to look first for more speed."""
+    found = one.get("bottleneck") or ""
+    peak = one.get("peak_device_bytes")
+    return f"{found} ({peak / 2**30:.1f} GiB)" if peak else found
 
 
 def print_leaderboard(evaluation: Evaluation) -> None:

@@ -14,6 +14,7 @@ from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.compare_runs import Comparison
 from fusionapp.application.services.evaluate_classifier import Evaluation, LeaderboardRow
 from fusionapp.application.services.extract_dataset import Extraction
+from fusionapp.application.services.extract_embeddings import Effort
 from fusionapp.application.services.report_status import ExtractionStatus
 from fusionapp.application.services.train_classifier import Training
 from fusionapp.domain.scores import Summary
@@ -97,15 +98,18 @@ def _common_directory(directories: Sequence[str]) -> str:
 
 
 def _speeds(extraction: Extraction, name: str) -> dict[str, Any]:
-    sets = extraction.sets[name]
-    seconds = sum(one.seconds for one in sets)
-    rows, tokens = sum(one.encoded_rows for one in sets), sum(one.tokens for one in sets)
+    effort = sum((one.effort for one in extraction.sets[name]), Effort())
+    seconds, tokens = effort.seconds, effort.tokens
     return {
-        "encoded_rows": rows,
+        "encoded_rows": effort.rows,
+        "encoded_texts": effort.texts,
         "seconds": seconds,
-        "texts_per_second": rows / seconds if seconds else None,
+        "texts_per_second": effort.rows / seconds if seconds else None,
+        "texts_per_minute": 60 * effort.rows / seconds if seconds else None,
         "tokens_per_second": tokens / seconds if seconds else None,
-        "padding_ratio": sum(one.padded_tokens for one in sets) / tokens if tokens else None,
+        "padding_ratio": effort.padded_tokens / tokens if tokens else None,
+        "bottleneck": effort.bottleneck if seconds else None,
+        "peak_device_bytes": effort.peak_device_bytes or None,
     }
 
 

@@ -15,7 +15,7 @@ from fusionapp.adapters.filesystem.records import ShardRecord, all_shards, shard
 from fusionapp.adapters.filesystem.sealed import Log
 from fusionapp.adapters.filesystem.shard_format import ShardFormat
 from fusionapp.application.ports.embedding_store import EmbeddingWriter, Header, Quarantined, Shard
-from fusionapp.domain.embeddings import Embeddings
+from fusionapp.domain.embeddings import Dense, Embeddings
 
 
 class FileEmbeddingWriter(EmbeddingWriter):
@@ -61,6 +61,26 @@ class FileEmbeddingWriter(EmbeddingWriter):
         if self._records.get(shard.index) != record:
             self._log.append(shard_line(record))
             self._records[shard.index] = record
+
+    def fetch(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Dense]:
+        """Embeddings of rows whose shards are durable, each shard opened once."""
+        shape = self._header.shape
+        if shape.sparse:
+            raise ValueError("rows of a sparse set are not fetched")
+        present = np.zeros(len(rows), dtype=np.bool_)
+        vectors = np.zeros((len(rows), shape.layers, shape.dim), dtype=np.float32)
+        owners = rows // self._header.shard_rows
+        for index in np.unique(owners).tolist():
+            record = self._records.get(index)
+            if record is None:
+                raise ValueError(f"shard {index} is not durable")
+            kept = record.rows()
+            wanted = np.flatnonzero(owners == index)
+            wanted = wanted[np.isin(rows[wanted], kept)]
+            shard = np.asarray(self._form.decode(self._directory, record.files, kept, shape))
+            present[wanted] = True
+            vectors[wanted] = shard[np.searchsorted(kept, rows[wanted])]
+        return present, vectors
 
     def _is_durable(self, shard: Shard) -> bool:
         record = self._records.get(shard.index)

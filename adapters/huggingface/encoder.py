@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
 
 from fusionapp.adapters.huggingface.decisions import Decisions, Wishes, decide
 from fusionapp.adapters.huggingface.files import ModelFiles
-from fusionapp.adapters.huggingface.packed_attention import PACKED
 from fusionapp.adapters.huggingface.rules import Layers
 from fusionapp.adapters.huggingface.source import ModelSource, find_source
 from fusionapp.application.ports.encoder import Encoder
@@ -20,12 +21,10 @@ from fusionapp.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from fusionapp.adapters.huggingface.loading import LoadedModel
-    from fusionapp.adapters.huggingface.tokenization import TextTokenizer
+    from fusionapp.adapters.huggingface.tokenization import OnTruncate, TextTokenizer, Tokens
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
-_CPU_TOKENS = {"float32": 1024, "bfloat16": 2048, "float16": 1024}
-_SMALL_MODEL_TOKENS, _LARGE_MODEL_TOKENS = 65536, 16384
-"""Tokens a batch on a GPU, for models up to 1024 wide and for wider ones."""
+_QUANTIZATIONS = ("none", "int8", "nf4")
 
 
 class HuggingFaceEncoder(Encoder):
@@ -43,11 +42,15 @@ class HuggingFaceEncoder(Encoder):
         normalize: scale each layer's vector to length 1.
         padding_side: "auto", "left" or "right"; vectors are the same but for rounding.
         dtype: compute dtype, "auto", "float32", "bfloat16" or "float16".
-        device: "auto", "cpu" or a CUDA device.
+        device: "auto", "cpu", a CUDA device, or "spread" over all devices there are.
         revision: branch, tag or commit on the hub.
         trust_remote_code: run the code in the model's repository; needs `revision` to be a commit.
         cache_dir: the hub's cache.
         batch_tokens: most tokens in a batch, padding included.
+        on_truncate: what becomes of a text longer than `max_length`: "warn" cuts and counts it, "error" refuses
+            it, "chunk" takes the mean over windows.
+        quantization: "none", or "int8" or "nf4" weights by bitsandbytes.
+        compile: whether layers go through `torch.compile`; "auto" where the job is long enough to pay.
 
     Raises:
         UsageError: an unknown model or dtype, or remote code that is not pinned.
@@ -69,9 +72,16 @@ class HuggingFaceEncoder(Encoder):
         trust_remote_code: bool = False,
         cache_dir: str | None = None,
         batch_tokens: int | None = None,
+        on_truncate: OnTruncate = "warn",
+        quantization: str = "none",
+        compile: bool | str = "auto",
     ) -> None:
         if dtype not in _DTYPES:
             raise UsageError(f"dtype: {dtype!r} is unknown; use one of {', '.join(_DTYPES)}")
+        if quantization not in _QUANTIZATIONS:
+            raise UsageError(
+                f"quantization: {quantization!r} is unknown; use one of {', '.join(_QUANTIZATIONS)}"
+            )
         if batch_tokens is not None and batch_tokens < 1:
             raise UsageError(f"batch_tokens: {batch_tokens} must be at least 1")
         self._source: ModelSource = find_source(model, packaged=revision is None)
@@ -88,7 +98,10 @@ class HuggingFaceEncoder(Encoder):
         self._trust = trust_remote_code
         self._files = ModelFiles(self._source, revision, cache_dir, code=trust_remote_code)
         self._batch_tokens = batch_tokens
-        self._loaded: tuple[tuple[str, str, str], LoadedModel] | None = None
+        self._on_truncate = on_truncate
+        self._quantization = quantization
+        self._compile = compile
+        self._loaded: tuple[tuple[str, str, str, bool], LoadedModel] | None = None
         self._most_tokens: int | None = None
 
     @property
@@ -119,32 +132,16 @@ class HuggingFaceEncoder(Encoder):
         )
 
     def plan(self, rows: int) -> ExecutionPlan:
-        """Choose device, dtype, attention path, threads and batch budget; the number of rows plays no part.
+        """Choose device, dtype, attention path, threads and batch budget, and whether to compile."""
+        from fusionapp.adapters.huggingface.planning import choose_plan
 
-        A CPU is fastest with 512 to 2,048 tokens a batch, which stay in its cache; a GPU wants many.
-        """
-        import torch
-
-        from fusionapp.adapters.huggingface.loading import supports_sdpa
-        from fusionapp.adapters.torch_shared.device import automatic_dtype, resolve_device
-
-        device = resolve_device(self._device)
-        dtype = str(automatic_dtype(device)).removeprefix("torch.") if self._dtype == "auto" else self._dtype
-        architecture = self._decisions.architecture
-        attention = "sdpa" if supports_sdpa(architecture.model_type) else "eager"
-        if architecture.soft_capped:
-            attention = "eager"
-        elif architecture.model_type in PACKED:
-            attention = "packed"
-        tokens = _CPU_TOKENS[dtype]
-        if device.type == "cuda":
-            tokens = _SMALL_MODEL_TOKENS if architecture.dim <= 1024 else _LARGE_MODEL_TOKENS
-        return ExecutionPlan(
-            device=str(device),
-            dtype=dtype,
-            attention=attention,
-            threads=torch.get_num_threads(),
-            batch_tokens=self._batch_tokens or tokens,
+        return choose_plan(
+            self._decisions.architecture,
+            rows,
+            device=self._device,
+            dtype=self._dtype,
+            batch_tokens=self._batch_tokens,
+            compiled=self._compile,
         )
 
     def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
@@ -163,11 +160,40 @@ class HuggingFaceEncoder(Encoder):
             UpstreamError: the model cannot be fetched.
             ResourceError: the weights, or one text alone, do not fit in memory.
         """
+        return self._encode_tokens(self._tokenize(texts), plan, on_batch)
+
+    def stream(
+        self,
+        parts: Iterable[Sequence[str]],
+        plan: ExecutionPlan,
+        on_batch: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Encoding]:
+        """Embed part after part; on a GPU, the next ones are tokenised and launched meanwhile."""
+        if not plan.device.startswith("cuda"):
+            return super().stream(parts, plan, on_batch)
+        from fusionapp.adapters.huggingface.streaming import stream_to_gpu
+
+        self._load(plan)
+        return stream_to_gpu(
+            self._tokenize, lambda tokens: self._encode_tokens(tokens, plan, on_batch), parts
+        )
+
+    def exceeds(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """(texts,) True where a text is longer than `max_length`; nowhere where texts are cut into windows."""
+        return self._tokenizer.exceeds(texts)
+
+    def _tokenize(self, texts: Sequence[str]) -> Tokens:
+        return self._tokenizer(texts)
+
+    def _encode_tokens(
+        self, tokens: Tokens, plan: ExecutionPlan, on_batch: Callable[[int, int], None] | None
+    ) -> Encoding:
         from fusionapp.adapters.huggingface.shard import ShardRun, encode_rows
+        from fusionapp.adapters.huggingface.windows import average_windows
+        from fusionapp.adapters.torch_shared.device import peak_memory
 
         shape = (self.shape.layers, self.shape.dim)
         loaded = self._load(plan)
-        tokens = self._tokenizer(texts)
         budget = min(plan.batch_tokens, self._most_tokens or plan.batch_tokens)
         run = ShardRun(
             loaded.views,
@@ -176,20 +202,32 @@ class HuggingFaceEncoder(Encoder):
             skip=0 if self._decisions.pool_prefix else self._tokenizer.prefix_length,
             budget=budget,
             threads=plan.threads if plan.device == "cpu" else 1,
+            packed=plan.attention == "packed",
         )
         if budget < plan.batch_tokens:
             run.notes.append(f"{budget} tokens a batch, after an earlier shard ran out of memory")
-        encode_rows(run, plan.dtype, loaded.in_float32, on_batch)
+        encode_rows(run, plan.dtype, loaded.in_float32 if loaded.widens else None, on_batch)
         if run.budget < budget:
             self._most_tokens = run.budget
+        vectors, done = run.vectors, run.done
+        if tokens.first is not None:
+            vectors, done = average_windows(vectors, done, tokens.first, self._decisions.normalize)
         return Encoding(
-            embeddings=run.vectors,
+            embeddings=vectors,
             truncated=tokens.truncated,
-            failed=~run.done,
+            failed=~done,
             tokens=int(run.lengths.sum()),
             padded_tokens=run.padded_tokens,
             notes=tuple(run.notes),
+            tokenizer_seconds=tokens.seconds,
+            peak_device_bytes=peak_memory(plan.device),
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Settings and decisions; another process loads weights and tokenizer of its own."""
+        state = {**self.__dict__, "_loaded": None}
+        state.pop("_tokenizer", None)
+        return state
 
     def close(self) -> None:
         """Free the weights, and the GPU memory that torch keeps for them."""
@@ -202,23 +240,27 @@ class HuggingFaceEncoder(Encoder):
             torch.cuda.empty_cache()
 
     def _load(self, plan: ExecutionPlan) -> LoadedModel:
-        from fusionapp.adapters.huggingface.loading import LoadedModel, loading_errors
+        from fusionapp.adapters.huggingface.loading import SPREAD, LoadedModel, loading_errors
         from fusionapp.adapters.torch_shared.device import resolve_device
 
-        resolve_device(plan.device)
-        key = (plan.device, plan.dtype, plan.attention)
+        if plan.device != SPREAD:
+            resolve_device(plan.device)
+        key = (plan.device, plan.dtype, plan.attention, plan.compile)
         if self._loaded is None or self._loaded[0] != key:
             self.close()
             self._files.weights  # noqa: B018  # fetched and complete before transformers looks for them
             with loading_errors(self._source.model):
-                self._loaded = (key, LoadedModel(self._files.directory, self._decisions, plan, self._trust))
+                model = LoadedModel(
+                    self._files.directory, self._decisions, plan, self._trust, self._quantization
+                )
+                self._loaded = (key, model)
         return self._loaded[1]
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:
         from fusionapp.adapters.huggingface.tokenization import load_tokenizer
 
-        return load_tokenizer(self._files.directory, self._decisions, self._trust)
+        return load_tokenizer(self._files.directory, self._decisions, self._trust, self._on_truncate)
 
     @cached_property
     def _decisions(self) -> Decisions:
@@ -248,7 +290,7 @@ class HuggingFaceEncoder(Encoder):
             "layers": list(self._decisions.layers),
             "attention": {"encoder": "bidirectional", "decoder": "causal"}.get(kind, "the model's own"),
             "dtype": self._dtype,
-            "quantization": "none",
-            "truncation": "right",
+            "quantization": self._quantization,
+            "truncation": "windows" if self._on_truncate == "chunk" else "right",
             "remote_code": self._trust,
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock
 from typing import Any, cast
@@ -23,12 +24,24 @@ from fusionapp.domain.embeddings import ExecutionPlan
 from fusionapp.domain.errors import CorruptArtifactError, FusionAppError, ResourceError, UsageError
 from fusionapp.domain.pooling import PoolingKind, mean_pool, pool
 
+SPREAD = "spread"
+"""The device setting that lays a model's layers over all devices there are."""
+
 
 class LoadedModel:
-    """A model on its device: what `HuggingFaceEncoder` frees in `close`."""
+    """A model on its device: what `HuggingFaceEncoder` frees in `close`.
+
+    Attributes:
+        widens: whether `in_float32` is possible; quantised weights, and ones on several devices, stay as they are.
+    """
 
     def __init__(
-        self, directory: Path, decisions: Decisions, plan: ExecutionPlan, trust_remote_code: bool
+        self,
+        directory: Path,
+        decisions: Decisions,
+        plan: ExecutionPlan,
+        trust_remote_code: bool,
+        quantization: str = "none",
     ) -> None:
         """Load the weights of a directory that holds them whole.
 
@@ -43,11 +56,15 @@ class LoadedModel:
                 read_config(directory), weight_files(directory), dtype, plan.attention
             )
         else:
-            body = _load_transformer(directory, dtype, plan.attention, trust_remote_code)
-        self._modules = [module.eval().to(plan.device) for module in (body, latent) if module is not None]
+            body = _load_transformer(directory, plan, trust_remote_code, quantization)
+        self._modules = [module.eval() for module in (body, latent) if module is not None]
+        if plan.device != SPREAD and quantization == "none":
+            for module in self._modules:
+                module.to(plan.device)
         self._dtype = dtype
+        self.widens = quantization == "none" and plan.device != SPREAD
         # On a GPU several shards are under way at once: none may launch while another has widened the weights.
-        self._launching = RLock() if torch.device(plan.device).type == "cuda" else nullcontext()
+        self._launching = RLock() if plan.device.startswith("cuda") else nullcontext()
         self._views = ViewExtractor(
             body,
             _pool(decisions, latent),
@@ -56,6 +73,7 @@ class LoadedModel:
             normalize=decisions.normalize,
             pad_left=decisions.padding_side == "left",
             packed=plan.attention == "packed",
+            compiled=plan.compile,
         )
 
     def views(self, ids: Sequence[NDArray[np.int32]], skip: int = 0) -> Tensor:
@@ -99,14 +117,22 @@ def _pool(decisions: Decisions, latent: nn.Module | None) -> Pool:
 
 
 def _load_transformer(
-    directory: Path, dtype: torch.dtype, attention: str, trust_remote_code: bool
+    directory: Path, plan: ExecutionPlan, trust_remote_code: bool, quantization: str
 ) -> nn.Module:
     from transformers import AutoModel
 
-    implementation = attention
-    if attention == "packed":
+    implementation = plan.attention
+    if plan.attention == "packed":
         packed_attention.register()
         implementation = packed_attention.NAME
+    dtype = getattr(torch, plan.dtype)
+    placed: dict[str, Any] = {}
+    if quantization != "none":
+        placed["quantization_config"] = quantization_config(quantization, dtype)
+    if plan.device == SPREAD:
+        placed["device_map"] = "auto"
+    elif quantization != "none":
+        placed["device_map"] = {"": plan.device}
     with _quiet():
         body, report = AutoModel.from_pretrained(
             directory,
@@ -117,6 +143,7 @@ def _load_transformer(
             trust_remote_code=trust_remote_code,
             weights_only=True,
             output_loading_info=True,
+            **placed,
         )
     # A checkpoint of a language model has no pooler, which is not used here; anything else missing would be
     # filled with random numbers in silence.
@@ -127,6 +154,29 @@ def _load_transformer(
         )
     body.config.use_cache = False
     return cast(nn.Module, body)
+
+
+def quantization_config(quantization: str, dtype: torch.dtype) -> Any:
+    """How bitsandbytes is to hold the weights: int8 (Dettmers et al. 2022), or nf4 (Dettmers et al. 2023).
+
+    Raises:
+        UsageError: bitsandbytes or accelerate is not installed.
+    """
+    from transformers import BitsAndBytesConfig
+
+    if not (find_spec("accelerate") and find_spec("bitsandbytes")):
+        raise UsageError(
+            f"quantization: {quantization!r} needs bitsandbytes and accelerate; install the extra `tune`"
+        )
+    build: Any = BitsAndBytesConfig
+    if quantization == "int8":
+        return build(load_in_8bit=True)
+    return build(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
 
 
 @contextmanager
@@ -163,7 +213,8 @@ def loading_errors(model: str) -> Iterator[None]:
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         if is_out_of_memory(error):
             raise ResourceError(
-                f'memory: the weights of {model} do not fit; set dtype = "bfloat16", or use a smaller model'
+                f'memory: the weights of {model} do not fit; set dtype = "bfloat16", quantization = "int8" '
+                'or "nf4", device = "spread", or use a smaller model'
             ) from error
         if isinstance(error, (ImportError, ValueError)):
             raise UsageError(f"model: transformers cannot load {model}: {reason}") from error

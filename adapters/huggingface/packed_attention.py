@@ -39,6 +39,7 @@ def register() -> None:
     AttentionMaskInterface.register(NAME, lambda *_, **__: None)
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def packed_attention(
     module: nn.Module,
     query: Tensor,
@@ -76,11 +77,11 @@ def packed_attention(
     output = torch.empty_like(query.transpose(1, 2), memory_format=torch.contiguous_format)
     for start, texts, length in segments.groups:
         stop = start + texts * length
-        parts = (
-            _repeat(tensor[0, :, start:stop], heads).unflatten(1, (texts, length)).transpose(0, 1)
+        q, k, v = (
+            _repeat(tensor[0, :, start:stop], heads).reshape(heads, texts, length, -1).transpose(0, 1)
             for tensor in (query, key, value)
         )
-        output[0, start:stop] = _group(*parts, scale, causal, window).transpose(1, 2).flatten(0, 1)
+        output[0, start:stop] = _group(q, k, v, scale, causal, window).transpose(1, 2).flatten(0, 1)
     return output, None
 
 
@@ -116,7 +117,13 @@ def _by_products(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
 
 
 def _by_kernel(
-    query: Tensor, key: Tensor, value: Tensor, segments: Segments, scale: float, causal: bool, window: int | None
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    segments: Segments,
+    scale: float,
+    causal: bool,
+    window: int | None,
 ) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -96,12 +96,14 @@ class ShardRun:
         each other after every operation, for ever where other processes want the cores (measured on two busy
         cores: 63 texts/s by sharing, 380 by not). Fewer batches than threads share what is left.
         """
-        workers = 1 if self._one_at_a_time else max(1, min(self._threads, len(batches)))
-        with cpu_threads(self._threads // workers):
+        # How a batch is computed follows the plan alone; how many at once, what this process may take.
+        each = self._threads // max(1, min(self._threads, len(batches)))
+        workers = 1 if self._one_at_a_time else max(1, min(torch.get_num_threads() // each, len(batches)))
+        with cpu_threads(each):
             if workers == 1:
                 yield from map(self._try, batches)
                 return
-            with ThreadPoolExecutor(workers, "encode", _set_threads, (self._threads // workers,)) as pool:
+            with ThreadPoolExecutor(workers, "encode", _set_threads, (each,)) as pool:
                 yield from pool.map(self._try, batches)
 
     def _keep(self, batch: NDArray[np.int64], found: NDArray[np.float32]) -> None:
@@ -141,14 +143,17 @@ class ShardRun:
 def encode_rows(
     run: ShardRun,
     dtype: str,
-    in_float32: Callable[[], AbstractContextManager[None]],
+    in_float32: Callable[[], AbstractContextManager[None]] | None,
     on_batch: OnBatch | None,
 ) -> None:
-    """Encode every row that has tokens, and once more in float32 those that came out with NaN or infinity."""
+    """Encode every row that has tokens, and once more in float32 those that came out with NaN or infinity.
+
+    `in_float32` is None for weights that cannot be widened.
+    """
     rows = np.flatnonzero(run.lengths)
     run.encode(rows, on_batch)
     again = rows[~run.done[rows]]
-    if len(again) == 0 or dtype == "float32":
+    if len(again) == 0 or dtype == "float32" or in_float32 is None:
         return
     run.notes.append(f"{len(again)} rows were not finite in {dtype} and were computed again in float32")
     try:
@@ -166,7 +171,7 @@ def fetch(vectors: Tensor) -> NDArray[np.float32]:
         return np.asarray(vectors.numpy())
     host = torch.empty_like(vectors, device="cpu", pin_memory=True)
     host.copy_(vectors, non_blocking=True)
-    copied = torch.cuda.Event(blocking=True)
+    copied: Any = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
     copied.record()
     copied.synchronize()
     return np.asarray(host.numpy())

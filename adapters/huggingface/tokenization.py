@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from time import perf_counter
+from typing import Any, Literal
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.adapters.huggingface.decisions import Decisions
-from fusionapp.domain.errors import UsageError
+from fusionapp.domain.errors import TextTooLongError, UsageError
 
 _CHUNK = 512
 """Texts given to the tokenizer at once: its results take far more memory than the ids that are kept."""
@@ -23,21 +24,29 @@ _MARGIN = 32
 """Tokens to spare behind the max length: a cut inside a word must not reach the tokens that are kept."""
 
 
+OnTruncate = Literal["warn", "error", "chunk"]
+"""What becomes of a text longer than the max length: cut and counted, refused, or read in windows."""
+
+
 @attrs.frozen(eq=False)
 class Tokens:
     """Token ids of texts.
 
     Attributes:
-        ids: one int32 array a text, special tokens and prefix included.
+        ids: one int32 array a text, or a window of a text, special tokens and prefix included.
         truncated: (texts,) bool, True where tokens were cut off.
+        first: (texts,) int64, the first window of each text; None where each has one.
+        seconds: that it took.
     """
 
     ids: list[NDArray[np.int32]]
     truncated: NDArray[np.bool_]
+    first: NDArray[np.int64] | None = None
+    seconds: float = 0.0
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """(texts,) int64, tokens in each text."""
+        """(texts or windows,) int64, tokens in each."""
         return np.fromiter(map(len, self.ids), np.int64, len(self.ids))
 
 
@@ -49,7 +58,13 @@ class TextTokenizer:
     """
 
     def __init__(
-        self, backend: Any, prefix: str, max_length: int, lower_case: bool = False, closing: int | None = None
+        self,
+        backend: Any,
+        prefix: str,
+        max_length: int,
+        lower_case: bool = False,
+        closing: int | None = None,
+        on_truncate: OnTruncate = "warn",
     ) -> None:
         """Wrap a `tokenizers.Tokenizer`.
 
@@ -59,6 +74,7 @@ class TextTokenizer:
             max_length: most tokens of a text, all included.
             lower_case: lower-case before the tokenizer's own normaliser.
             closing: a token id that ends every text, for models that want one their template does not add.
+            on_truncate: what becomes of longer texts.
 
         Raises:
             UsageError: prefix and special tokens leave no room for text.
@@ -78,8 +94,11 @@ class TextTokenizer:
         after = [*probe.ids[body[-1] + 1 :], *([] if closing is None else [closing])]
         self._after = np.asarray(after, dtype=np.int32)
         self._room = max_length - len(self._before) - len(self._after)
+        self._max_length = max_length
+        self._on_truncate = on_truncate
         # The space that ends a prefix merges with the word that follows it, so it is no token of the prefix.
-        prefix_tokens = len(self._body_ids([prefix.rstrip()])[0]) if prefix else 0
+        self._prefix_ids = self._body_ids([prefix.rstrip()])[0] if prefix else np.zeros(0, np.int32)
+        prefix_tokens = len(self._prefix_ids)
         self.prefix_length = len(self._before) + prefix_tokens if prefix else 0
         if self._room < prefix_tokens + 1:
             raise UsageError(
@@ -88,7 +107,27 @@ class TextTokenizer:
             )
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
-        """Ids of each text: opening special tokens, prefix, text cut to fit, closing special tokens."""
+        """Ids of each text: opening special tokens, prefix, text cut to fit, closing special tokens.
+
+        Raises:
+            TextTooLongError: a text does not fit, and is not to be cut.
+        """
+        start = perf_counter()
+        tokens = self._windows(texts) if self._on_truncate == "chunk" else self._cut(texts)
+        if self._on_truncate == "error" and tokens.truncated.any():
+            raise TextTooLongError(
+                f'is longer than the {self._max_length} tokens that the encoder takes; set on_truncate = "warn" '
+                'to cut it, or "chunk" to average over windows',
+                int(tokens.truncated.argmax()),
+            )
+        return attrs.evolve(tokens, seconds=perf_counter() - start)
+
+    def exceeds(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """(texts,) True where a text would be cut."""
+        cut = self._on_truncate != "chunk"
+        return self._cut(texts).truncated if cut else np.zeros(len(texts), dtype=np.bool_)
+
+    def _cut(self, texts: Sequence[str]) -> Tokens:
         ids: list[NDArray[np.int32]] = []
         truncated = np.zeros(len(texts), dtype=bool)
         for start in range(0, len(texts), _CHUNK):
@@ -97,6 +136,23 @@ class TextTokenizer:
                 truncated[row] = len(body) > self._room
                 ids.append(np.concatenate([self._before, body[: self._room], self._after]))
         return Tokens(ids, truncated)
+
+    def _windows(self, texts: Sequence[str]) -> Tokens:
+        """Windows of nearly equal length, so that no short rest counts as much as a whole one."""
+        ids: list[NDArray[np.int32]] = []
+        first = np.zeros(len(texts), dtype=np.int64)
+        room = self._room - len(self._prefix_ids)
+        for start in range(0, len(texts), _CHUNK):
+            whole = self._body_ids([self._prefix + text for text in texts[start : start + _CHUNK]])
+            for row, body in enumerate(whole, start):
+                first[row] = len(ids)
+                if len(body) <= self._room:
+                    ids.append(np.concatenate([self._before, body, self._after]))
+                    continue
+                rest = body[len(self._prefix_ids) :]
+                for window in np.array_split(rest, -(-len(rest) // room)):
+                    ids.append(np.concatenate([self._before, self._prefix_ids, window, self._after]))
+        return Tokens(ids, np.zeros(len(texts), dtype=bool), first)
 
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text before anything is cut, prefix and special tokens included."""
@@ -140,7 +196,12 @@ def _prepend_lower_case(backend: Any) -> None:
     backend.normalizer = Normalizers([Lowercase(), *rest])
 
 
-def load_tokenizer(directory: Path, decisions: Decisions, trust_remote_code: bool = False) -> TextTokenizer:
+def load_tokenizer(
+    directory: Path,
+    decisions: Decisions,
+    trust_remote_code: bool = False,
+    on_truncate: OnTruncate = "warn",
+) -> TextTokenizer:
     """The tokenizer of a local directory, set up as decided.
 
     Raises:
@@ -156,7 +217,12 @@ def load_tokenizer(directory: Path, decisions: Decisions, trust_remote_code: boo
     else:
         backend = _backend(directory, trust_remote_code)
     return TextTokenizer(
-        backend, decisions.prefix, decisions.max_length, lower_case=decisions.lower_case, closing=closing
+        backend,
+        decisions.prefix,
+        decisions.max_length,
+        lower_case=decisions.lower_case,
+        closing=closing,
+        on_truncate=on_truncate,
     )
 
 

@@ -37,6 +37,7 @@ class ViewExtractor:
         normalize: bool = False,
         pad_left: bool = False,
         packed: bool = False,
+        compiled: bool = False,
     ) -> None:
         """Prepare a model in eval mode, whose layers must be one `nn.ModuleList` of `depth` blocks.
 
@@ -58,6 +59,10 @@ class ViewExtractor:
         for layer in self._layers:
             if layer < depth:
                 blocks[layer].register_forward_pre_hook(self._keep(layer), with_kwargs=True)
+        if compiled:
+            for block in blocks:
+                # `forward` alone: the hooks stay outside. Layers are alike, so that they are compiled once.
+                block.forward = torch.compile(block.forward, dynamic=True)
 
     @torch.inference_mode()
     def __call__(self, ids: Sequence[NDArray[np.int32]], skip: int = 0) -> Tensor:

@@ -36,6 +36,12 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def peak_memory(name: str) -> int:
+    """Most bytes that torch has taken on a CUDA device so far; 0 for any other device."""
+    device = torch.device(name) if name.startswith("cuda") else None
+    return 0 if device is None else int(torch.cuda.max_memory_allocated(device))
+
+
 @cache
 def cpu_accelerates_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 matrices in hardware; elsewhere bfloat16 is far slower.

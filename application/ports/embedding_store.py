@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.domain.embeddings import Embeddings, EmbeddingShape, ExecutionPlan, Json
+from fusionapp.domain.embeddings import Dense, Embeddings, EmbeddingShape, ExecutionPlan, Json
 
 
 @attrs.frozen
@@ -111,6 +111,20 @@ class EmbeddingWriter(Protocol):
 
         Raises:
             ResourceError: the disk is full.
+        """
+
+    def fetch(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Dense]:
+        """Embeddings of rows whose shards are durable.
+
+        Args:
+            rows: (rows,) row numbers, in any order.
+
+        Returns:
+            (rows,) bool, False where the row is quarantined, and (rows, layers, dim) float32 with zeros there.
+
+        Raises:
+            ValueError: a row's shard is not durable, or the set is sparse.
+            CorruptArtifactError: a shard has another size than recorded.
         """
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
 
 
 class Encoder(Protocol):
-    """One encoder. Building it is cheap: weights are loaded by the first `encode` and freed by `close`."""
+    """One encoder. Building it is cheap: weights are loaded by the first `encode` and freed by `close`.
+
+    It can be pickled, to be sent to another process, which loads weights of its own.
+    """
 
     @property
     def identity(self) -> Mapping[str, Json]:
@@ -45,7 +51,22 @@ class Encoder(Protocol):
         Raises:
             UpstreamError: the model cannot be fetched.
             ResourceError: one text alone does not fit in memory.
+            TextTooLongError: a text would be cut, and is not to be.
         """
+
+    def stream(
+        self,
+        parts: Iterable[Sequence[str]],
+        plan: ExecutionPlan,
+        on_batch: Callable[[int, int], None] | None = None,
+    ) -> Iterator[Encoding]:
+        """What `encode` gives for each part, in order; an encoder may read ahead to work on several at once."""
+        for texts in parts:
+            yield self.encode(texts, plan, on_batch)
+
+    def exceeds(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """(texts,) True where `encode` would cut the text. Loads no weights."""
+        return np.zeros(len(texts), dtype=np.bool_)
 
     def close(self) -> None:
         """Free the weights; the encoder loads them again when it is next used."""

@@ -4,35 +4,75 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from time import perf_counter
+from types import TracebackType
 
 import attrs
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from fusionapp.application.ports.embedding_store import (
     EmbeddingStore,
     EmbeddingWriter,
     Header,
-    Quarantined,
     Shard,
     StoreStatus,
 )
 from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.executor import Executor
 from fusionapp.application.ports.progress import Progress, ProgressTask
 from fusionapp.application.ports.spool import SpooledSplit
-from fusionapp.domain.embeddings import (
-    Embeddings,
-    EmbeddingShape,
-    Encoding,
-    ExecutionPlan,
-    fingerprint,
-    take_rows,
-)
+from fusionapp.application.services.shard_jobs import ShardJob, finish_shard, shard_job
+from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, fingerprint
+from fusionapp.domain.errors import DatasetError, TextTooLongError
+from fusionapp.domain.repeats import first_rows
 
 logger = logging.getLogger(__name__)
+
+
+@attrs.frozen
+class Effort:
+    """What an extraction took, for one set.
+
+    Attributes:
+        seconds: from the first shard to the last.
+        encoder_seconds: of these, spent waiting for encodings.
+        tokenizer_seconds: spent on tokenising, by whoever did it.
+        disk_seconds: spent waiting for shards to become durable.
+        rows: rows of the shards made.
+        texts: of these, texts that went through the encoder; blank ones and repeats do not.
+        tokens: tokens encoded.
+        padded_tokens: the same with padding.
+        peak_device_bytes: most memory taken on a GPU; 0 elsewhere.
+    """
+
+    seconds: float = 0.0
+    encoder_seconds: float = 0.0
+    tokenizer_seconds: float = 0.0
+    disk_seconds: float = 0.0
+    rows: int = 0
+    texts: int = 0
+    tokens: int = 0
+    padded_tokens: int = 0
+    peak_device_bytes: int = 0
+
+    def __add__(self, other: Effort) -> Effort:
+        """Both together, one after the other."""
+        names = [field.name for field in attrs.fields(Effort)]
+        sums = {name: getattr(self, name) + getattr(other, name) for name in names}
+        return Effort(**sums | {"peak_device_bytes": max(self.peak_device_bytes, other.peak_device_bytes)})
+
+    @property
+    def bottleneck(self) -> str:
+        """What took longest: "tokenizer", "device" or "disk"."""
+        shares = {
+            "device": self.encoder_seconds - min(self.tokenizer_seconds, self.encoder_seconds),
+            "tokenizer": min(self.tokenizer_seconds, self.encoder_seconds),
+            "disk": self.disk_seconds,
+        }
+        return max(shares, key=shares.__getitem__)
 
 
 @attrs.frozen
@@ -45,10 +85,7 @@ class ExtractedSet:
         directory: where it stands.
         shape: of one text's embedding.
         status: how far it has come.
-        seconds: spent on encoding and writing now; 0 where everything was there.
-        encoded_rows: rows encoded now.
-        tokens: tokens encoded now.
-        padded_tokens: the same with padding.
+        effort: what was spent on it now; nothing where everything was there.
     """
 
     split: str
@@ -56,10 +93,7 @@ class ExtractedSet:
     directory: str
     shape: EmbeddingShape
     status: StoreStatus
-    seconds: float = 0.0
-    encoded_rows: int = 0
-    tokens: int = 0
-    padded_tokens: int = 0
+    effort: Effort
 
 
 @attrs.frozen
@@ -68,10 +102,12 @@ class ExtractEmbeddings:
 
     Attributes:
         store: where embeddings are kept.
+        executor: where the encoder runs.
         progress: told of every batch.
     """
 
     store: EmbeddingStore
+    executor: Executor
     progress: Progress
 
     def __call__(
@@ -87,6 +123,7 @@ class ExtractEmbeddings:
 
         Raises:
             LockedError: another process writes the same set.
+            DatasetError: a text is longer than the encoder takes, and `on_truncate` is "error".
             UpstreamError, ResourceError: as the encoder and the store say.
         """
         try:
@@ -99,19 +136,11 @@ class ExtractEmbeddings:
     ) -> ExtractedSet:
         header = job_header(encoder, texts, shard_rows)
         key = set_key(header)
-        start, encoded, tokens, padded = perf_counter(), 0, 0, 0
+        effort = Effort()
         with self.store.write(key, header) as writer:
             pending = writer.pending()
-            # Everything but the device is the header's: where a set that was begun elsewhere is resumed, closeness
-            # takes the place of equal bytes.
-            plan = attrs.evolve(writer.header.plan, device=header.plan.device)
-            missing = sum(shard.stop - shard.start for shard in pending)
-            with self.progress.task(f"{name} {split}", texts.rows, "texts", texts.rows - missing) as task:
-                for shard in pending:
-                    encoding = _encode_shard(encoder, texts, shard, writer, plan, task)
-                    encoded += shard.stop - shard.start
-                    tokens += encoding.tokens
-                    padded += encoding.padded_tokens
+            if pending:
+                effort = self._encode(f"{name} {split}", encoder, texts, writer, pending, header.plan)
         stored = self.store.read(key)
         assert stored is not None, "a set that was written can be read"
         return ExtractedSet(
@@ -120,11 +149,52 @@ class ExtractEmbeddings:
             directory=self.store.locate(key),
             shape=stored.header.shape,
             status=stored.status(),
-            seconds=perf_counter() - start if pending else 0.0,
-            encoded_rows=encoded,
-            tokens=tokens,
-            padded_tokens=padded,
+            effort=effort,
         )
+
+    def _encode(
+        self,
+        name: str,
+        encoder: Encoder,
+        texts: SpooledSplit,
+        writer: EmbeddingWriter,
+        pending: Sequence[Shard],
+        wanted: ExecutionPlan,
+    ) -> Effort:
+        # Everything but the device is the header's: where a set that was begun elsewhere is resumed, closeness
+        # takes the place of equal bytes.
+        plan = attrs.evolve(writer.header.plan, device=wanted.device)
+        first = None if writer.header.shape.sparse else first_rows(_all_texts(texts), texts.rows)
+        waiting: deque[ShardJob] = deque()
+
+        def parts() -> Iterator[Sequence[str]]:
+            for shard in pending:
+                waiting.append(shard_job(texts, shard, first))
+                yield waiting[-1].texts
+
+        missing = sum(shard.stop - shard.start for shard in pending)
+        effort, start = Effort(), perf_counter()
+        with (
+            self.progress.task(name, texts.rows, "texts", texts.rows - missing) as task,
+            WriteBehind() as disk,
+        ):
+
+            def advance(count: int, tokens: int) -> None:
+                task.advance(count, tokens=tokens)
+
+            asked = perf_counter()
+            with (
+                named_row(name, waiting),
+                closing(self.executor.encode(encoder, parts(), plan, advance)) as encodings,
+            ):
+                for encoding in encodings:
+                    job = waiting.popleft()
+                    effort += _effort(job, encoding, perf_counter() - asked)
+                    disk.submit(_Commit(name, encoder, job, encoding, writer, plan.device))
+                    _show(task, job, effort)
+                    asked = perf_counter()
+            disk.finish()
+        return attrs.evolve(effort, seconds=perf_counter() - start, disk_seconds=disk.waited)
 
 
 def job_header(encoder: Encoder, texts: SpooledSplit, shard_rows: int) -> Header:
@@ -147,64 +217,103 @@ def set_key(header: Header) -> str:
     return f"{slug or 'encoder'}-{header.fingerprint[:16]}"
 
 
-def _encode_shard(
-    encoder: Encoder,
-    texts: SpooledSplit,
-    shard: Shard,
-    writer: EmbeddingWriter,
-    plan: ExecutionPlan,
-    task: ProgressTask,
-) -> Encoding:
-    batch = texts.texts(shard.start, shard.stop)
-    filled = np.array([bool(text.strip()) for text in batch], dtype=np.bool_)
-    encoding = encoder.encode(
-        [text for text, has_words in zip(batch, filled, strict=True) if has_words],
-        plan,
-        lambda count, tokens: task.advance(count, tokens=tokens),
+@attrs.frozen(eq=False)
+class _Commit:
+    """A shard on its way to the disk."""
+
+    name: str
+    encoder: Encoder
+    job: ShardJob
+    encoding: Encoding
+    writer: EmbeddingWriter
+    device: str
+
+    def __call__(self) -> None:
+        header = self.writer.header
+        finished = finish_shard(
+            self.job, self.encoding, self.encoder.exceeds(self.job.repeats), self.writer, header.shape
+        )
+        begun = header.plan.device
+        notes = [
+            *self.encoding.notes,
+            *([f"computed on {self.device}, begun on {begun}"] if self.device != begun else []),
+        ]
+        self.writer.commit(
+            self.job.shard,
+            finished.rows,
+            finished.embeddings,
+            finished.truncated,
+            finished.quarantined,
+            notes,
+        )
+        for note in notes:
+            logger.warning("%s, shard %d: %s", self.name, self.job.shard.index, note)
+
+
+class WriteBehind:
+    """Does one thing at a time in the background, in order; a failure comes up with the next one.
+
+    Attributes:
+        waited: seconds that the giver was held up.
+    """
+
+    def __init__(self) -> None:
+        self.waited = 0.0
+        self._pool = ThreadPoolExecutor(1, "write")
+        self._last: Future[None] | None = None
+
+    def submit(self, commit: _Commit) -> None:
+        """Begin a commit once the one before is done."""
+        self.finish()
+        self._last = self._pool.submit(commit)
+
+    def finish(self) -> None:
+        """Wait for the last one."""
+        last, self._last = self._last, None
+        if last is not None:
+            start = perf_counter()
+            try:
+                last.result()
+            finally:
+                self.waited += perf_counter() - start
+
+    def __enter__(self) -> WriteBehind:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let what was begun come to its end: it is whole, and worth keeping."""
+        self._pool.shutdown(wait=True)
+
+
+@contextmanager
+def named_row(name: str, waiting: Sequence[ShardJob]) -> Iterator[None]:
+    """Say which row a text stands in that is too long: encodings come in order, so it is the first job's."""
+    try:
+        yield
+    except TextTooLongError as error:
+        raise DatasetError(f"{name}: row {int(waiting[0].encoded[error.position])} {error}") from error
+
+
+def _effort(job: ShardJob, encoding: Encoding, seconds: float) -> Effort:
+    return Effort(
+        rows=len(job.sources),
+        texts=len(job.texts),
+        encoder_seconds=seconds,
+        tokenizer_seconds=encoding.tokenizer_seconds,
+        tokens=encoding.tokens,
+        padded_tokens=encoding.padded_tokens,
+        peak_device_bytes=encoding.peak_device_bytes,
     )
-    task.advance(int((~filled).sum()))
-    rows = np.flatnonzero(filled).astype(np.int64) + shard.start
-    failed = encoding.failed | ~_finite_rows(encoding.embeddings)
-    kept = ~failed
-    begun = writer.header.plan.device
-    notes = [
-        *encoding.notes,
-        *([f"computed on {plan.device}, begun on {begun}"] if plan.device != begun else []),
-    ]
-    writer.commit(
-        shard,
-        rows[kept],
-        take_rows(encoding.embeddings, np.flatnonzero(kept).astype(np.int64)),
-        int(encoding.truncated[kept].sum()),
-        _left_out(
-            shard,
-            filled,
-            {int(rows[place]): int(place) for place in np.flatnonzero(failed)},
-            encoding.reasons,
-        ),
-        notes,
-    )
-    for note in notes:
-        logger.warning("shard %d: %s", shard.index, note)
-    return encoding
 
 
-def _finite_rows(embeddings: Embeddings) -> NDArray[np.bool_]:
-    """(rows,) True where every number is finite: one NaN would spread over everything trained on it."""
-    if isinstance(embeddings, csr_array):
-        finite = np.ones(embeddings.shape[0], dtype=np.bool_)
-        finite[embeddings.tocoo().row[~np.isfinite(embeddings.data)]] = False
-        return finite
-    return np.asarray(np.isfinite(embeddings).all(axis=(1, 2)))
+def _show(task: ProgressTask, job: ShardJob, effort: Effort) -> None:
+    """Count the rows that needed no encoding, and show how much of the work is padding."""
+    rest = job.shard.stop - job.shard.start - len(job.texts)
+    task.advance(rest, padding=effort.padded_tokens / max(effort.tokens, 1))
 
 
-def _left_out(
-    shard: Shard, filled: NDArray[np.bool_], failed: Mapping[int, int], reasons: Mapping[int, str]
-) -> Sequence[Quarantined]:
-    """Blank rows, and rows that failed: `failed` says at which position each one was encoded."""
-    blank = [Quarantined(int(row) + shard.start, "blank text") for row in np.flatnonzero(~filled)]
-    broken = [
-        Quarantined(row, reasons.get(place, "not finite in any precision tried"))
-        for row, place in failed.items()
-    ]
-    return sorted(blank + broken, key=lambda quarantined: quarantined.row)
+def _all_texts(texts: SpooledSplit, step: int = 4096) -> Iterator[str]:
+    for start in range(0, texts.rows, step):
+        yield from texts.texts(start, min(start + step, texts.rows))

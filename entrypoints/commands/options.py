@@ -31,6 +31,8 @@ FLAGS = (
     ("--label", "dataset.label", "Label column."),
     ("--fusion", "fusion.kind", "Fusion kind."),
     ("--storage", "storage.adapter", "Storage adapter: npy or parquet."),
+    ("--executor", "extract.executor", "Where encoders run: local, processes or ray."),
+    ("--workers", "extract.workers", "How many processes or Ray actors."),
     ("--seeds", "train.seeds", "How many seeds."),
 )
 
@@ -43,7 +45,7 @@ def is_quiet() -> bool:
 def experiment_options(function: F) -> F:
     """EXPERIMENT, ``--set`` and the flags of the most common keys; the command receives `overrides`."""
     for flag, key, text in reversed(FLAGS):
-        kind = int if key == "train.seeds" else str
+        kind = int if key in ("train.seeds", "extract.workers") else str
         function = click.option(flag, _parameter(key), type=kind, help=f"{text} [{key}]")(function)
     function = click.option(
         "--encoder",

@@ -87,7 +87,20 @@ class HuggingFaceSettings:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
         "compute dtype; auto takes bfloat16 where the hardware multiplies it", "auto"
     )
-    device: str = setting('"auto", "cpu" or a CUDA device such as "cuda:0"', "auto")
+    device: str = setting(
+        '"auto", "cpu", a CUDA device such as "cuda:0", or "spread" over all there are',
+        "auto",
+    )
+    quantization: Literal["none", "int8", "nf4"] = setting(
+        "hold the weights in 8 or 4 bits (bitsandbytes), for a model too large for the device", "none"
+    )
+    on_truncate: Literal["warn", "error", "chunk"] = setting(
+        "what becomes of a text longer than max_length: cut and counted, refused, or the mean over its windows",
+        "warn",
+    )
+    compile: Literal["auto"] | bool = setting(
+        "put the layers through torch.compile; auto where the job is long enough to pay", "auto"
+    )
     batch_tokens: int | None = setting("tokens in a batch, padding included", None, optional(ge(1)))
     revision: str | None = setting("the hub model's revision", None)
     trust_remote_code: bool = setting("run code from the hub; needs a pinned revision", False)
@@ -155,6 +168,24 @@ class StorageSettings:
 
 
 @attrs.frozen
+class ExtractSettings:
+    """The ``[extract]`` table."""
+
+    executor: Literal["local", "processes", "ray"] = setting(
+        "where encoders run: in this process, in several on this machine, or on a Ray cluster", "local"
+    )
+    workers: int | None = setting(
+        "processes or ray: how many; default: one a GPU, else two processes, or up to four of the cluster's CPUs",
+        None,
+        optional(ge(1)),
+    )
+    ray_address: str | None = setting(
+        'ray: an existing cluster such as "auto"; default: RAY_ADDRESS, else one on this machine for the run',
+        None,
+    )
+
+
+@attrs.frozen
 class EvaluateSettings:
     """The ``[evaluate]`` table."""
 
@@ -183,6 +214,7 @@ class Experiment:
     dataset: DatasetSettings = setting("the labelled texts", DatasetSettings)
     encoders: Mapping[str, EncoderSettings] = setting("the encoders by name, in fusion order", dict)
     storage: StorageSettings = setting("where embeddings are kept", StorageSettings)
+    extract: ExtractSettings = setting("where encoders run", ExtractSettings)
     fusion: FusionSpec = setting("how sources become one vector", FusionSpec)
     train: TrainingRecipe = setting("how heads are trained", TrainingRecipe)
     evaluate: EvaluateSettings = setting("how results are judged", EvaluateSettings)
@@ -261,6 +293,7 @@ __all__ = [
     "EncoderSettings",
     "EvaluateSettings",
     "Experiment",
+    "ExtractSettings",
     "HuggingFaceSettings",
     "LexicalSettings",
     "OpenAISettings",

@@ -15,6 +15,7 @@ from fakes.linear import ClassSharePath, FirstClassControl
 from fakes.stores import MemoryEmbeddingStore, MemoryRunStore, MemorySpool
 from fakes.tracker import RecordingTracker
 
+from fusionapp.adapters.executors.local import LocalExecutor
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.heads import HeadScorer, HeadTrainer
 from fusionapp.application.services.evaluate_classifier import EvaluateClassifier, Evaluation
@@ -74,8 +75,9 @@ class House:
         return ReadSplits(MemorySource(self.splits), self.spool, "text")
 
     def extract(self, encoders: Mapping[str, Encoder], shard_rows: int = 4, **how: Any) -> Extraction:
-        extract = ExtractDataset(self.read, ExtractEmbeddings(self.store, self.progress), self.runs)
-        return extract(encoders, {"adapter": "memory", "root": "."}, shard_rows, **how)
+        extract = ExtractEmbeddings(self.store, LocalExecutor(), self.progress)
+        whole = ExtractDataset(self.read, extract, self.runs)
+        return whole(encoders, {"adapter": "memory", "root": "."}, shard_rows, **how)
 
     def gather(self, extraction: Extraction, split: str) -> SplitEmbeddings:
         return GatherEmbeddings(self.store, self.spool)(extraction.inventory, split)

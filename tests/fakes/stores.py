@@ -26,7 +26,7 @@ from fusionapp.application.ports.embedding_store import (
 )
 from fusionapp.application.ports.run_store import Column, RunStore
 from fusionapp.application.ports.spool import Spool, SpooledSplit
-from fusionapp.domain.embeddings import Embeddings, Json, fingerprint_texts
+from fusionapp.domain.embeddings import Dense, Embeddings, Json, fingerprint_texts
 from fusionapp.domain.errors import CorruptArtifactError, DatasetError, LockedError, UsageError
 from fusionapp.domain.examples import Example
 
@@ -116,6 +116,22 @@ class MemoryWriter(EmbeddingWriter):
             rows.copy(), embeddings.copy(), truncated, tuple(quarantined), tuple(notes)
         )
         self.kept.damaged.discard(shard.index)
+
+    def fetch(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.bool_], Dense]:
+        shape = self.header.shape
+        if shape.sparse:
+            raise ValueError("sparse")
+        vectors = np.zeros((len(rows), shape.layers, shape.dim), np.float32)
+        present = np.zeros(len(rows), np.bool_)
+        for place, row in enumerate(rows.tolist()):
+            shard = self.kept.committed.get(row // self.header.shard_rows)
+            if shard is None:
+                raise ValueError(f"row {row} is not durable")
+            found = np.flatnonzero(shard.rows == row)
+            if len(found):
+                present[place] = True
+                vectors[place] = np.asarray(shard.embeddings)[found[0]]
+        return present, vectors
 
     def _shard(self, index: int) -> Shard:
         start = index * self.header.shard_rows

@@ -36,7 +36,7 @@ def test_an_experiment_is_a_path_a_dict_an_object_or_a_run_directory(
         }
         experiment = kinds[kind]
         extraction = fusionapp.extract(experiment)
-        assert [one.encoded_rows for sets in extraction.sets.values() for one in sets] == [0] * 6
+        assert [one.effort.rows for sets in extraction.sets.values() for one in sets] == [0] * 6
         training = fusionapp.train(experiment)
         assert training.reused
         assert evaluation_json(fusionapp.evaluate(experiment)) == finished.evaluated

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, strategies as st
 
@@ -65,5 +67,5 @@ def test_no_pack_of_several_texts_exceeds_the_budget_and_none_could_hold_the_nex
 
     for part in packs:
         assert len(part) == 1 or sizes[part].sum() <= budget
-    for part, following in zip(packs, packs[1:], strict=False):
+    for part, following in pairwise(packs):
         assert sizes[part].sum() + sizes[following[0]] > budget

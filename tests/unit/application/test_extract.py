@@ -54,7 +54,7 @@ def test_what_is_durable_is_not_encoded_again(build: BuildHouse) -> None:
     again = CountingEncoder()
     extraction = house.extract({"a": again})
     assert again.encoded == []
-    assert [one.seconds for one in extraction.sets["a"]] == [0.0, 0.0]
+    assert [one.effort.seconds for one in extraction.sets["a"]] == [0.0, 0.0]
 
 
 def test_an_encoder_that_fails_mid_way_leaves_what_is_durable_and_the_rest_is_done_later(
@@ -232,8 +232,8 @@ def _header(stored: object) -> tuple[int, int]:
 def test_speeds_and_tokens_are_those_of_this_run(build: BuildHouse) -> None:
     extraction = build(SPLITS).extract({"a": CountingEncoder()})
     one: ExtractedSet = extraction.sets["a"][0]
-    assert (one.encoded_rows, one.tokens, one.padded_tokens) == (10, 30, 30)
-    assert one.seconds > 0
+    assert (one.effort.rows, one.effort.tokens, one.effort.padded_tokens) == (10, 30, 30)
+    assert one.effort.seconds > 0
 
 
 def test_truncated_texts_are_counted(build: BuildHouse) -> None:

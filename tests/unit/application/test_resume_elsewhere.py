@@ -9,6 +9,7 @@ from fakes.encoders import CountingEncoder
 from fakes.heads import CountingProgress
 from fakes.stores import MemoryEmbeddingStore, MemorySpool
 
+from fusionapp.adapters.executors.local import LocalExecutor
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
 from fusionapp.domain.embeddings import ExecutionPlan
 
@@ -34,7 +35,7 @@ def test_a_set_begun_on_a_gpu_goes_on_where_there_is_none() -> None:
     source = MemorySource({"train": [(f"text {row}", "a") for row in range(6)]})
     texts = MemorySpool().write("train", source.read("train"))
     store = MemoryEmbeddingStore()
-    extract = ExtractEmbeddings(store, CountingProgress())
+    extract = ExtractEmbeddings(store, LocalExecutor(), CountingProgress())
     with pytest.raises(RuntimeError, match="killed"):
         extract("a", RecordingEncoder("cuda:0", fail_after=1), {"train": texts}, shard_rows=2)
 
