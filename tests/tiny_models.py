@@ -40,6 +40,12 @@ KINDS = (
     "falcon",
     "falcon_alibi",
     "falcon3",
+    "qwen3",
+    "xlm_roberta",
+    "camembert",
+    "electra",
+    "distilbert",
+    "modernbert",
 )
 
 _FOLDER = TemporaryDirectory(prefix="tiny-models-")
@@ -55,14 +61,16 @@ def tiny_model(kind: str) -> Path:
     return save_tiny(kind, Path(_FOLDER.name) / kind)
 
 
-def save_tiny(kind: str, directory: Path, layers: int = LAYERS) -> Path:
+def save_tiny(kind: str, directory: Path, layers: int = LAYERS, dim: int = DIM) -> Path:
     """Write a tiny model of one of `KINDS` and its tokenizer to a directory, and return it."""
     import torch
     import transformers
 
     tokenizer = _tokenizer(kind)
     tokenizer.save_pretrained(directory)
-    config = _CONFIGS[kind](transformers, {**_sizes(tokenizer), "num_hidden_layers": layers})
+    config = _CONFIGS[kind](
+        transformers, {**_sizes(tokenizer), "num_hidden_layers": layers, "hidden_size": dim}
+    )
     torch.manual_seed(sum(map(ord, kind)))
     auto: Any = transformers.AutoModel
     model = auto.from_config(config)
@@ -87,6 +95,12 @@ def _tokenizer(kind: str) -> Any:
         "qwen2": "Qwen2Tokenizer",
         "falcon": "Qwen2Tokenizer",
         "falcon_alibi": "Qwen2Tokenizer",
+        "qwen3": "Qwen2Tokenizer",
+        "xlm_roberta": "XLMRobertaTokenizer",
+        "camembert": "CamembertTokenizer",
+        "electra": "BertTokenizer",
+        "distilbert": "BertTokenizer",
+        "modernbert": "BertTokenizer",
     }
     empty = getattr(transformers, names.get(kind, "LlamaTokenizer"))()
     trained = empty.train_new_from_iterator(CORPUS, 320)
@@ -117,6 +131,12 @@ def _falcon(transformers: Any, sizes: dict[str, Any], alibi: bool) -> Any:
     return transformers.FalconConfig(**sizes, alibi=alibi, new_decoder_architecture=False)
 
 
+def _distilled(sizes: dict[str, Any]) -> dict[str, Any]:
+    names = {"hidden_size": "dim", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads"}
+    names |= {"intermediate_size": "hidden_dim"}
+    return {names.get(name, name): size for name, size in sizes.items()}
+
+
 _CONFIGS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "bert": lambda t, sizes: t.BertConfig(**sizes),
     "roberta": lambda t, sizes: t.RobertaConfig(**sizes),
@@ -130,6 +150,14 @@ _CONFIGS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "qwen2": lambda t, sizes: t.Qwen2Config(**sizes, num_key_value_heads=2),
     "falcon": lambda t, sizes: _falcon(t, sizes, alibi=False),
     "falcon_alibi": lambda t, sizes: _falcon(t, sizes, alibi=True),
+    "qwen3": lambda t, sizes: t.Qwen3Config(**sizes, num_key_value_heads=2, head_dim=16),
+    "xlm_roberta": lambda t, sizes: t.XLMRobertaConfig(**sizes),
+    "camembert": lambda t, sizes: t.CamembertConfig(**sizes),
+    "electra": lambda t, sizes: t.ElectraConfig(**sizes, embedding_size=16),
+    "distilbert": lambda t, sizes: t.DistilBertConfig(**_distilled(sizes)),
+    "modernbert": lambda t, sizes: t.ModernBertConfig(
+        **sizes, local_attention=8, cls_token_id=2, sep_token_id=3
+    ),
     # Falcon3 is Llama-shaped, with its own head size.
     "falcon3": lambda t, sizes: t.LlamaConfig(**sizes, num_key_value_heads=1, head_dim=16),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -98,7 +99,9 @@ class _Crew:
                 encoding: Encoding = self._ray.get(task.reference)
             except self._ray.exceptions.RayTaskError as error:
                 raise _cause(error) from error
-            except self._ray.exceptions.RayActorError:
+            except self._ray.exceptions.RayActorError as error:
+                if getattr(error, "actor_init_failed", False):
+                    raise UpstreamError(f"executor: a Ray actor could not begin: {error}") from error
                 logger.warning("a Ray actor died; it is replaced, and its shard begun again")
                 self._replace(task.actor)
                 task.reference = self.actors[task.actor].encode.remote(list(task.texts))
@@ -165,7 +168,12 @@ def _connected(address: str | None) -> Iterator[Any]:
         ) from error
     address = address or os.environ.get("RAY_ADDRESS")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    embedded: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    embedded: dict[str, Any] = {
+        "include_dashboard": False,
+        "_node_ip_address": "127.0.0.1",
+        # Actors here import what this process imports, from the same places.
+        "runtime_env": {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}},
+    }
     begun = not ray.is_initialized()
     if begun:
         try:

@@ -10,6 +10,7 @@ from threading import Event
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusionapp.adapters.openai_compatible.address import OPENAI, address_problems, read_address
 from fusionapp.adapters.openai_compatible.dims import dim_problems, known_dim
@@ -90,10 +91,7 @@ class OpenAIEncoder(Encoder):
         self._batch_tokens = batch_tokens or _TOKENS
         self._batch_size = batch_size
         self._concurrency = concurrency
-        self._server = EmbeddingServer(
-            self._address, timeout=timeout, retries=retries, connections=concurrency, sleep=sleep
-        )
-        self._requests = EmbeddingRequests(self._server, model, dimensions)
+        self._patience = {"timeout": timeout, "retries": retries, "sleep": sleep}
 
     @property
     def identity(self) -> Mapping[str, Json]:
@@ -159,8 +157,7 @@ class OpenAIEncoder(Encoder):
             UpstreamError: the server cannot be reached, fails however often it is asked, or answers nonsense.
             UsageError: the key is not in the environment.
         """
-        whole = [self._prefix + text for text in _unicode(texts)]
-        sent = whole if self._max_length is None else [cut(text, self._max_length) for text in whole]
+        whole, sent = self._portion(texts)
         dim = self.shape.dim
         vectors = np.zeros((len(texts), dim), dtype=np.float32)
         failed: dict[int, str] = {}
@@ -171,7 +168,7 @@ class OpenAIEncoder(Encoder):
             tokens += part.tokens
         return Encoding(
             embeddings=vectors[:, None, :],
-            truncated=np.array([len(a) < len(b) for a, b in zip(sent, whole, strict=True)], dtype=np.bool_),
+            truncated=_shorter(sent, whole),
             failed=np.isin(np.arange(len(texts)), list(failed)),
             tokens=tokens,
             padded_tokens=tokens,
@@ -179,9 +176,31 @@ class OpenAIEncoder(Encoder):
             reasons=failed,
         )
 
+    def exceeds(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        """(texts,) True where a text is cut before it is sent."""
+        whole, sent = self._portion(texts)
+        return _shorter(sent, whole)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the connections, which another process opens anew."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_server", "_requests")}
+
     def close(self) -> None:
         """Close the connections; the next request opens new ones."""
         self._server.close()
+
+    @cached_property
+    def _server(self) -> EmbeddingServer:
+        return EmbeddingServer(self._address, connections=self._concurrency, **self._patience)
+
+    @cached_property
+    def _requests(self) -> EmbeddingRequests:
+        return EmbeddingRequests(self._server, self._model, self._dimensions)
+
+    def _portion(self, texts: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Whole texts with the prefix, and what is sent of them."""
+        whole = [self._prefix + text for text in _unicode(texts)]
+        return whole, whole if self._max_length is None else [cut(text, self._max_length) for text in whole]
 
     def _parts(
         self,
@@ -227,6 +246,10 @@ def _unicode(texts: Sequence[str]) -> list[str]:
         text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         for text in texts
     ]
+
+
+def _shorter(sent: Sequence[str], whole: Sequence[str]) -> NDArray[np.bool_]:
+    return np.array([len(part) < len(text) for part, text in zip(sent, whole, strict=True)], dtype=np.bool_)
 
 
 def _notes(failed: Mapping[int, str]) -> list[str]:

@@ -276,3 +276,23 @@ def test_a_shard_that_is_not_what_the_header_promises_is_refused(
         with pytest.raises(ValueError, match="Shard"):
             writer.commit(shard, rows, embeddings, 0)
         assert len(writer.pending()) == 3
+
+
+def test_rows_of_durable_shards_are_fetched_in_any_order_and_quarantined_ones_are_told(
+    reopen: Reopen,
+) -> None:
+    fill(reopen(), make_header(), only=[0, 1], left_out=[Quarantined(5, "blank text")])
+    wanted = np.array([7, 0, 5, 0])
+
+    with reopen().write(KEY, make_header()) as writer:
+        present, found = writer.fetch(wanted)
+
+    assert present.tolist() == [True, True, False, True]
+    expected = dense(vectors(DENSE))[wanted]
+    expected[2] = 0
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_row_whose_shard_is_not_durable_cannot_be_fetched(reopen: Reopen) -> None:
+    with reopen().write(KEY, make_header()) as writer, pytest.raises(ValueError, match="not durable"):
+        writer.fetch(np.array([9]))

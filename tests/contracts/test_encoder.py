@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -220,3 +221,28 @@ def test_a_silent_failing_encoder_gives_nan() -> None:
 
     assert np.isnan(dense(encoding.embeddings)[1]).all()
     assert not encoding.failed.any()
+
+
+def test_an_encoder_that_was_sent_to_another_process_gives_the_same_bytes(encoder: Encoder) -> None:
+    before = vectors(encoder, list(TEXTS))
+
+    sent: Encoder = pickle.loads(pickle.dumps(encoder))
+
+    assert sent.identity == encoder.identity
+    assert vectors(sent, list(TEXTS)).tobytes() == before.tobytes()
+
+
+def test_a_stream_of_parts_gives_what_each_part_alone_gives(encoder: Encoder) -> None:
+    parts = [list(TEXTS[:2]), list(TEXTS[2:]), [TEXTS[0]]]
+    plan = encoder.plan(5)
+
+    found = [dense(one.embeddings) for one in encoder.stream(iter(parts), plan)]
+
+    for one, part in zip(found, parts, strict=True):
+        assert one.tobytes() == dense(encoder.encode(part, plan).embeddings).tobytes()
+
+
+def test_the_texts_that_exceed_the_max_length_are_the_ones_that_are_truncated(encoder: Encoder) -> None:
+    texts = [*TEXTS, "word " * 500]
+
+    assert encoder.exceeds(texts).tolist() == encoder.encode(texts, encoder.plan(6)).truncated.tolist()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
@@ -85,6 +86,9 @@ class CountingEncoder(Encoder):
             tokens=tokens,
             padded_tokens=tokens,
         )
+
+    def exceeds(self, texts: Sequence[str]) -> NDArray[np.bool_]:
+        return np.array([len(text.split()) > self._max_length for text in texts], dtype=np.bool_)
 
     def close(self) -> None:
         self.closed += 1

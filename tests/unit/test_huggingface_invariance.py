@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -12,6 +13,20 @@ from tiny_models import KINDS, LAYERS, TEXTS, tiny_model
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 
 POOLINGS = ("mean", "cls", "last")
+PACKED_KINDS = frozenset(
+    {
+        "bert",
+        "roberta",
+        "xlm_roberta",
+        "camembert",
+        "electra",
+        "llama",
+        "falcon3",
+        "mistral",
+        "qwen2",
+        "qwen3",
+    }
+)
 EVERY_STATE = tuple(range(LAYERS + 1))
 
 
@@ -21,12 +36,22 @@ def build(kind: str, **settings: Any) -> HuggingFaceEncoder:
     )
 
 
-def encode(encoder: HuggingFaceEncoder, texts: tuple[str, ...]) -> NDArray[np.float32]:
-    return np.asarray(encoder.encode(texts, encoder.plan(len(texts))).embeddings)
+def encode(
+    encoder: HuggingFaceEncoder, texts: tuple[str, ...], attention: str | None = None
+) -> NDArray[np.float32]:
+    plan = encoder.plan(len(texts))
+    return np.asarray(
+        encoder.encode(texts, attrs.evolve(plan, attention=attention or plan.attention)).embeddings
+    )
 
 
 def relative_error(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
     return float((np.linalg.norm(found - expected, axis=-1) / np.linalg.norm(expected, axis=-1)).max())
+
+
+def padded(kind: str) -> str:
+    """The path of padded batches."""
+    return "eager" if kind in ("gemma2", "mpnet") else "sdpa"
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -41,8 +66,7 @@ def reference(kind: str) -> dict[str, NDArray[np.float32]]:
     from transformers import AutoModel, AutoTokenizer
 
     directory = tiny_model(kind)
-    attention = "eager" if kind in ("gemma2", "mpnet") else "sdpa"
-    model = AutoModel.from_pretrained(directory, attn_implementation=attention).eval()
+    model = AutoModel.from_pretrained(directory, attn_implementation=padded(kind)).eval()
     tokenizer: Any = AutoTokenizer.from_pretrained(directory)
     pooled: dict[str, list[NDArray[np.float32]]] = {pooling: [] for pooling in POOLINGS}
     for text in TEXTS:
@@ -55,12 +79,27 @@ def reference(kind: str) -> dict[str, NDArray[np.float32]]:
     return {pooling: np.stack(rows) for pooling, rows in pooled.items()}
 
 
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_the_path_that_is_chosen_gives_what_transformers_gives_for_each_text_alone(
+    kind: str, pooling: str, reference: dict[str, NDArray[np.float32]]
+) -> None:
+    found = encode(build(kind, pooling=pooling), TEXTS)
+
+    assert relative_error(found, reference[pooling]) <= 1e-5
+
+
+def test_the_families_whose_attention_a_test_proves_exact_are_packed(kind: str) -> None:
+    plan = build(kind).plan(1)
+
+    assert (plan.attention == "packed") == (kind in PACKED_KINDS)
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_a_padded_batch_gives_what_transformers_gives_for_each_text_alone(
     kind: str, pooling: str, side: str, reference: dict[str, NDArray[np.float32]]
 ) -> None:
-    found = encode(build(kind, pooling=pooling, padding_side=side), TEXTS)
+    found = encode(build(kind, pooling=pooling, padding_side=side), TEXTS, padded(kind))
 
     assert relative_error(found, reference[pooling]) <= 1e-5
 
@@ -69,7 +108,7 @@ def test_a_padded_batch_gives_what_transformers_gives_for_each_text_alone(
 def test_a_long_neighbour_that_pads_a_text_does_not_move_it(kind: str, side: str) -> None:
     encoder = build(kind, pooling="mean", padding_side=side)
 
-    beside_a_long_text = encode(encoder, ("a sad day", "the rain never stopped, and " * 3))[0]
+    beside_a_long_text = encode(encoder, ("a sad day", "the rain never stopped, and " * 3), padded(kind))[0]
 
     assert relative_error(beside_a_long_text, encode(encoder, ("a sad day",))[0]) <= 1e-5
 
