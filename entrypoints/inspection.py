@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from fusionapp.application.ports.embedding_store import Problem
 from fusionapp.application.services.compare_runs import Comparison
+from fusionapp.application.services.export_embeddings import only
 from fusionapp.application.services.extract_dataset import INVENTORY
 from fusionapp.application.services.guard_experiment import RESOLVED
 from fusionapp.application.services.plan_extraction import PlannedSet
@@ -79,11 +80,17 @@ def _verify_run(run: Path) -> list[Problem]:
     return problems
 
 
-def export_embeddings(run: Path, encoder: str, split: str, form: str, output: Path) -> Sequence[str]:
-    """Write one encoder's embeddings of one split to a file; returns the paths written."""
+def export_embeddings(
+    run: Path, encoder: str | None, split: str | None, form: str, output: Path
+) -> Sequence[str]:
+    """Write one encoder's embeddings of one split to a file; returns the paths written.
+
+    `encoder` and `split` may be None where there is one alone.
+    """
     from fusionapp.adapters.exports.embedding_files import FormattedEmbeddingFile
 
     session, inventory = open_run(run)
+    encoder = only(encoder, inventory["encoders"], "encoder")
     resolved = session.gateways.runs().read_document(RESOLVED) or {}
     settings = resolved.get("encoders", {}).get(encoder, {})
     written: Sequence[str] = session.services.export()(
