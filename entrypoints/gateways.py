@@ -11,6 +11,7 @@ from fusionapp.application.ports.charts import Charts
 from fusionapp.application.ports.dataset_source import DatasetSource
 from fusionapp.application.ports.embedding_store import EmbeddingStore
 from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.head_exporter import HeadExporter
 from fusionapp.application.ports.head_inspector import HeadInspector
 from fusionapp.application.ports.heads import HeadScorer, HeadTrainer
 from fusionapp.application.ports.linear_control import LinearControl
@@ -136,6 +137,13 @@ def torch_scorer(device: str) -> HeadScorer:
     from fusionapp.adapters.torch_heads.scorer import TorchHeadScorer
 
     return TorchHeadScorer(device)
+
+
+def onnx_head_exporter() -> HeadExporter:
+    """Saved heads as ONNX."""
+    from fusionapp.adapters.torch_heads.onnx_exporter import OnnxHeadExporter
+
+    return OnnxHeadExporter()
 
 
 def linear_control() -> LinearControl:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fusionapp.application.ports.embedding_store import Problem
+from fusionapp.application.ports.head_exporter import ExportedGraph
 from fusionapp.application.services.compare_runs import Comparison
 from fusionapp.application.services.export_embeddings import only
 from fusionapp.application.services.extract_dataset import INVENTORY
@@ -102,6 +103,33 @@ def export_embeddings(
         settings.get("model") or settings.get("adapter") or encoder,
     )
     return written
+
+
+def export_model(place: Path, output: Path) -> ExportedGraph:
+    """Write the heads of a run, or one of its models, as an ONNX graph.
+
+    Raises:
+        UsageError: there is no model or nothing stored to try the graph on, or it cannot be exported.
+    """
+    from fusionapp.entrypoints.prediction import find_heads
+
+    saved = find_heads(place)
+    session, inventory = open_run(_run_of(place))
+    exported: ExportedGraph = session.services.export_classifier()(
+        inventory,
+        list(saved.model["encoders"]),
+        saved.heads,
+        list(saved.model["classes"]),
+        saved.path,
+        str(output),
+    )
+    return exported
+
+
+def _run_of(place: Path) -> Path:
+    """The run directory that a model stands in; the run itself where the model is one."""
+    parents = [place, *place.resolve().parents[:3]]
+    return next((parent for parent in parents if (parent / INVENTORY).exists()), place)
 
 
 def compare(first: Path, second: Path, split: str = "test", draws: int = 10_000) -> Comparison:

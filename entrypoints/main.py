@@ -21,7 +21,7 @@ COMMANDS = {
     "explain": "Say which parts of a trained run count, and where it errs.",
     "status": "Say how far an extraction has come, counting durable rows only.",
     "verify": "Check every stored byte against its recorded hash.",
-    "export": "Write stored embeddings to one file.",
+    "export": "Write stored embeddings, or a trained model, to one file.",
     "encoders": "List the encoders that have an alias.",
     "schema": "List every key of an experiment file.",
     "doctor": "Say what this machine can run, and what is missing.",

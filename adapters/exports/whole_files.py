@@ -23,7 +23,7 @@ def whole_files(paths: Sequence[Path]) -> Iterator[list[IO[bytes]]]:
     """
     with disk_errors(paths[0]), ExitStack() as stack:
         parts = [path.with_name(f".{path.name}.{token_hex(4)}.tmp") for path in paths]
-        files = []
+        files: list[IO[bytes]] = []
         for path, part in zip(paths, parts, strict=True):
             if path.is_dir():
                 raise UsageError(f"{path}: cannot be written: it is a directory; choose another name")

@@ -11,7 +11,7 @@ from fusionapp.entrypoints.commands.options import json_option
 
 @click.group("export")
 def command() -> None:
-    """Write stored embeddings to one file."""
+    """Write stored embeddings, or a trained model, to one file."""
 
 
 @command.command("embeddings")
@@ -46,3 +46,34 @@ def embeddings(
     else:
         for path in written:
             click.echo(path)
+
+
+@command.command("model")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option(
+    "--format", "form", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="File format."
+)
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="File to write.")
+@json_option
+def model(model: Path, form: str, output: Path, as_json: bool) -> None:
+    """Write the heads of MODEL as a graph: embeddings of each encoder in, class probabilities out.
+
+    MODEL is a run directory (the ensemble of its seeds) or one of its models/seed-K. Inputs are named as the
+    encoders, (rows, layers, dim) float32 as they are stored: one layer is (rows, 1, dim). The output is
+    "probabilities" (rows, classes); the labels are in the model's metadata. The linear path is part of the graph.
+    It is written once onnxruntime gives the probabilities of `predict` on stored rows. Sources must be dense.
+    """
+    import attrs
+
+    from fusionapp.entrypoints import inspection
+    from fusionapp.entrypoints.output import print_json
+
+    exported = inspection.export_model(model, output)
+    if as_json:
+        print_json({**attrs.asdict(exported), "format": form})
+    else:
+        click.echo(exported.path)
+        click.echo(
+            f"agrees with predict to {exported.largest_difference:.1g} on {exported.rows} stored rows",
+            err=True,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -232,9 +233,9 @@ def test_speeds_and_tokens_are_those_of_this_run(build: BuildHouse) -> None:
 def test_the_inventory_adds_up_the_time_of_every_run_on_a_set(build: BuildHouse) -> None:
     house = build({"train": examples(9, 1)})
     spent = []
-    for splits in range(2):
-        house.extract({"a": CountingEncoder(), "b": CountingEncoder(name=str(splits))})
-        spent.append(house.runs.read_document("embeddings.json")["encoders"])
+    for run in range(2):
+        extraction = house.extract({"a": CountingEncoder(), "b": CountingEncoder(name=str(run))})
+        spent.append(deepcopy(extraction.inventory["encoders"]))
     kept, first, second = (place["sets"]["train"] for place in (spent[1]["a"], spent[0]["b"], spent[1]["b"]))
     assert kept["encoded_rows"] == first["encoded_rows"] == second["encoded_rows"] == 9
     assert kept["seconds"] == spent[0]["a"]["sets"]["train"]["seconds"] > 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def read_safetensors(path: Path) -> NDArray[np.float32]:
     return found
 
 
-READERS = {
+READERS: dict[str, Callable[[Path], NDArray[np.float32]]] = {
     "npy": np.load,
     "pt": lambda path: torch.load(path, weights_only=True).numpy(),
     "safetensors": read_safetensors,
