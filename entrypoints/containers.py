@@ -48,6 +48,7 @@ class Gateways(containers.DeclarativeContainer):
     encoder = providers.FactoryAggregate(
         huggingface=providers.Factory(build.huggingface_encoder, model_cache=config.environment.model_cache),
         lexical=providers.Factory(build.lexical_encoder),
+        imported=providers.Factory(build.imported_encoder),
     )
     store = providers.Selector(
         config.experiment.storage.adapter,

@@ -104,6 +104,14 @@ def lexical_encoder(settings: dict[str, Any], **_: Any) -> Encoder:
     )
 
 
+def imported_encoder(settings: dict[str, Any], **_: Any) -> Encoder:
+    """Vectors that were made elsewhere."""
+    from fusionapp.adapters.imported.encoder import ImportedEncoder
+
+    files = {split: settings[split] for split in SPLITS if settings[split] is not None}
+    return ImportedEncoder(files, settings["model"])
+
+
 def file_store(root: str, adapter: str) -> EmbeddingStore:
     """Embeddings in files."""
     from fusionapp.adapters.filesystem.store import FileEmbeddingStore

@@ -71,6 +71,7 @@ def load(directory: str | os.PathLike[str], device: str = "auto") -> Classifier:
     place = Path(directory)
     saved = find_heads(place)
     heads, model = saved.heads, saved.model
+    _refuse_imported(place, model)
     session = open_session(Experiment(train=TrainingRecipe(device=device)), run=place, quiet=True)
     settings = {
         name: {**encoder["settings"], **({"device": device} if "device" in encoder["settings"] else {})}
@@ -143,6 +144,15 @@ def _read_json(path: Path, *keys: str) -> Mapping[str, Any]:
     if not isinstance(content, dict) or not set(keys) <= set(content):
         raise CorruptArtifactError(f"{path}: lacks {', '.join(keys)}; train again")
     return content
+
+
+def _refuse_imported(place: Path, model: Mapping[str, Any]) -> None:
+    for name, encoder in model["encoders"].items():
+        if encoder["settings"].get("adapter") == "imported":
+            raise UsageError(
+                f"{place}: the embeddings of encoder {name!r} were imported, and there is no model to embed new texts "
+                "with; `fusionapp export model` gives a graph over embeddings, or train with the model as an encoder"
+            )
 
 
 def _check_identity(name: str, encoder: Encoder, trained_with: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import attrs
 
 from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.imported_vectors import VectorsBySplit
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.spool import SpooledSplit
 from fusionapp.application.services.extract_embeddings import (
@@ -16,6 +17,7 @@ from fusionapp.application.services.extract_embeddings import (
     job_header,
     set_key,
 )
+from fusionapp.application.services.import_embeddings import ImportEmbeddings, describing
 from fusionapp.application.services.read_splits import OnEmpty, ReadSplits
 from fusionapp.domain.embeddings import Json, fingerprint_texts
 from fusionapp.domain.errors import CorruptArtifactError
@@ -105,7 +107,7 @@ class ExtractDataset:
         self.runs.write_document(INVENTORY, inventory)
         sets: dict[str, Sequence[ExtractedSet]] = {}
         for name, encoder in encoders.items():
-            sets[name] = self.extract(name, encoder, spooled, shard_rows)
+            sets[name] = self._fill(name, encoder, spooled, shard_rows)
             _add_times(inventory["encoders"][name]["sets"], sets[name])
             self.runs.write_document(INVENTORY, inventory)
         inventory["finished"] = True
@@ -117,6 +119,14 @@ class ExtractDataset:
             shared=duplicate_rows({split: _all_texts(texts) for split, texts in spooled.items()}),
             inventory=inventory,
         )
+
+    def _fill(
+        self, name: str, encoder: Encoder, spooled: Mapping[str, SpooledSplit], shard_rows: int
+    ) -> Sequence[ExtractedSet]:
+        if isinstance(encoder, VectorsBySplit):
+            take = ImportEmbeddings(self.extract.store, self.extract.progress)
+            return take(name, encoder, spooled, shard_rows)
+        return self.extract(name, encoder, spooled, shard_rows)
 
     def _earlier(self) -> Mapping[str, Json]:
         """The inventory that an earlier extraction left here."""
@@ -159,7 +169,7 @@ def _describe_encoder(
 ) -> dict[str, Json]:
     sets = {}
     for split, texts in spooled.items():
-        key = set_key(job_header(encoder, texts, shard_rows))
+        key = set_key(job_header(describing(encoder, split), texts, shard_rows))
         sets[split] = {"key": key, "directory": locate(key)}
     shape = encoder.shape
     return {

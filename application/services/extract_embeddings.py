@@ -21,6 +21,7 @@ from fusionapp.application.ports.embedding_store import (
     StoreStatus,
 )
 from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.imported_vectors import SplitVectors
 from fusionapp.application.ports.progress import Progress, ProgressTask
 from fusionapp.application.ports.spool import SpooledSplit
 from fusionapp.domain.embeddings import (
@@ -127,7 +128,7 @@ class ExtractEmbeddings:
         )
 
 
-def job_header(encoder: Encoder, texts: SpooledSplit, shard_rows: int) -> Header:
+def job_header(encoder: Encoder | SplitVectors, texts: SpooledSplit, shard_rows: int) -> Header:
     """What a set of these texts by this encoder is, before anything is encoded."""
     identity = dict(encoder.identity)
     return Header(

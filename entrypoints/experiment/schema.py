@@ -101,7 +101,22 @@ class LexicalSettings:
     dim: int = setting("hash buckets: a power of two", 2**20, and_(ge(2), le(2**26)))
 
 
-EncoderSettings = HuggingFaceSettings | LexicalSettings
+@attrs.frozen
+class ImportedSettings:
+    """An ``[encoders.NAME]`` table of vectors that were made elsewhere, a file for each split of the dataset."""
+
+    adapter: Literal["imported"] = setting("which adapter encodes")
+    train: str | None = setting(
+        "matrix of the training texts, row by row: .pt, .npy, .safetensors or .parquet; (rows, dim) or (rows, "
+        "layers, dim)",
+        None,
+    )
+    validation: str | None = setting("matrix of the validation texts, where the dataset has such a split", None)
+    test: str | None = setting("matrix of the test texts", None)
+    model: str | None = setting("what made the vectors; a part of their identity", None)
+
+
+EncoderSettings = HuggingFaceSettings | LexicalSettings | ImportedSettings
 
 
 @attrs.frozen
@@ -168,6 +183,8 @@ def _encoder_problems(name: str, encoder: EncoderSettings) -> list[str]:
         )
     if isinstance(encoder, HuggingFaceSettings) and encoder.trust_remote_code and not encoder.revision:
         found.append(f"encoders.{name}.trust_remote_code: true needs a pinned `revision` (a commit hash)")
+    if isinstance(encoder, ImportedSettings) and not (encoder.train or encoder.validation or encoder.test):
+        found.append(f'encoders.{name}: names no matrix; add one for each split, such as train = "train.npy"')
     if isinstance(encoder, LexicalSettings):
         if encoder.dim & (encoder.dim - 1):
             found.append(f"encoders.{name}.dim: {encoder.dim} is not a power of two; use 1048576")
@@ -217,6 +234,7 @@ __all__ = [
     "EvaluateSettings",
     "Experiment",
     "HuggingFaceSettings",
+    "ImportedSettings",
     "LexicalSettings",
     "StorageSettings",
     "TaskSettings",

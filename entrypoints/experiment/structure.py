@@ -17,11 +17,16 @@ from fusionapp.entrypoints.experiment.schema import (
     EncoderSettings,
     Experiment,
     HuggingFaceSettings,
+    ImportedSettings,
     LexicalSettings,
 )
 from fusionapp.entrypoints.experiment.types import is_plain, match, shown
 
-ENCODERS: dict[str, type] = {"huggingface": HuggingFaceSettings, "lexical": LexicalSettings}
+ENCODERS: dict[str, type] = {
+    "huggingface": HuggingFaceSettings,
+    "lexical": LexicalSettings,
+    "imported": ImportedSettings,
+}
 
 DECIDING = ("kind", "source", "text", "revision")
 """Keys whose value other keys of the same table depend on."""
@@ -102,7 +107,7 @@ def _table(value: Any) -> Mapping[str, Any]:
 
 
 def _structure_encoder(converter: Converter, value: Any) -> Any:
-    if isinstance(value, HuggingFaceSettings | LexicalSettings):
+    if isinstance(value, tuple(ENCODERS.values())):
         return value
     if not isinstance(value, Mapping):
         raise ValueError(f'expected a table such as {{model = "minilm"}}, got {shown(value)}')

@@ -8,8 +8,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import attrs
 
-from fusionapp.entrypoints.experiment.schema import Experiment, HuggingFaceSettings, LexicalSettings
+from fusionapp.entrypoints.experiment.schema import Experiment, HuggingFaceSettings
+from fusionapp.entrypoints.experiment.structure import ENCODERS
 from fusionapp.entrypoints.experiment.types import describe, is_plain
+
+OTHERS = {kind: adapter for adapter, kind in ENCODERS.items() if kind is not HuggingFaceSettings}
+"""The tables of the other adapters; their keys say whose they are."""
 
 
 @attrs.frozen
@@ -33,15 +37,14 @@ def _rows(kind: type, prefix: str) -> Iterator[SchemaRow]:
         key = f"{prefix}{field.name}"
         if key == "encoders":
             yield from _rows(HuggingFaceSettings, "encoders.NAME.")
-            yield from (
-                row for row in _rows(LexicalSettings, "encoders.NAME.") if not row.key.endswith(".adapter")
-            )
+            for other in OTHERS:
+                yield from (row for row in _rows(other, "encoders.NAME.") if not row.key.endswith(".adapter"))
         elif is_plain(hints[field.name]):
             meaning = field.metadata.get("meaning", "")
-            if kind is LexicalSettings:
-                meaning = f"lexical: {meaning}"
+            if kind in OTHERS:
+                meaning = f"{OTHERS[kind]}: {meaning}"
             if key == "encoders.NAME.adapter":
-                yield SchemaRow(key, "one of 'huggingface', 'lexical'", '"huggingface"', meaning)
+                yield SchemaRow(key, f"one of {', '.join(map(repr, ENCODERS))}", '"huggingface"', meaning)
             else:
                 yield SchemaRow(key, describe(hints[field.name]), _default(field), meaning)
         elif get_origin(hints[field.name]) is Mapping:

@@ -209,7 +209,7 @@ def test_a_key_of_the_other_kind_of_source_may_be_named_with_its_default() -> No
 @pytest.mark.parametrize("adapter", ["lexicl", "openai", 3, ["lexical"], {}])
 def test_an_unknown_encoder_adapter_is_answered_with_those_there_are(adapter: Any) -> None:
     (line,) = problems(encoders={"a": {"adapter": adapter}})
-    assert line.startswith("encoders.a.adapter: expected one of 'huggingface', 'lexical', got ")
+    assert line.startswith("encoders.a.adapter: expected one of 'huggingface', 'lexical', 'imported', got ")
 
 
 def test_an_encoder_without_an_adapter_is_a_transformer() -> None:

@@ -35,5 +35,5 @@ def test_types_and_defaults_read_as_people_say_them() -> None:
     assert rows["encoders.NAME.model"].default == "required"
     assert rows["dataset.test"].default == "none"
     assert rows["fusion.residual"].default == "false"
-    assert rows["encoders.NAME.adapter"].type == "one of 'huggingface', 'lexical'"
+    assert rows["encoders.NAME.adapter"].type == "one of 'huggingface', 'lexical', 'imported'"
     assert rows["encoders.NAME.word_ngrams"].meaning.startswith("lexical: ")
