@@ -42,7 +42,12 @@ class Imported:
 
 
 def import_embeddings(
-    content: Mapping[str, Any], file: Path, split: str, name: str, model: str | None = None, quiet: bool = False
+    content: Mapping[str, Any],
+    file: Path,
+    split: str,
+    name: str,
+    model: str | None = None,
+    quiet: bool = False,
 ) -> Imported:
     """Check a file against the texts of a split, and store it as an encoder's embeddings of that split.
 

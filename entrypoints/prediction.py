@@ -150,8 +150,8 @@ def _refuse_imported(place: Path, model: Mapping[str, Any]) -> None:
     for name, encoder in model["encoders"].items():
         if encoder["settings"].get("adapter") == "imported":
             raise UsageError(
-                f"{place}: the embeddings of encoder {name!r} were imported, and there is no model to embed new texts "
-                "with; `fusionapp export model` gives a graph over embeddings, or train with the model as an encoder"
+                f"{place}: the embeddings of encoder {name!r} were imported, and there is no model to embed new "
+                "texts with; `fusionapp export model` gives a graph over embeddings, or train with the model"
             )
 
 

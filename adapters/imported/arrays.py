@@ -46,7 +46,7 @@ def open_safetensors(path: Path) -> Matrix:
     from safetensors import SafetensorError, safe_open
 
     try:
-        file = safe_open(path, framework="pt")
+        file: Any = safe_open(path, framework="pt")
         names = list(file.keys())
         tensor = file.get_slice(_one_of(names, path))
         dtype, axes = tensor.get_dtype(), tensor.get_shape()
@@ -74,15 +74,21 @@ def open_pt(path: Path) -> Matrix:
             "torch.save(tensor, path)"
         ) from error
     except _BROKEN as error:
-        raise UsageError(f"{path}: not a whole file of torch.save's ({_first_line(error)}); save it anew") from error
+        raise UsageError(
+            f"{path}: not a whole file of torch.save's ({_first_line(error)}); save it anew"
+        ) from error
     if isinstance(found, Mapping):
         tensors = {name: value for name, value in found.items() if isinstance(value, torch.Tensor)}
         found = tensors.get(_one_of([str(name) for name in tensors], path))
     if not isinstance(found, torch.Tensor) or found.layout != torch.strided or found.is_quantized:
-        raise UsageError(f"{path}: expected one dense tensor, got {type(found).__name__}; save the matrix alone")
+        raise UsageError(
+            f"{path}: expected one dense tensor, got {type(found).__name__}; save the matrix alone"
+        )
     # A tensor can repeat few numbers over any number of rows; what it says must be there.
     if found.device.type != "cpu" or found.numel() * found.element_size() > found.untyped_storage().nbytes():
-        raise UsageError(f"{path}: holds fewer numbers than its shape {tuple(found.shape)} says; save a whole copy")
+        raise UsageError(
+            f"{path}: holds fewer numbers than its shape {tuple(found.shape)} says; save a whole copy"
+        )
     _check_floating(found.is_floating_point(), found.dtype, path)
     shape = layers_and_dim(found.shape, str(path))
     return Matrix(int(found.shape[0]), *shape, sliced(found.detach(), shape, _plain))
@@ -99,7 +105,7 @@ def _check_archive(path: Path) -> None:
             members = archive.infolist()
     except _BROKEN as error:
         raise UsageError(
-            f"{path}: not a whole file of torch.save's since 1.6 ({_first_line(error)}); save it anew with torch.save"
+            f"{path}: not a whole file of torch.save's since 1.6 ({_first_line(error)}); save it anew"
         ) from error
     claimed = sum(member.file_size for member in members)
     if any(member.compress_type != ZIP_STORED for member in members) or claimed > path.stat().st_size:
@@ -118,7 +124,9 @@ def _one_of(names: list[str], path: Path) -> str:
 
 def _check_floating(floating: bool, dtype: object, path: Path) -> None:
     if not floating:
-        raise UsageError(f"{path}: {dtype} are no floating-point numbers; convert to float32 and save it anew")
+        raise UsageError(
+            f"{path}: {dtype} are no floating-point numbers; convert to float32 and save it anew"
+        )
 
 
 def _plain(tensor: Any) -> Any:

@@ -7,7 +7,6 @@ from functools import cached_property, lru_cache
 from hashlib import file_digest, sha256
 from pathlib import Path
 
-
 from fusionapp.adapters.imported.arrays import open_npy, open_pt, open_safetensors
 from fusionapp.adapters.imported.matrix import Matrix
 from fusionapp.adapters.imported.tables import open_parquet, open_saved_dataset
@@ -77,8 +76,8 @@ class ImportedEncoder(Encoder, VectorsBySplit):
         """Name a file for each split.
 
         Args:
-            files: by split: .pt (torch.save of a tensor), .npy, .safetensors or .parquet, or a directory of .parquet
-                files or of `datasets`; (rows, dim) or (rows, layers, dim) of any floating-point type.
+            files: by split: .pt (torch.save of a tensor), .npy, .safetensors or .parquet, or a directory of
+                .parquet files or of `datasets`; (rows, dim) or (rows, layers, dim) of any floating-point type.
             model: what is said to have made the vectors; a part of their identity.
         """
         self._splits = {split: ImportedSplit(Path(file), model) for split, file in files.items()}
@@ -100,7 +99,9 @@ class ImportedEncoder(Encoder, VectorsBySplit):
         shapes = {vectors.origin: vectors.shape for vectors in self._splits.values()}
         if len(set(shapes.values())) > 1:
             said = "; ".join(f"{origin} ({one.layers}, {one.dim})" for origin, one in shapes.items())
-            raise UsageError(f"imported rows of different shapes: {said}; name files of one model and its layers")
+            raise UsageError(
+                f"imported rows of different shapes: {said}; name files of one model and its layers"
+            )
         return next(iter(shapes.values()))
 
     @property
@@ -138,8 +139,8 @@ class ImportedEncoder(Encoder, VectorsBySplit):
             UsageError: always; there is no model.
         """
         raise UsageError(
-            f"the embeddings of {self._model or 'an encoder'} were imported, and there is no model to embed new texts "
-            "with; name the model itself as an encoder and train again"
+            f"the embeddings of {self._model or 'an encoder'} were imported, and there is no model to embed new "
+            "texts with; name the model itself as an encoder and train again"
         )
 
     def close(self) -> None:
@@ -177,7 +178,9 @@ def hash_source(path: Path) -> str:
             digest.update(f"{part.name} {_hash_file(part)}\n".encode())
         return digest.hexdigest()
     except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}; restore the file of embeddings") from error
+        raise UsageError(
+            f"{path}: cannot be read: {error.strerror}; restore the file of embeddings"
+        ) from error
 
 
 def _hash_file(path: Path) -> str:

@@ -50,7 +50,9 @@ def layers_and_dim(shape: Sequence[int], origin: str) -> tuple[int, int]:
     return layers, dim
 
 
-def sliced(matrix: Any, shape: tuple[int, int], convert: Callable[[Any], Any]) -> Callable[[Ranges], Iterator[Dense]]:
+def sliced(
+    matrix: Any, shape: tuple[int, int], convert: Callable[[Any], Any]
+) -> Callable[[Ranges], Iterator[Dense]]:
     """A reader of something that slices by row; `convert` makes numpy of a slice."""
 
     def read(ranges: Ranges) -> Iterator[Dense]:
@@ -67,12 +69,12 @@ def streamed(blocks: Callable[[], Iterable[Dense]]) -> Callable[[Ranges], Iterat
         remaining = iter(blocks())
         held, first = next(remaining, None), 0
         for start, stop in ranges:
-            parts = []
-            while start < stop and held is not None:
-                if start < first + len(held):
-                    parts.append(held[start - first : stop - first])
-                    start += len(parts[-1])
-                if start >= first + len(held):
+            parts, at = [], start
+            while at < stop and held is not None:
+                if at < first + len(held):
+                    parts.append(held[at - first : stop - first])
+                    at += len(parts[-1])
+                if at >= first + len(held):
                     first += len(held)
                     held = next(remaining, None)
             yield parts[0] if len(parts) == 1 else np.concatenate(parts)
@@ -81,7 +83,7 @@ def streamed(blocks: Callable[[], Iterable[Dense]]) -> Callable[[Ranges], Iterat
 
 
 def to_float32(block: Any, shape: tuple[int, ...]) -> Dense:
-    """A block as (rows, layers, dim) float32; what float32 cannot hold becomes infinite, which the import refuses."""
+    """A block as (rows, layers, dim) float32; what float32 cannot hold becomes infinite, which is refused."""
     with np.errstate(over="ignore"):
         converted: Dense = np.array(block, dtype=np.float32).reshape(shape)
     return converted

@@ -51,7 +51,9 @@ def open_saved_dataset(directory: Path) -> Matrix:
     from datasets import load_from_disk
 
     if (directory / "dataset_dict.json").exists():
-        raise UsageError(f"{directory}: holds several splits; name the directory of one, such as {directory / 'train'}")
+        raise UsageError(
+            f"{directory}: holds several splits; name the directory of one, such as {directory / 'train'}"
+        )
     with _named(directory):
         dataset = load_from_disk(str(directory)).with_format("arrow")
         column = _column(dataset.features.arrow_schema, directory)
@@ -116,11 +118,15 @@ def _numbers(batch: pa.Array, shape: tuple[int, int], origin: Path) -> Dense:
         _check_filled(batch, origin)
         lengths = pc.list_value_length(batch).to_numpy(zero_copy_only=False)
         if depth >= len(expected) or (lengths != expected[depth]).any():
-            raise UsageError(f"{origin}: rows of different lengths; each must hold {shape[1]} numbers a layer")
+            raise UsageError(
+                f"{origin}: rows of different lengths; each must hold {shape[1]} numbers a layer"
+            )
         batch, depth = batch.flatten(), depth + 1
     _check_filled(batch, origin)
     if not pa.types.is_floating(batch.type):
-        raise UsageError(f"{origin}: {batch.type} are no floating-point numbers; convert the column to float32")
+        raise UsageError(
+            f"{origin}: {batch.type} are no floating-point numbers; convert the column to float32"
+        )
     with np.errstate(over="ignore"):
         flat = batch.to_numpy(zero_copy_only=False).astype(np.float32)
     return np.ascontiguousarray(flat).reshape(rows, *shape)

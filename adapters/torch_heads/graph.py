@@ -92,7 +92,7 @@ class LinearGraph(nn.Module):
 
     def forward(self, sources: Sequence[Tensor]) -> Tensor:
         """(rows, layers, dim) of each source -> decision values (rows, classes)."""
-        scores = self.intercept
+        scores: Tensor = self.intercept
         for score, source in zip(self.each, sources, strict=True):
             scores = scores + score(source)
         return scores

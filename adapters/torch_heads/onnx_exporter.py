@@ -64,7 +64,7 @@ class OnnxHeadExporter(HeadExporter):
         if not largest <= self.tolerance:
             raise UsageError(
                 f"{path}: not written: on {len(sources[0])} stored rows the graph's probabilities are up to "
-                f"{largest:.2g} from `fusionapp predict`'s, more than {self.tolerance:g}; serve the run with predict"
+                f"{largest:.2g} from `fusionapp predict`'s, more than {self.tolerance:g}; serve it with predict"
             )
         try:
             place.parent.mkdir(parents=True, exist_ok=True)

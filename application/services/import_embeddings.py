@@ -76,7 +76,6 @@ class ImportEmbeddings:
             shape=stored.header.shape,
             status=stored.status(),
             seconds=perf_counter() - start if pending else 0.0,
-            encoded_rows=missing,
         )
 
 
@@ -91,8 +90,8 @@ def describing(encoder: Encoder, split: str) -> Encoder | SplitVectors:
 def _check_rows(name: str, split: str, vectors: SplitVectors, texts: SpooledSplit) -> None:
     if vectors.rows != texts.rows:
         raise UsageError(
-            f"{vectors.origin}: {vectors.rows} rows for encoder {name!r}, and {split} has {texts.rows} texts; row i "
-            "must be the embedding of text i: name the matrix of this split, or the dataset that it was made from"
+            f"{vectors.origin}: {vectors.rows} rows for encoder {name!r}, and {split} has {texts.rows} texts; row "
+            "i must be the embedding of text i: name the matrix of this split, or the dataset it was made from"
         )
 
 
@@ -100,6 +99,6 @@ def _check_finite(vectors: SplitVectors, start: int, block: Dense) -> None:
     finite = np.isfinite(block).all(axis=(1, 2))
     if not finite.all():
         raise UsageError(
-            f"{vectors.origin}: row {start + int(finite.argmin())} (counted from 0) holds a number that is not finite "
-            "in float32; embed that text again, or take it out of matrix and dataset"
+            f"{vectors.origin}: row {start + int(finite.argmin())} (counted from 0) holds a number that is not "
+            "finite in float32; embed that text again, or take it out of matrix and dataset"
         )

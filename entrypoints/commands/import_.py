@@ -34,9 +34,9 @@ def embeddings(
 ) -> None:
     """Store FILE as the embeddings of one split, under the name given by --encoder, and print the table to use.
 
-    FILE is a .pt (one tensor), .npy, .safetensors or .parquet, or a directory of Parquet or of `datasets`: (rows, dim)
-    or (rows, layers, dim), row i for text i of the split. The dataset is that of EXPERIMENT, or of --dataset,
-    --train-file and --test-file. Rows must be as many as texts, and finite; nothing is unpickled.
+    FILE is a .pt (one tensor), .npy, .safetensors or .parquet, or a directory of Parquet or of `datasets`:
+    (rows, dim) or (rows, layers, dim), row i for text i of the split. The dataset is that of EXPERIMENT, or of
+    --dataset, --train-file and --test-file. Rows must be as many as texts, and finite; nothing is unpickled.
 
     An experiment that names the file itself needs no import: `extract` and `train` do the same.
     """
@@ -52,5 +52,7 @@ def embeddings(
     if as_json:
         print_json(attrs.asdict(imported))
         return
-    click.echo(f"{imported.rows:,} rows of ({imported.layers}, {imported.dim}) in {imported.directory}", err=True)
+    click.echo(
+        f"{imported.rows:,} rows of ({imported.layers}, {imported.dim}) in {imported.directory}", err=True
+    )
     click.echo(imported.toml)

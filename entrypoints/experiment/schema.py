@@ -111,7 +111,9 @@ class ImportedSettings:
         "layers, dim)",
         None,
     )
-    validation: str | None = setting("matrix of the validation texts, where the dataset has such a split", None)
+    validation: str | None = setting(
+        "matrix of the validation texts, where the dataset has such a split", None
+    )
     test: str | None = setting("matrix of the test texts", None)
     model: str | None = setting("what made the vectors; a part of their identity", None)
 

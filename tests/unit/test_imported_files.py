@@ -101,7 +101,9 @@ def test_a_number_that_float32_cannot_hold_becomes_infinite_and_not_something_el
 
 
 def test_a_tensor_may_be_a_parameter_transposed_or_the_only_one_of_a_dict(tmp_path: Path) -> None:
-    torch.save({"embeddings": torch.nn.Parameter(torch.from_numpy(FLAT.T.copy()).T), "epoch": 3}, tmp_path / "m.pt")
+    torch.save(
+        {"embeddings": torch.nn.Parameter(torch.from_numpy(FLAT.T.copy()).T), "epoch": 3}, tmp_path / "m.pt"
+    )
     (found,) = open_matrix(tmp_path / "m.pt").read([(0, 10)])
     np.testing.assert_array_equal(found[:, 0], FLAT)
 
@@ -152,15 +154,27 @@ def huge_tensor(path: Path) -> None:
 
 HOSTILE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "pickle in .pt": ("m.pt", lambda p: torch.save(Bomb(p.parent / "ran"), p), "holds more than tensors"),
-    "a pickle called .pt": ("m.pt", lambda p: p.write_bytes(pickle.dumps(Bomb(p.parent / "ran"))), "not a whole"),
-    "a dict with an object": ("m.pt", lambda p: torch.save({"x": Bomb(p.parent / "ran")}, p), "more than tensors"),
+    "a pickle called .pt": (
+        "m.pt",
+        lambda p: p.write_bytes(pickle.dumps(Bomb(p.parent / "ran"))),
+        "not a whole",
+    ),
+    "a dict with an object": (
+        "m.pt",
+        lambda p: torch.save({"x": Bomb(p.parent / "ran")}, p),
+        "more than tensors",
+    ),
     "objects in .npy": (
         "m.npy",
         lambda p: np.save(p, np.array([[Bomb(p.parent / "ran")]], dtype=object), allow_pickle=True),
         "nothing is unpickled",
     ),
     "an archive called .npy": ("m.npy", npz, "not a whole .npy"),
-    "a pickle called .npy": ("m.npy", lambda p: p.write_bytes(pickle.dumps(Bomb(p.parent / "ran"))), "not a whole"),
+    "a pickle called .npy": (
+        "m.npy",
+        lambda p: p.write_bytes(pickle.dumps(Bomb(p.parent / "ran"))),
+        "not a whole",
+    ),
     "a compressed .pt": ("m.pt", compressed, "is compressed"),
     "a tensor that repeats one number": ("m.pt", repeated, "holds fewer numbers than its shape"),
     "a header of terabytes in .npy": ("m.npy", huge_header, "not a whole .npy"),
@@ -198,7 +212,11 @@ UNFIT: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "four axes": ("m.pt", lambda p: torch.save(torch.zeros(2, 2, 2, 2), p), "4 axes"),
     "no dimension": ("m.npy", lambda p: np.save(p, np.zeros((3, 0), np.float32)), "are no embeddings"),
     "integers": ("m.npy", lambda p: np.save(p, np.zeros((3, 2), np.int64)), "int64 are no floating"),
-    "integers in .pt": ("m.pt", lambda p: torch.save(torch.zeros(3, 2, dtype=torch.int32), p), "int32 are no"),
+    "integers in .pt": (
+        "m.pt",
+        lambda p: torch.save(torch.zeros(3, 2, dtype=torch.int32), p),
+        "int32 are no",
+    ),
     "integers in .safetensors": (
         "m.safetensors",
         lambda p: save_file({"x": torch.zeros(3, 2, dtype=torch.int32)}, p),
@@ -210,8 +228,16 @@ UNFIT: dict[str, tuple[str, Callable[[Path], object], str]] = {
         lambda p: save_file({"a": torch.zeros(3, 2), "b": torch.zeros(3, 2)}, p),
         "got a, b",
     ),
-    "a sparse tensor": ("m.pt", lambda p: torch.save(torch.eye(3).to_sparse(), p), "expected one dense tensor"),
-    "no column": ("m.parquet", lambda p: pq.write_table(pa.table({"id": [1]}), p), "expected a column 'embedding'"),
+    "a sparse tensor": (
+        "m.pt",
+        lambda p: torch.save(torch.eye(3).to_sparse(), p),
+        "expected one dense tensor",
+    ),
+    "no column": (
+        "m.parquet",
+        lambda p: pq.write_table(pa.table({"id": [1]}), p),
+        "expected a column 'embedding'",
+    ),
     "no rows": ("m.parquet", lambda p: write_parquet(p, FLAT[:0]), "has no rows"),
     "a suffix": ("m.hdf5", Path.touch, "are imported from .npy, .pt"),
     "a directory": ("m", Path.mkdir, "holds neither .parquet"),
@@ -223,9 +249,7 @@ def test_a_file_that_holds_no_matrix_is_refused_with_the_way_out(tmp_path: Path,
     name, write, message = UNFIT[case]
     write(tmp_path / name)
     with pytest.raises(UsageError, match=message):
-        matrix = open_matrix(tmp_path / name)
-        hash_source(tmp_path / name)
-        list(matrix.read([(0, matrix.rows)]))
+        open_matrix(tmp_path / name)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +272,9 @@ def test_a_column_that_is_no_matrix_is_refused(tmp_path: Path, rows: Any, messag
 def test_several_splits_saved_together_are_not_one_matrix(tmp_path: Path) -> None:
     from datasets import Dataset, DatasetDict
 
-    DatasetDict({"train": Dataset.from_dict({"embedding": FLAT.tolist()})}).save_to_disk(str(tmp_path / "all"))
+    DatasetDict({"train": Dataset.from_dict({"embedding": FLAT.tolist()})}).save_to_disk(
+        str(tmp_path / "all")
+    )
     with pytest.raises(UsageError, match="holds several splits; name the directory of one"):
         open_matrix(tmp_path / "all")
 
@@ -299,6 +325,6 @@ def test_a_missing_file_is_named() -> None:
 
 def test_new_texts_are_refused_with_the_way_out() -> None:
     encoder = ImportedEncoder({"train": "a.npy"}, "gemma")
-    with pytest.raises(UsageError, match="of gemma were imported.*name the model itself"):
+    with pytest.raises(UsageError, match=r"of gemma were imported.*name the model itself"):
         encoder.encode(["a"], encoder.plan(1))
     assert list(encoder.count_tokens(["a", "b"])) == [0, 0]

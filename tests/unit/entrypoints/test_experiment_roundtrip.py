@@ -55,7 +55,7 @@ LEXICALS = st.builds(
     dim=st.integers(1, 20).map(lambda power: 2**power),
     word_ngrams=st.tuples(st.just(1), st.integers(1, 3)),
 )
-IMPORTS = st.builds(ImportedSettings, adapter=st.just("imported"), train=TEXT, model=st.none() | TEXT)
+IMPORTS = st.builds(ImportedSettings, adapter=st.just("imported"), train=NAMES, model=st.none() | TEXT)
 UNLIKE_RESIDUAL = ("concat", "all_features", "late")
 FUSIONS = st.sampled_from([kind for kind in get_args(FusionKind) if kind not in UNLIKE_RESIDUAL])
 EXPERIMENTS = st.builds(
