@@ -30,7 +30,8 @@ def open_parquet(paths: list[Path], origin: Path) -> Matrix:
         UsageError: there is no such column, it is not of equally long lists of numbers, or a file is broken.
     """
     with _named(origin):
-        files = [pq.ParquetFile(path) for path in paths]
+        # Mapped: a column chunk may be the whole matrix, and would be read at once.
+        files = [pq.ParquetFile(path, memory_map=True) for path in paths]
         column = _column(files[0].schema_arrow, origin)
         rows = sum(file.metadata.num_rows for file in files)
 

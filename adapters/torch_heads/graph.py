@@ -76,8 +76,8 @@ class PreparedSource(nn.Module):
             return (rows - self.mean) / self.deviation
         if self.length is None:
             return rows
-        unit: Tensor = l2_normalize(rows)
-        return unit * self.length
+        scaled: Tensor = l2_normalize(rows) * self.length
+        return scaled
 
 
 class LinearGraph(nn.Module):
