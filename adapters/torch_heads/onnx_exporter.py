@@ -133,16 +133,19 @@ def _traced(
         ) from error
     assert program is not None, "the dynamo exporter gives a program"
     proto: Any = program.model_proto
-    sizes = {name: list(shape) for name, shape in shapes.items()}
-    about = {
-        "labels": json.dumps(list(classes), ensure_ascii=False),
-        "sources": json.dumps(sizes),
-        "producer": f"fusionapp {version('fusionapp')}",
-    }
-    onnx.helper.set_model_props(proto, about)
+    onnx.helper.set_model_props(proto, _about(classes, shapes))
     onnx.checker.check_model(proto, full_check=True)
     content: bytes = proto.SerializeToString()
     return content
+
+
+def _about(classes: Sequence[str], shapes: dict[str, tuple[int, int]]) -> dict[str, str]:
+    """What a graph says of itself."""
+    return {
+        "labels": json.dumps(list(classes), ensure_ascii=False),
+        "sources": json.dumps({name: list(shape) for name, shape in shapes.items()}),
+        "producer": f"fusionapp {version('fusionapp')}",
+    }
 
 
 def _two(source: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -105,7 +105,7 @@ class ExtractDataset:
         _carry_times(inventory, self._earlier())
         # Written before the first shard, so that `status` can follow an extraction and find a killed one.
         self.runs.write_document(INVENTORY, inventory)
-        sets: dict[str, Sequence[ExtractedSet]] = {}
+        sets = {}
         for name, encoder in encoders.items():
             sets[name] = self._fill(name, encoder, spooled, shard_rows)
             _add_times(inventory["encoders"][name]["sets"], sets[name])

@@ -124,6 +124,23 @@ def test_a_matrix_that_changes_after_training_is_another_experiment(files: Path)
     assert "changed since training" in refused(files, "train", "imported.toml", code=2)
 
 
+def test_the_example_of_stored_embeddings_runs_over_the_files_of_two_models(tmp_path: Path) -> None:
+    (tmp_path / "R8").mkdir()
+    (tmp_path / "extracted_embedding" / "R8").mkdir(parents=True)
+    for seed, (split, rows) in enumerate({"train": 60, "test": 20}.items()):
+        write_rows(tmp_path / "R8" / f"{split}.csv", rows, seed)
+        for model, dim in (("gemma", 12), ("qwen", 16)):
+            path = tmp_path / "extracted_embedding" / "R8" / f"{model}_{split}_embedding.pt"
+            torch.save(torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)), path)
+    example = Path(__file__).parents[2] / "examples" / "stored-embeddings.toml"
+    quick = ("train.seeds=2", "train.epochs=2", "train.hidden_dims=[16]", "fusion.product_dim=64")
+    words: list[str | Path] = [example, *(word for value in quick for word in ("--set", value))]
+    call(tmp_path, "train", *words)
+    report = call(tmp_path, "evaluate", *words, "--set", "evaluate.draws=100", "--json").json
+    assert 0 <= report["result"]["accuracy"]["mean"] <= 1
+    call(tmp_path, "export", "model", "runs/stored-embeddings", "--output", "heads.onnx")
+
+
 @pytest.mark.parametrize("encoder", ["bert", "last"])
 def test_a_parquet_export_goes_through_datasets_and_comes_back_in(
     finished: Job, tmp_path: Path, encoder: str
