@@ -9,6 +9,7 @@ from fusionapp.application.services.compare_runs import CompareRuns
 from fusionapp.application.services.evaluate_classifier import EvaluateClassifier
 from fusionapp.application.services.explain_classifier import ExplainClassifier
 from fusionapp.application.services.explain_retraining import ExplainRetraining
+from fusionapp.application.services.export_classifier import ExportClassifier
 from fusionapp.application.services.export_embeddings import ExportEmbeddings
 from fusionapp.application.services.extract_dataset import ExtractDataset
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
@@ -48,6 +49,7 @@ class Gateways(containers.DeclarativeContainer):
         huggingface=providers.Factory(build.huggingface_encoder, model_cache=config.environment.model_cache),
         openai=providers.Factory(build.openai_encoder),
         lexical=providers.Factory(build.lexical_encoder),
+        imported=providers.Factory(build.imported_encoder),
     )
     store = providers.Selector(
         config.experiment.storage.adapter,
@@ -67,6 +69,7 @@ class Gateways(containers.DeclarativeContainer):
     trainer = providers.Singleton(build.torch_trainer)
     scorer = providers.Singleton(build.torch_scorer, config.experiment.train.device)
     inspector = providers.Singleton(build.torch_inspector, config.experiment.train.device)
+    head_exporter = providers.Singleton(build.onnx_head_exporter)
     linear = providers.Singleton(build.linear_control)
     linear_path = providers.Singleton(build.linear_path)
     charts = providers.Singleton(build.svg_charts)
@@ -97,6 +100,13 @@ class Services(containers.DeclarativeContainer):
     status = providers.Factory(ReportStatus, store=gateways.store)
     verify = providers.Factory(VerifyEmbeddings, store=gateways.store)
     export = providers.Factory(ExportEmbeddings, store=gateways.store, spool=gateways.spool)
+    export_classifier = providers.Factory(
+        ExportClassifier,
+        store=gateways.store,
+        scorer=gateways.scorer,
+        path=gateways.linear_path,
+        exporter=gateways.head_exporter,
+    )
     gather = providers.Factory(GatherEmbeddings, store=gateways.store, spool=gateways.spool)
     prepare = providers.Factory(
         PrepareClassification,

@@ -12,6 +12,7 @@ from fusionapp.application.ports.dataset_source import DatasetSource
 from fusionapp.application.ports.embedding_store import EmbeddingStore
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.executor import Executor
+from fusionapp.application.ports.head_exporter import HeadExporter
 from fusionapp.application.ports.head_inspector import HeadInspector
 from fusionapp.application.ports.heads import HeadScorer, HeadTrainer
 from fusionapp.application.ports.linear_control import LinearControl
@@ -132,6 +133,14 @@ def ray_executor(workers: int | None, address: str | None) -> Executor:
     return RayExecutor(workers, address)
 
 
+def imported_encoder(settings: dict[str, Any], **_: Any) -> Encoder:
+    """Vectors that were made elsewhere."""
+    from fusionapp.adapters.imported.encoder import ImportedEncoder
+
+    files = {split: settings[split] for split in SPLITS if settings[split] is not None}
+    return ImportedEncoder(files, settings["model"])
+
+
 def file_store(root: str, adapter: str) -> EmbeddingStore:
     """Embeddings in files."""
     from fusionapp.adapters.filesystem.store import FileEmbeddingStore
@@ -165,6 +174,13 @@ def torch_scorer(device: str) -> HeadScorer:
     from fusionapp.adapters.torch_heads.scorer import TorchHeadScorer
 
     return TorchHeadScorer(device)
+
+
+def onnx_head_exporter() -> HeadExporter:
+    """Saved heads as ONNX."""
+    from fusionapp.adapters.torch_heads.onnx_exporter import OnnxHeadExporter
+
+    return OnnxHeadExporter()
 
 
 def linear_control() -> LinearControl:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fusionapp.application.ports.embedding_store import Problem
+from fusionapp.application.ports.head_exporter import ExportedGraph
 from fusionapp.application.services.compare_runs import Comparison
+from fusionapp.application.services.export_embeddings import only
 from fusionapp.application.services.extract_dataset import INVENTORY
 from fusionapp.application.services.guard_experiment import RESOLVED
 from fusionapp.application.services.plan_extraction import PlannedSet
@@ -79,11 +81,17 @@ def _verify_run(run: Path) -> list[Problem]:
     return problems
 
 
-def export_embeddings(run: Path, encoder: str, split: str, form: str, output: Path) -> Sequence[str]:
-    """Write one encoder's embeddings of one split to a file; returns the paths written."""
+def export_embeddings(
+    run: Path, encoder: str | None, split: str | None, form: str, output: Path
+) -> Sequence[str]:
+    """Write one encoder's embeddings of one split to a file; returns the paths written.
+
+    `encoder` and `split` may be None where there is one alone.
+    """
     from fusionapp.adapters.exports.embedding_files import FormattedEmbeddingFile
 
     session, inventory = open_run(run)
+    encoder = only(encoder, inventory["encoders"], "encoder")
     resolved = session.gateways.runs().read_document(RESOLVED) or {}
     settings = resolved.get("encoders", {}).get(encoder, {})
     written: Sequence[str] = session.services.export()(
@@ -95,6 +103,33 @@ def export_embeddings(run: Path, encoder: str, split: str, form: str, output: Pa
         settings.get("model") or settings.get("adapter") or encoder,
     )
     return written
+
+
+def export_model(place: Path, output: Path) -> ExportedGraph:
+    """Write the heads of a run, or one of its models, as an ONNX graph.
+
+    Raises:
+        UsageError: there is no model or nothing stored to try the graph on, or it cannot be exported.
+    """
+    from fusionapp.entrypoints.prediction import find_heads
+
+    saved = find_heads(place)
+    session, inventory = open_run(_run_of(place))
+    exported: ExportedGraph = session.services.export_classifier()(
+        inventory,
+        list(saved.model["encoders"]),
+        saved.heads,
+        list(saved.model["classes"]),
+        saved.path,
+        str(output),
+    )
+    return exported
+
+
+def _run_of(place: Path) -> Path:
+    """The run directory that a model stands in; the run itself where the model is one."""
+    parents = [place, *place.resolve().parents[:3]]
+    return next((parent for parent in parents if (parent / INVENTORY).exists()), place)
 
 
 def compare(first: Path, second: Path, split: str = "test", draws: int = 10_000) -> Comparison:

@@ -21,7 +21,8 @@ COMMANDS = {
     "explain": "Say which parts of a trained run count, and where it errs.",
     "status": "Say how far an extraction has come, counting durable rows only.",
     "verify": "Check every stored byte against its recorded hash.",
-    "export": "Write stored embeddings to one file.",
+    "export": "Write stored embeddings, or a trained model, to one file.",
+    "import": "Take embeddings that were made elsewhere into the store.",
     "encoders": "List the encoders that have an alias.",
     "schema": "List every key of an experiment file.",
     "doctor": "Say what this machine can run, and what is missing.",
@@ -43,7 +44,9 @@ class LazyCommands(click.Group):
         """Import the command's module."""
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"fusionapp.entrypoints.commands.{cmd_name}")
+        # A module cannot be called as Python's own word is.
+        stem = "import_" if cmd_name == "import" else cmd_name
+        module = import_module(f"fusionapp.entrypoints.commands.{stem}")
         command: click.Command = module.command
         return command
 

@@ -69,8 +69,9 @@ def load(directory: str | os.PathLike[str], device: str = "auto") -> Classifier:
         CorruptArtifactError: the model, or an encoder that it was trained with, is not what it was.
     """
     place = Path(directory)
-    heads = _head_directories(place)
-    model = _read_model(heads[0])
+    saved = find_heads(place)
+    heads, model = saved.heads, saved.model
+    _refuse_imported(place, model)
     session = open_session(Experiment(train=TrainingRecipe(device=device)), run=place, quiet=True)
     settings = {
         name: {**encoder["settings"], **({"device": device} if "device" in encoder["settings"] else {})}
@@ -79,12 +80,35 @@ def load(directory: str | os.PathLike[str], device: str = "auto") -> Classifier:
     encoders = build_encoders(session.gateways, settings)
     for name, encoder in encoders.items():
         _check_identity(name, encoder, model["encoders"][name]["identity"])
-    return Classifier(
-        encoders,
-        [str(head) for head in heads],
-        list(model["classes"]),
-        _beside(heads[0]) if model["linear_path"] else None,
-        session.services.classify(),
+    return Classifier(encoders, heads, list(model["classes"]), saved.path, session.services.classify())
+
+
+@attrs.frozen(eq=False)
+class SavedHeads:
+    """Where a trained model's parts stand.
+
+    Attributes:
+        heads: directories of the heads; several are an ensemble.
+        model: the content of the first one's ``model.json``.
+        path: directory of the linear path that they add to; None without one.
+    """
+
+    heads: Sequence[str]
+    model: Mapping[str, Any]
+    path: str | None
+
+
+def find_heads(place: Path) -> SavedHeads:
+    """The heads of a run directory or a model directory.
+
+    Raises:
+        UsageError: there is no model.
+        CorruptArtifactError: a document of it is broken.
+    """
+    heads = _head_directories(place)
+    model = _read_json(heads[0] / "model.json", "classes", "encoders", "linear_path")
+    return SavedHeads(
+        [str(head) for head in heads], model, _beside(heads[0]) if model["linear_path"] else None
     )
 
 
@@ -107,10 +131,6 @@ def _head_directories(place: Path) -> list[Path]:
     return [place / "models" / f"seed-{int(head['seed'])}" for head in heads]
 
 
-def _read_model(head: Path) -> Mapping[str, Any]:
-    return _read_json(head / "model.json", "classes", "encoders", "linear_path")
-
-
 def _beside(head: Path) -> str:
     """The path of a head's group, whose directory "." or ".." only shows as an absolute one."""
     return str(head.resolve().parent / LINEAR_PATH)
@@ -124,6 +144,15 @@ def _read_json(path: Path, *keys: str) -> Mapping[str, Any]:
     if not isinstance(content, dict) or not set(keys) <= set(content):
         raise CorruptArtifactError(f"{path}: lacks {', '.join(keys)}; train again")
     return content
+
+
+def _refuse_imported(place: Path, model: Mapping[str, Any]) -> None:
+    for name, encoder in model["encoders"].items():
+        if encoder["settings"].get("adapter") == "imported":
+            raise UsageError(
+                f"{place}: the embeddings of encoder {name!r} were imported, and there is no model to embed new "
+                "texts with; `fusionapp export model` gives a graph over embeddings, or train with the model"
+            )
 
 
 def _check_identity(name: str, encoder: Encoder, trained_with: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fusionapp.adapters.machine.packages import installed_versions
 from fusionapp.application.services.extract_dataset import Extraction
 from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.prepare_classification import ClassificationData
@@ -62,6 +63,7 @@ def extract_embeddings(
         splits=splits,
         limit=limit,
         on_empty=on_empty,
+        versions=installed_versions(),
     )
     for pair, count in extraction.shared.counts.items():
         if not (session.experiment.dataset.drop_duplicates and "train" in pair):

@@ -52,26 +52,23 @@ class ArrowSplit(SpooledSplit):
 
     def texts(self, start: int, stop: int) -> list[str]:
         """Texts of rows [start, stop), cut to the rows there are."""
-        found: list[str] = []
+        return list(self._column("text", start, stop))
+
+    def labels(self) -> list[str | None]:
+        """Every row's label."""
+        return list(self._column("label", 0, self.rows))
+
+    def ids(self, start: int = 0, stop: int | None = None) -> Sequence[Mapping[str, Json]]:
+        """Id columns of rows [start, stop), cut to the rows there are."""
+        return [json.loads(text) for text in self._column("id", start, self.rows if stop is None else stop)]
+
+    def _column(self, name: str, start: int, stop: int) -> Iterator[Any]:
         row, stop = max(start, 0), min(stop, self.rows)
         while row < stop:
             batch = int(np.searchsorted(self._starts, row, side="right")) - 1
             first, end = self._starts[batch], min(self._starts[batch + 1], stop)
-            found += self._batches.get_batch(batch).column("text")[row - first : end - first].to_pylist()
+            yield from self._batches.get_batch(batch).column(name)[row - first : end - first].to_pylist()
             row = end
-        return found
-
-    def labels(self) -> list[str | None]:
-        """Every row's label."""
-        return list(self._column("label"))
-
-    def ids(self) -> Sequence[Mapping[str, Json]]:
-        """Every row's id columns."""
-        return [json.loads(text) for text in self._column("id")]
-
-    def _column(self, name: str) -> Iterator[Any]:
-        for batch in range(self._batches.num_record_batches):
-            yield from self._batches.get_batch(batch).column(name).to_pylist()
 
 
 def write_split(file: Replacement, split: str, examples: Iterable[Example]) -> tuple[int, str]:

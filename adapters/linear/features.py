@@ -14,7 +14,7 @@ from fusionapp.domain.embeddings import Dense, Embeddings
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.lexical_weighting import LexicalWeighting
 from fusionapp.domain.linear import Design, Matrix
-from fusionapp.domain.normalization import l2_normalize
+from fusionapp.domain.linear_layer import scale_rows
 from fusionapp.domain.recipe import SourceRecipe
 from fusionapp.domain.standardization import Standardization
 
@@ -60,12 +60,10 @@ class DenseSource:
         """Write (rows, layers, dim) as (rows, layers * dim) into `out`."""
         for start in range(0, len(rows), _CHUNK_ROWS):
             chunk = np.asarray(rows[start : start + _CHUNK_ROWS], dtype=np.float32)
-            if self.standardization is not None:
-                chunk = self.standardization.transform(chunk)
-            elif self.unit_layers:
-                chunk = l2_normalize(chunk)
-            flat = chunk.reshape(len(chunk), -1)
-            np.divide(flat, np.float32(self.divisor), out=out[start : start + _CHUNK_ROWS])
+            standard = self.standardization
+            means = () if standard is None else (standard.mean, standard.deviation)
+            scaled = scale_rows(chunk, self.unit_layers, self.divisor, *means)
+            out[start : start + _CHUNK_ROWS] = scaled.reshape(len(chunk), -1)
 
 
 @attrs.frozen(eq=False)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fusionapp.adapters.linear.artefact import LinearModel, load_linear, save_linear
 from fusionapp.adapters.linear.choice import check_costs, choose_cost
-from fusionapp.adapters.linear.features import LinearFeatures
+from fusionapp.adapters.linear.features import LinearFeatures, SparseSource
 from fusionapp.adapters.linear.out_of_fold import score_out_of_fold
 from fusionapp.adapters.linear.ridge import informed_ridge
 from fusionapp.adapters.linear.solver import Solver, Solvers
@@ -19,6 +19,8 @@ from fusionapp.application.ports.linear_control import LinearKind
 from fusionapp.application.ports.linear_path import LinearPath, PathScores
 from fusionapp.application.ports.progress import Progress
 from fusionapp.domain.embeddings import Embeddings
+from fusionapp.domain.errors import UsageError
+from fusionapp.domain.linear_layer import LinearLayer, LinearSource
 from fusionapp.domain.recipe import SourceRecipe
 from fusionapp.domain.splitting import stratified_folds
 
@@ -90,3 +92,16 @@ class ScipyLinearPath(LinearPath):
         """As `LinearPath.score`."""
         model = load_linear(directory)
         return model.features.transform(sources).scores(model.weights).astype(np.float32)
+
+    def as_layer(self, directory: str) -> LinearLayer:
+        """As `LinearPath.as_layer`."""
+        model = load_linear(directory)
+        sources, start = {}, 0
+        for name, source in model.features.sources.items():
+            if isinstance(source, SparseSource):
+                raise UsageError(f"linear model: {name!r} is sparse, and a layer takes dense sources alone")
+            stop = start + source.layers * source.dim
+            weights = np.asarray(model.weights[start:stop], dtype=np.float32)
+            sources[name] = LinearSource(weights, source.unit_layers, source.divisor, source.standardization)
+            start = stop
+        return LinearLayer(sources, np.asarray(model.weights[start], dtype=np.float32))

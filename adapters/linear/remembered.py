@@ -20,6 +20,7 @@ from fusionapp.application.ports.linear_path import LinearPath, PathScores
 from fusionapp.application.ports.progress import Progress
 from fusionapp.domain.embeddings import Embeddings, fingerprint
 from fusionapp.domain.errors import CorruptArtifactError
+from fusionapp.domain.linear_layer import LinearLayer
 from fusionapp.domain.recipe import SourceRecipe
 
 _ROWS_AT_ONCE = 4096
@@ -91,6 +92,10 @@ class RememberedLinearPath(LinearPath):
     def score(self, directory: str, sources: Mapping[str, Embeddings]) -> NDArray[np.float32]:
         """As `LinearPath.score`."""
         return self.path.score(directory, sources)
+
+    def as_layer(self, directory: str) -> LinearLayer:
+        """As `LinearPath.as_layer`."""
+        return self.path.as_layer(directory)
 
 
 def _copied(fit: Fit, directory: str) -> bool:

@@ -91,7 +91,7 @@ class OpenAIEncoder(Encoder):
         self._batch_tokens = batch_tokens or _TOKENS
         self._batch_size = batch_size
         self._concurrency = concurrency
-        self._patience = {"timeout": timeout, "retries": retries, "sleep": sleep}
+        self._patience: dict[str, Any] = {"timeout": timeout, "retries": retries, "sleep": sleep}
 
     @property
     def identity(self) -> Mapping[str, Json]:

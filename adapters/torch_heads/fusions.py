@@ -131,8 +131,7 @@ class AllFeatures(Fusion):
     def forward(self, sources: Sequence[Tensor]) -> Tensor:
         """See `Fusion`."""
         joined: Tensor = all_features(_flat(sources), self.project(sources), self.project_products(sources))
-        widths = torch.tensor(self.widths, device=joined.device)
-        return joined * torch.repeat_interleave(widths.sqrt(), widths, output_size=self.out_dim)
+        return joined * torch.cat([joined.new_full((width,), width**0.5) for width in self.widths])
 
 
 class MixtureOfExperts(Fusion):

@@ -13,6 +13,7 @@ from fusionapp.application.ports.heads import LabelledEmbeddings
 from fusionapp.application.ports.linear_control import LinearKind
 from fusionapp.application.ports.progress import Progress
 from fusionapp.domain.embeddings import Embeddings
+from fusionapp.domain.linear_layer import LinearLayer
 from fusionapp.domain.recipe import SourceRecipe
 
 
@@ -73,4 +74,12 @@ class LinearPath(Protocol):
         Raises:
             CorruptArtifactError: the model is missing or unreadable.
             UsageError: the sources are not those that it was fitted on.
+        """
+
+    def as_layer(self, directory: str) -> LinearLayer:
+        """The same model as plain numbers, for those who compute it elsewhere.
+
+        Raises:
+            CorruptArtifactError: the model is missing or unreadable.
+            UsageError: it has a sparse source.
         """

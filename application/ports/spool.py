@@ -27,8 +27,8 @@ class SpooledSplit(Protocol):
     def labels(self) -> list[str | None]:
         """Every row's label."""
 
-    def ids(self) -> Sequence[Mapping[str, Json]]:
-        """Every row's id columns."""
+    def ids(self, start: int = 0, stop: int | None = None) -> Sequence[Mapping[str, Json]]:
+        """Id columns of rows [start, stop); of every row where no range is given."""
 
 
 class Spool(Protocol):

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
 
-from fusionapp.application.ports.embedding_file import EmbeddingFile
-from fusionapp.application.ports.embedding_store import EmbeddingStore
-from fusionapp.application.ports.spool import Spool
+from fusionapp.application.ports.embedding_file import EmbeddingFile, EmbeddingRows
+from fusionapp.application.ports.embedding_store import EmbeddingStore, StoredEmbeddings
+from fusionapp.application.ports.spool import Spool, SpooledSplit
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import UsageError
+
+_STEP = 4096
 
 
 @attrs.frozen
 class ExportEmbeddings:
-    """Reads from the store, writes with an `EmbeddingFile`.
+    """Reads from the store a shard at a time, and writes with an `EmbeddingFile`.
 
     Attributes:
         store: the embeddings.
@@ -28,8 +32,8 @@ class ExportEmbeddings:
     def __call__(
         self,
         inventory: Mapping[str, Json],
-        encoder: str,
-        split: str,
+        encoder: str | None,
+        split: str | None,
         file: EmbeddingFile,
         path: str,
         model_name: str,
@@ -38,22 +42,24 @@ class ExportEmbeddings:
 
         Args:
             inventory: the content of ``embeddings.json``.
-            encoder: which encoder.
-            split: which split.
+            encoder: which encoder; None where there is one alone.
+            split: which split; likewise.
             file: the format.
             path: where to.
             model_name: what the experiment calls the encoder's model.
 
         Raises:
-            UsageError: no such encoder or split, or they are not extracted yet.
+            UsageError: no such encoder or split, several to choose from, or they are not extracted yet.
             CorruptArtifactError: the store does not hold what was written there.
         """
-        place = _place(inventory, encoder, split)
+        encoder = only(encoder, inventory["encoders"], "encoder")
+        described = inventory["encoders"][encoder]
+        split = only(split, described["sets"], "split")
+        place = described["sets"][split]
         stored = self.store.read(place["key"])
         if stored is None or not stored.status().complete:
             raise UsageError(f"{encoder} {split}: not extracted completely; run `fusionapp extract` first")
-        rows, status, ids = stored.rows(), stored.status(), self.spool.read(split).ids()
-        described = inventory["encoders"][encoder]
+        rows = _rows(stored, self.spool.read(split))
         metadata = {
             "encoder": encoder,
             "model_name": model_name,
@@ -61,22 +67,68 @@ class ExportEmbeddings:
             "layers": described["layers"],
             "sparse": described["sparse"],
             "split": split,
-            "rows": len(rows),
-            "quarantined": [attrs.asdict(one) for one in status.quarantined],
-            "truncated": status.truncated,
-            "fingerprint": stored.header.fingerprint,
-            "identity": dict(stored.header.identity),
-            "plan": attrs.asdict(stored.header.plan),
+            **_described(stored),
+            **_speed(place),
+            "versions": inventory.get("versions", {}),
         }
-        return file.write(path, stored.load(), [ids[row] for row in rows], metadata)
+        return file.write(path, rows, metadata)
 
 
-def _place(inventory: Mapping[str, Json], encoder: str, split: str) -> Mapping[str, Json]:
-    encoders = inventory["encoders"]
-    if encoder not in encoders:
-        raise UsageError(f"encoder {encoder!r} is not among {', '.join(encoders)}")
-    sets = encoders[encoder]["sets"]
-    if split not in sets:
-        raise UsageError(f"split {split!r} is not among {', '.join(sets)}")
-    place: Mapping[str, Json] = sets[split]
-    return place
+def only(name: str | None, known: Mapping[str, Json], kind: str) -> str:
+    """The name asked for, or the only one there is.
+
+    Raises:
+        UsageError: there is no such name, or none was asked for and there are several; says which there are.
+    """
+    if name is None and len(known) == 1:
+        return next(iter(known))
+    if name is None:
+        raise UsageError(f"several {kind}s are stored: {', '.join(known)}; name one with --{kind}")
+    if name not in known:
+        raise UsageError(f"{kind} {name!r} is not among {', '.join(known)}")
+    return name
+
+
+def _rows(stored: StoredEmbeddings, spooled: SpooledSplit) -> EmbeddingRows:
+    def ids(rows: NDArray[np.int64]) -> Sequence[Mapping[str, Json]]:
+        if not len(rows):
+            return []
+        first = int(rows[0])
+        found = spooled.ids(first, int(rows[-1]) + 1)
+        return [found[row - first] for row in rows.tolist()]
+
+    header = stored.header
+    count = stored.status().durable_rows
+    return EmbeddingRows(count, header.shape, stored.shards, ids if _has_ids(spooled) else None)
+
+
+def _has_ids(spooled: SpooledSplit) -> bool:
+    """Whether any row has an id that is not just its number."""
+    return any(
+        dict(one) != {"row": row}
+        for start in range(0, spooled.rows, _STEP)
+        for row, one in enumerate(spooled.ids(start, start + _STEP), start)
+    )
+
+
+def _described(stored: StoredEmbeddings) -> dict[str, Json]:
+    status, header = stored.status(), stored.header
+    return {
+        "rows": status.durable_rows,
+        "dtype": "float32",
+        "quarantined": [attrs.asdict(one) for one in status.quarantined],
+        "truncated": status.truncated,
+        "fingerprint": header.fingerprint,
+        "identity": dict(header.identity),
+        "batch_tokens": header.plan.batch_tokens,
+        "plan": attrs.asdict(header.plan),
+    }
+
+
+def _speed(place: Mapping[str, Json]) -> dict[str, Json]:
+    """What this run spent on the set; None where nothing of it was encoded here."""
+    seconds, encoded = place.get("seconds") or None, place.get("encoded_rows", 0)
+    return {
+        "seconds": seconds,
+        "texts_per_second": encoded / seconds if seconds and encoded else None,
+    }

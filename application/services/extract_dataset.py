@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import attrs
 
 from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.imported_vectors import VectorsBySplit
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.spool import SpooledSplit
 from fusionapp.application.services.extract_embeddings import (
@@ -16,8 +17,10 @@ from fusionapp.application.services.extract_embeddings import (
     job_header,
     set_key,
 )
+from fusionapp.application.services.import_embeddings import ImportEmbeddings, describing
 from fusionapp.application.services.read_splits import OnEmpty, ReadSplits
 from fusionapp.domain.embeddings import Json, fingerprint_texts
+from fusionapp.domain.errors import CorruptArtifactError
 from fusionapp.domain.splitting import SharedTexts, duplicate_rows
 
 logger = logging.getLogger(__name__)
@@ -66,6 +69,7 @@ class ExtractDataset:
         splits: Sequence[str] = (),
         limit: int | None = None,
         on_empty: OnEmpty = "error",
+        versions: Mapping[str, str] | None = None,
     ) -> Extraction:
         """Extract what is missing.
 
@@ -76,6 +80,7 @@ class ExtractDataset:
             splits: only these; empty for all.
             limit: only the first rows of each split.
             on_empty: what a blank text is.
+            versions: of the libraries at work, kept in the inventory.
         """
         spooled = self.read(splits, limit, on_empty)
         for name, encoder in encoders.items():
@@ -87,6 +92,7 @@ class ExtractDataset:
             "partial": partial,
             "finished": False,
             "storage": dict(storage),
+            "versions": dict(versions or {}),
             "splits": {
                 split: _describe_split(texts, self.read.source.describe(split))
                 for split, texts in spooled.items()
@@ -96,9 +102,14 @@ class ExtractDataset:
                 for name, encoder in encoders.items()
             },
         }
+        _carry_times(inventory, self._earlier())
         # Written before the first shard, so that `status` can follow an extraction and find a killed one.
         self.runs.write_document(INVENTORY, inventory)
-        sets = {name: self.extract(name, encoder, spooled, shard_rows) for name, encoder in encoders.items()}
+        sets = {}
+        for name, encoder in encoders.items():
+            sets[name] = self._fill(name, encoder, spooled, shard_rows)
+            _add_times(inventory["encoders"][name]["sets"], sets[name])
+            self.runs.write_document(INVENTORY, inventory)
         inventory["finished"] = True
         self.runs.write_document(INVENTORY, inventory)
         return Extraction(
@@ -108,6 +119,40 @@ class ExtractDataset:
             shared=duplicate_rows({split: _all_texts(texts) for split, texts in spooled.items()}),
             inventory=inventory,
         )
+
+    def _fill(
+        self, name: str, encoder: Encoder, spooled: Mapping[str, SpooledSplit], shard_rows: int
+    ) -> Sequence[ExtractedSet]:
+        if isinstance(encoder, VectorsBySplit):
+            take = ImportEmbeddings(self.extract.store, self.extract.progress)
+            return take(name, encoder, spooled, shard_rows)
+        return self.extract(name, encoder, spooled, shard_rows)
+
+    def _earlier(self) -> Mapping[str, Json]:
+        """The inventory that an earlier extraction left here."""
+        try:
+            return self.runs.read_document(INVENTORY) or {}
+        except CorruptArtifactError:  # it is written anew
+            return {}
+
+
+def _carry_times(inventory: Mapping[str, Json], earlier: Mapping[str, Json]) -> None:
+    """Begin with what earlier runs spent on the same sets. A killed run's time is lost, and so are its rows."""
+    spent = {
+        place["key"]: place
+        for encoder in earlier.get("encoders", {}).values()
+        for place in encoder["sets"].values()
+    }
+    for encoder in inventory["encoders"].values():
+        for place in encoder["sets"].values():
+            for key in ("seconds", "encoded_rows"):
+                place[key] = spent.get(place["key"], {}).get(key, 0)
+
+
+def _add_times(places: Mapping[str, Json], sets: Sequence[ExtractedSet]) -> None:
+    for one in sets:
+        places[one.split]["seconds"] += one.effort.seconds
+        places[one.split]["encoded_rows"] += one.effort.rows
 
 
 def _describe_split(texts: SpooledSplit, origin: str) -> dict[str, Json]:
@@ -124,7 +169,7 @@ def _describe_encoder(
 ) -> dict[str, Json]:
     sets = {}
     for split, texts in spooled.items():
-        key = set_key(job_header(encoder, texts, shard_rows))
+        key = set_key(job_header(describing(encoder, split), texts, shard_rows))
         sets[split] = {"key": key, "directory": locate(key)}
     shape = encoder.shape
     return {

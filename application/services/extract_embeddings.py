@@ -22,6 +22,7 @@ from fusionapp.application.ports.embedding_store import (
 )
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.executor import Executor
+from fusionapp.application.ports.imported_vectors import SplitVectors
 from fusionapp.application.ports.progress import Progress, ProgressTask
 from fusionapp.application.ports.spool import SpooledSplit
 from fusionapp.application.services.shard_jobs import ShardJob, finish_shard, shard_job
@@ -93,7 +94,7 @@ class ExtractedSet:
     directory: str
     shape: EmbeddingShape
     status: StoreStatus
-    effort: Effort
+    effort: Effort = Effort()
 
 
 @attrs.frozen
@@ -197,7 +198,7 @@ class ExtractEmbeddings:
         return attrs.evolve(effort, seconds=perf_counter() - start, disk_seconds=disk.waited)
 
 
-def job_header(encoder: Encoder, texts: SpooledSplit, shard_rows: int) -> Header:
+def job_header(encoder: Encoder | SplitVectors, texts: SpooledSplit, shard_rows: int) -> Header:
     """What a set of these texts by this encoder is, before anything is encoded."""
     identity = dict(encoder.identity)
     return Header(

@@ -10,6 +10,7 @@ from fusionapp.application.ports.embedding_store import EmbeddingStore
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.spool import SpooledSplit
 from fusionapp.application.services.extract_embeddings import job_header, set_key
+from fusionapp.application.services.import_embeddings import describing
 from fusionapp.application.services.read_splits import OnEmpty, ReadSplits
 
 SAMPLE = 512
@@ -74,7 +75,7 @@ class PlanExtraction:
     def _plan(
         self, name: str, encoder: Encoder, split: str, texts: SpooledSplit, shard_rows: int
     ) -> PlannedSet:
-        header = job_header(encoder, texts, shard_rows)
+        header = job_header(describing(encoder, split), texts, shard_rows)
         key = set_key(header)
         stored = self.store.read(key)
         status = stored.status() if stored is not None else None

@@ -82,6 +82,32 @@ def experiment_from(
     from fusionapp.entrypoints.experiment.environment import read_environment
     from fusionapp.entrypoints.experiment.load import load_experiment
 
+    return load_experiment(
+        experiment,
+        sets=sets,
+        flags=_given(flags),
+        defaults=read_environment().defaults(),
+        chosen_encoders=encoders,
+        device=device,
+    )
+
+
+def content_from(
+    experiment: Path | None, sets: tuple[str, ...], device: str | None, **flags: Any
+) -> dict[str, Any]:
+    """The same as a plain dict, for a command that completes it.
+
+    Raises:
+        UsageError: as `read_content` says.
+    """
+    from fusionapp.entrypoints.experiment.environment import read_environment
+    from fusionapp.entrypoints.experiment.load import read_content
+
+    defaults = read_environment().defaults()
+    return read_content(experiment, sets=sets, flags=_given(flags), defaults=defaults, device=device)
+
+
+def _given(flags: dict[str, Any]) -> dict[str, Any]:
     given: dict[str, Any] = {
         key: flags[_parameter(key)] for _, key, _ in FLAGS if flags.get(_parameter(key)) is not None
     }
@@ -89,11 +115,4 @@ def experiment_from(
         given["dataset.source"] = "huggingface"
     if "dataset.train" in given:
         given["dataset.source"] = "files"
-    return load_experiment(
-        experiment,
-        sets=sets,
-        flags=given,
-        defaults=read_environment().defaults(),
-        chosen_encoders=encoders,
-        device=device,
-    )
+    return given

@@ -155,7 +155,24 @@ class OpenAISettings:
     retries: int = setting("how often a failed request is repeated, with growing pauses", 5, ge(0))
 
 
-EncoderSettings = HuggingFaceSettings | LexicalSettings | OpenAISettings
+@attrs.frozen
+class ImportedSettings:
+    """An ``[encoders.NAME]`` table of vectors that were made elsewhere, a file for each split of the dataset."""
+
+    adapter: Literal["imported"] = setting("which adapter encodes")
+    train: str | None = setting(
+        "matrix of the training texts, row by row: .pt, .npy, .safetensors or .parquet; (rows, dim) or (rows, "
+        "layers, dim)",
+        None,
+    )
+    validation: str | None = setting(
+        "matrix of the validation texts, where the dataset has such a split", None
+    )
+    test: str | None = setting("matrix of the test texts", None)
+    model: str | None = setting("what made the vectors; a part of their identity", None)
+
+
+EncoderSettings = HuggingFaceSettings | LexicalSettings | OpenAISettings | ImportedSettings
 
 
 @attrs.frozen
@@ -245,6 +262,8 @@ def _encoder_problems(name: str, encoder: EncoderSettings) -> list[str]:
         wrong = address_problems(encoder.base_url, encoder.api_key_env, encoder.allow_http)
         wrong += dim_problems(encoder.dim, encoder.dimensions)
         found += [f"encoders.{name}.{line}" for line in wrong]
+    if isinstance(encoder, ImportedSettings) and not (encoder.train or encoder.validation or encoder.test):
+        found.append(f'encoders.{name}: names no matrix; add one for each split, such as train = "train.npy"')
     if isinstance(encoder, LexicalSettings):
         if encoder.dim & (encoder.dim - 1):
             found.append(f"encoders.{name}.dim: {encoder.dim} is not a power of two; use 1048576")
@@ -295,6 +314,7 @@ __all__ = [
     "Experiment",
     "ExtractSettings",
     "HuggingFaceSettings",
+    "ImportedSettings",
     "LexicalSettings",
     "OpenAISettings",
     "StorageSettings",

@@ -17,6 +17,7 @@ from fusionapp.entrypoints.experiment.schema import (
     EncoderSettings,
     Experiment,
     HuggingFaceSettings,
+    ImportedSettings,
     LexicalSettings,
     OpenAISettings,
 )
@@ -26,6 +27,7 @@ ENCODERS: dict[str, type] = {
     "huggingface": HuggingFaceSettings,
     "openai": OpenAISettings,
     "lexical": LexicalSettings,
+    "imported": ImportedSettings,
 }
 
 DECIDING = ("kind", "source", "text", "revision")

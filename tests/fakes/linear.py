@@ -13,6 +13,7 @@ from fusionapp.application.ports.linear_path import LinearPath, PathScores
 from fusionapp.application.ports.progress import Progress
 from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
+from fusionapp.domain.linear_layer import LinearLayer, LinearSource
 from fusionapp.domain.recipe import SourceRecipe
 from fusionapp.domain.splitting import stratified_folds
 
@@ -103,6 +104,18 @@ class ClassSharePath(LinearPath):
         if shapes != _shapes({name: sources.get(name) for name in shapes}):
             raise UsageError(f"linear model: fitted on {shapes}")
         return np.tile(share, (next(iter(sources.values())).shape[0], 1))
+
+    def as_layer(self, directory: str) -> LinearLayer:
+        if directory not in self._kept:
+            raise CorruptArtifactError(f"{directory}: no linear model; train again")
+        shapes, share = self._kept[directory]
+        if sparse := [name for name, shape in shapes.items() if not shape[0]]:
+            raise UsageError(f"linear model: {sparse[0]!r} is sparse")
+        sources = {
+            name: LinearSource(np.zeros((layers * dim, len(share)), dtype=np.float32), False, 1.0)
+            for name, (_, layers, dim) in shapes.items()
+        }
+        return LinearLayer(sources, share)
 
 
 def _shapes(sources: Mapping[str, Embeddings | None]) -> dict[str, tuple[int, ...]]:

@@ -13,6 +13,8 @@ from fusionapp.application.ports.linear_control import LinearKind
 from fusionapp.application.ports.linear_path import LinearPath, PathScores
 from fusionapp.application.ports.progress import Progress
 from fusionapp.domain.embeddings import Embeddings
+from fusionapp.domain.errors import CorruptArtifactError
+from fusionapp.domain.linear_layer import LinearLayer
 from fusionapp.domain.recipe import SourceRecipe
 
 
@@ -46,6 +48,9 @@ class RandomPath(LinearPath):
         parts = [flattened(values) @ self.weights(name, values) for name, values in sources.items()]
         scores: NDArray[np.float64] = np.sum(parts, axis=0) + self.intercept
         return scores.astype(np.float32)
+
+    def as_layer(self, directory: str) -> LinearLayer:
+        raise CorruptArtifactError(f"{directory}: a path drawn by names keeps no model")
 
     def weights(self, name: str, embeddings: Embeddings) -> NDArray[np.float64]:
         """(columns, classes) of one source."""

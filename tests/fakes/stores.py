@@ -199,8 +199,8 @@ class MemorySplit(SpooledSplit):
     def labels(self) -> list[str | None]:
         return [example.label for example in self.examples]
 
-    def ids(self) -> Sequence[Mapping[str, Json]]:
-        return [dict(example.id) for example in self.examples]
+    def ids(self, start: int = 0, stop: int | None = None) -> Sequence[Mapping[str, Json]]:
+        return [dict(example.id) for example in self.examples[start:stop]]
 
 
 class MemorySpool(Spool):

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from command_line import call
+import torch
+from command_line import call, refused
+from safetensors.numpy import load_file
 from scipy.sparse import load_npz
 from small_job import Job
 
@@ -252,7 +254,7 @@ def test_a_single_layer_is_exported_as_a_matrix(finished: Job, tmp_path: Path) -
 
 
 def test_several_layers_are_exported_with_an_axis_for_them(finished: Job, tmp_path: Path) -> None:
-    for form in ("npy", "jsonl", "parquet"):
+    for form in ("npy", "jsonl", "parquet", "pt", "safetensors"):
         call(
             finished.directory, "export", "embeddings", "runs/tiny", "--encoder", "bert", "--split", "test",
             "--format", form, "--output", tmp_path / f"e.{form}",
@@ -261,9 +263,29 @@ def test_several_layers_are_exported_with_an_axis_for_them(finished: Job, tmp_pa
     assert whole.shape == (40, 2, 32)
     lines = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text(encoding="utf-8").splitlines()]
     np.testing.assert_array_equal(np.array([one["embedding"] for one in lines], dtype=np.float32), whole)
-    assert [one["row"] for one in lines] == list(range(40))
+    assert [one["index"] for one in lines] == list(range(40))
     table = pq.read_table(tmp_path / "e.parquet")
     np.testing.assert_array_equal(np.array(table["embedding"].to_pylist(), dtype=np.float32), whole)
+    np.testing.assert_array_equal(torch.load(tmp_path / "e.pt", weights_only=True).numpy(), whole)
+    np.testing.assert_array_equal(load_file(tmp_path / "e.safetensors")["embeddings"], whole)
+
+
+def test_an_export_that_leaves_a_choice_open_says_which_there_are(finished: Job, tmp_path: Path) -> None:
+    message = refused(
+        finished.directory, "export", "embeddings", "runs/tiny", "--output", tmp_path / "e.npy", code=2
+    )
+    assert "several encoders are stored: bert, last, lexical; name one with --encoder" in message
+
+
+def test_the_metadata_of_an_export_says_speed_and_versions(finished: Job, tmp_path: Path) -> None:
+    call(
+        finished.directory, "export", "embeddings", "runs/tiny", "--encoder", "last", "--split", "train",
+        "--output", tmp_path / "e.npy",
+    )  # fmt: skip
+    about = json.loads((tmp_path / "e.json").read_text(encoding="utf-8"))
+    assert about["texts_per_second"] == pytest.approx(90 / about["seconds"])
+    assert "torch" in about["versions"]
+    assert about["batch_tokens"] > 0
 
 
 def test_sparse_embeddings_are_exported_as_a_matrix_of_scipy(finished: Job, tmp_path: Path) -> None:

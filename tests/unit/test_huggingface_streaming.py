@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from time import sleep
@@ -35,9 +36,9 @@ def test_results_come_in_order_with_a_bounded_number_under_way() -> None:
 
 
 def test_items_are_read_no_further_than_needed() -> None:
-    read = []
+    read: list[int] = []
 
-    def items():  # type: ignore[no-untyped-def]
+    def items() -> Iterator[int]:
         for item in range(100):
             read.append(item)
             yield item

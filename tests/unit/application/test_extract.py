@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -234,6 +235,25 @@ def test_speeds_and_tokens_are_those_of_this_run(build: BuildHouse) -> None:
     one: ExtractedSet = extraction.sets["a"][0]
     assert (one.effort.rows, one.effort.tokens, one.effort.padded_tokens) == (10, 30, 30)
     assert one.effort.seconds > 0
+
+
+def test_the_inventory_adds_up_the_time_of_every_run_on_a_set(build: BuildHouse) -> None:
+    house = build({"train": examples(9, 1)})
+    spent = []
+    for run in range(2):
+        extraction = house.extract({"a": CountingEncoder(), "b": CountingEncoder(name=str(run))})
+        spent.append(deepcopy(extraction.inventory["encoders"]))
+    kept, first, second = (place["sets"]["train"] for place in (spent[1]["a"], spent[0]["b"], spent[1]["b"]))
+    assert kept["encoded_rows"] == first["encoded_rows"] == second["encoded_rows"] == 9
+    assert kept["seconds"] == spent[0]["a"]["sets"]["train"]["seconds"] > 0
+
+
+def test_the_time_of_an_interrupted_run_is_not_counted_and_neither_are_its_rows(build: BuildHouse) -> None:
+    house = build({"train": examples(9, 1)})
+    with pytest.raises(UpstreamError):
+        house.extract({"a": TiredEncoder(1)}, shard_rows=4)
+    extraction = house.extract({"a": CountingEncoder()}, shard_rows=4)
+    assert extraction.inventory["encoders"]["a"]["sets"]["train"]["encoded_rows"] == 5
 
 
 def test_truncated_texts_are_counted(build: BuildHouse) -> None:

@@ -19,7 +19,8 @@ def rows_of(*texts: str) -> dict[str, list[tuple[str, str | None]]]:
 
 def alone(text: str) -> NDArray[np.float32]:
     encoder = CountingEncoder()
-    return np.asarray(encoder.encode([text], encoder.plan(1)).embeddings)[0]
+    found: NDArray[np.float32] = np.asarray(encoder.encode([text], encoder.plan(1)).embeddings)[0]
+    return found
 
 
 @pytest.mark.parametrize("shard_rows", [1, 2, 3, 5, 100])

@@ -12,14 +12,15 @@ from fakes.encoders import CountingEncoder, FailingEncoder
 from fakes.house import BuildHouse, House, TopicEncoder, examples
 from fakes.stores import MemoryRunStore
 
-from fusionapp.application.ports.embedding_file import EmbeddingFile
+from fusionapp.application.ports.embedding_file import EmbeddingFile, EmbeddingRows
 from fusionapp.application.services.classify_texts import ClassifyTexts, Prediction
 from fusionapp.application.services.compare_runs import CompareRuns
 from fusionapp.application.services.export_embeddings import ExportEmbeddings
 from fusionapp.application.services.fit_linear_path import LINEAR_PATH
 from fusionapp.application.services.guard_experiment import GuardExperiment
-from fusionapp.domain.embeddings import Embeddings, Json
+from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import UsageError
+from fusionapp.domain.examples import Example
 
 EXPERIMENT: dict[str, Any] = {
     "name": "a",
@@ -184,32 +185,75 @@ def test_a_text_that_cannot_be_encoded_is_named(trained: House) -> None:
 class KeptFile(EmbeddingFile):
     """Keeps what it was asked to write."""
 
-    def write(
-        self,
-        path: str,
-        embeddings: Embeddings,
-        ids: Sequence[Mapping[str, Json]],
-        metadata: Mapping[str, Json],
-    ) -> Sequence[str]:
-        self.embeddings, self.ids, self.metadata = embeddings, ids, metadata
+    def write(self, path: str, rows: EmbeddingRows, metadata: Mapping[str, Json]) -> Sequence[str]:
+        self.rows, self.metadata = rows, metadata
+        blocks = list(rows.blocks())
+        self.embeddings = np.concatenate([np.asarray(block) for _, block in blocks])
+        self.ids = None if rows.ids is None else [one for numbers, _ in blocks for one in rows.ids(numbers)]
+        self.numbers = [int(number) for numbers, _ in blocks for number in numbers]
         return [path]
 
 
-def export(house: House, file: EmbeddingFile, encoder: str = "a", split: str = "train") -> Sequence[str]:
+def export(
+    house: House, file: EmbeddingFile, encoder: str | None = "a", split: str | None = "train"
+) -> Sequence[str]:
     inventory = house.runs.read_document("embeddings.json")
     assert inventory is not None
     return ExportEmbeddings(house.store, house.spool)(inventory, encoder, split, file, "out.npy", "mini")
 
 
-def test_exported_rows_carry_their_ids_and_leave_the_quarantined_out(build: BuildHouse) -> None:
+def test_exported_rows_leave_the_quarantined_out(build: BuildHouse) -> None:
     house, file = build({"train": [("joy", "a"), (" ", "b"), ("fear", "b")]}), KeptFile()
     house.extract({"a": CountingEncoder(layers=2, dim=8)}, on_empty="quarantine")
     assert export(house, file) == ["out.npy"]
-    assert np.asarray(file.embeddings).shape == (2, 2, 8)
-    assert file.ids == [{"row": 0}, {"row": 2}]
+    assert file.embeddings.shape == (2, 2, 8)
+    assert (file.numbers, file.rows.rows, file.ids) == ([0, 2], 2, None)
     assert file.metadata["model_name"] == "mini"
     assert (file.metadata["rows"], file.metadata["layers"], file.metadata["embedding_dim"]) == (2, 2, 8)
     assert file.metadata["quarantined"] == [{"row": 1, "reason": "blank text"}]
+
+
+def test_exported_rows_carry_their_id_columns(build: BuildHouse) -> None:
+    house, file = build({"train": examples(9, 1)}), KeptFile()
+    house.extract({"a": CountingEncoder()}, shard_rows=4)
+    named = [
+        Example(one.text, one.label, {"paper": row})
+        for row, one in enumerate(house.spool.read("train").examples)
+    ]
+    house.spool.write("train", named)
+    export(house, file)
+    assert file.ids == [{"paper": row} for row in range(9)]
+
+
+def test_the_only_encoder_and_split_need_no_name(build: BuildHouse) -> None:
+    house, file = build({"train": examples(3, 1)}), KeptFile()
+    house.extract({"a": CountingEncoder()})
+    export(house, file, None, None)
+    assert (file.metadata["encoder"], file.metadata["split"]) == ("a", "train")
+
+
+def test_one_of_several_encoders_must_be_named(build: BuildHouse) -> None:
+    house = build({"train": examples(3, 1)})
+    house.extract({"a": CountingEncoder(), "b": CountingEncoder(name="b")})
+    with pytest.raises(UsageError, match="several encoders are stored: a, b; name one with --encoder"):
+        export(house, KeptFile(), None)
+
+
+def test_the_metadata_says_how_fast_the_set_was_made(build: BuildHouse) -> None:
+    house, file = build({"train": examples(9, 1)}), KeptFile()
+    house.extract({"a": CountingEncoder()})
+    export(house, file)
+    assert file.metadata["seconds"] > 0
+    assert file.metadata["texts_per_second"] == pytest.approx(9 / file.metadata["seconds"])
+
+
+def test_a_set_that_another_run_made_has_no_speed(build: BuildHouse) -> None:
+    house, file = build({"train": examples(9, 1)}), KeptFile()
+    house.extract({"a": CountingEncoder()})
+    house.runs = MemoryRunStore(house.scratch)
+    house.extract({"a": CountingEncoder()})
+    export(house, file)
+    assert (file.metadata["seconds"], file.metadata["texts_per_second"]) == (None, None)
 
 
 @pytest.mark.parametrize(

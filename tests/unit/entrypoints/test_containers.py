@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import numpy as np
 import pytest
 from dependency_injector import errors, providers
 from tiny_models import tiny_model
@@ -74,11 +75,13 @@ def test_every_store_is_built_under_the_root_of_the_experiment(tmp_path: Path, s
 
 
 @pytest.mark.parametrize("adapter", ENCODERS)
-def test_every_encoder_adapter_is_built(adapter: str) -> None:
+def test_every_encoder_adapter_is_built(adapter: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "train.npy", np.zeros((3, 4), dtype=np.float32))
     settings: dict[str, dict[str, Any]] = {
         "huggingface": {"model": str(tiny_model("bert"))},
         "openai": {"model": "m", "dim": 4},
         "lexical": {"dim": 64},
+        "imported": {"train": str(tmp_path / "train.npy")},
     }
     encoders = {"a": {"adapter": adapter, **settings[adapter]}}
     experiment = structure({"dataset": {"train": "t.csv"}, "encoders": encoders})

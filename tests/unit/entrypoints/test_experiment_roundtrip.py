@@ -15,6 +15,7 @@ from fusionapp.entrypoints.experiment.schema import (
     EvaluateSettings,
     Experiment,
     HuggingFaceSettings,
+    ImportedSettings,
     LexicalSettings,
     OpenAISettings,
     StorageSettings,
@@ -65,6 +66,7 @@ SERVED = st.builds(
     normalize=st.none() | st.booleans(),
     timeout=st.floats(0.1, 999),
 )
+IMPORTS = st.builds(ImportedSettings, adapter=st.just("imported"), train=NAMES, model=st.none() | TEXT)
 UNLIKE_RESIDUAL = ("concat", "all_features", "late")
 FUSIONS = st.sampled_from([kind for kind in get_args(FusionKind) if kind not in UNLIKE_RESIDUAL])
 EXPERIMENTS = st.builds(
@@ -72,7 +74,7 @@ EXPERIMENTS = st.builds(
     name=NAMES,
     seed=st.integers(0, 2**31),
     dataset=DATASETS,
-    encoders=st.dictionaries(NAMES, TRANSFORMERS | SERVED | LEXICALS, min_size=1, max_size=3),
+    encoders=st.dictionaries(NAMES, TRANSFORMERS | SERVED | LEXICALS | IMPORTS, min_size=1, max_size=3),
     storage=st.builds(StorageSettings, adapter=literal(StorageSettings, "adapter"), root=TEXT),
     fusion=st.builds(FusionSpec, kind=FUSIONS, residual=st.booleans(), sigma=st.floats(0.1, 9)),
     train=st.builds(

@@ -8,7 +8,7 @@ import pytest
 
 from fusionapp.domain.errors import ConfigurationError
 from fusionapp.entrypoints.experiment.schema import HuggingFaceSettings, LexicalSettings
-from fusionapp.entrypoints.experiment.structure import structure
+from fusionapp.entrypoints.experiment.structure import ENCODERS, structure
 
 
 def experiment(**tables: Any) -> dict[str, Any]:
@@ -219,7 +219,8 @@ def test_a_key_of_the_other_kind_of_source_may_be_named_with_its_default() -> No
 @pytest.mark.parametrize("adapter", ["lexicl", "opnai", 3, ["lexical"], {}])
 def test_an_unknown_encoder_adapter_is_answered_with_those_there_are(adapter: Any) -> None:
     (line,) = problems(encoders={"a": {"adapter": adapter}})
-    assert line.startswith("encoders.a.adapter: expected one of 'huggingface', 'openai', 'lexical', got ")
+    known = ", ".join(map(repr, ENCODERS))
+    assert line.startswith(f"encoders.a.adapter: expected one of {known}, got ")
 
 
 def test_an_encoder_without_an_adapter_is_a_transformer() -> None:

@@ -1,0 +1,1 @@
+"""Embeddings from files that other programs wrote: .pt, .npy, .safetensors, Parquet, `datasets` directories."""
