@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
-from fusionapp.adapters.filesystem.checksums import open_recorded
+from fusionapp.adapters.filesystem.checksums import difference, open_recorded
 from fusionapp.adapters.filesystem.manifest import Manifest
 from fusionapp.adapters.filesystem.records import ShardRecord
 from fusionapp.adapters.filesystem.shard_format import ShardFormat
@@ -51,8 +51,9 @@ class FileStoredEmbeddings(StoredEmbeddings):
         return np.concatenate([np.zeros(0, np.int64), *(record.rows() for record in records)])
 
     def shards(self) -> Iterator[tuple[NDArray[np.int64], Embeddings]]:
-        """Row numbers and embeddings, a shard at a time."""
+        """Row numbers and embeddings, a shard at a time, each hashed before it is used."""
         for record in self._manifest.records.values():
+            self._check(record)
             rows = record.rows()
             yield rows, self._form.decode(self._directory, record.files, rows, self.header.shape)
 
@@ -77,6 +78,12 @@ class FileStoredEmbeddings(StoredEmbeddings):
         parts = [csr_array(np.empty((0, self.header.shape.dim), dtype=np.float32))]
         parts += (csr_array(embeddings) for _, embeddings in self.shards())
         return csr_array(vstack(parts, format="csr"))
+
+    def _check(self, record: ShardRecord) -> None:
+        for name, recorded in record.files.items():
+            problem = difference(self._directory / name, recorded)
+            if problem is not None:
+                raise CorruptArtifactError(f"{self._directory / name}: {problem}; run `fusionapp extract` again")
 
     def _is_there(self, record: ShardRecord) -> bool:
         try:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import attrs
 
-from fusionapp.adapters.filesystem.atomic import Replacement, disk_errors, replace_file, sync_directory
+from fusionapp.adapters.filesystem import disk
+from fusionapp.adapters.filesystem.atomic import Replacement, disk_errors, replace_file
 from fusionapp.adapters.filesystem.checksums import Checksum, difference, open_regular
 from fusionapp.adapters.filesystem.lock import exclusive
 from fusionapp.adapters.filesystem.names import child
@@ -46,8 +47,9 @@ class ArrowSpool(Spool):
                 path = self._file(split, checksum)
                 if difference(path, checksum) is not None:
                     file.put(path)
-                    with disk_errors(self.directory):
-                        sync_directory(self.directory)
+                # Also where it stands already: whoever put it there may have been killed before this.
+                with disk_errors(self.directory):
+                    disk.DISK.sync_directory(self.directory)
             replace_file(card, seal(_describe(rows, texts_sha256, checksum)))
             self._remove_all_but(path, split)
         return open_split(path, rows, texts_sha256, checksum)
@@ -90,7 +92,7 @@ class ArrowSpool(Spool):
         earlier = re.compile(re.escape(split) + r"-[0-9a-f]{16}\.arrow")
         for path in self.directory.iterdir():
             if path != kept and earlier.fullmatch(path.name):
-                path.unlink()
+                disk.DISK.unlink(path)
 
 
 def _describe(rows: int, texts_sha256: str, checksum: Checksum) -> Json:
