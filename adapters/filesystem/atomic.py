@@ -32,7 +32,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Say what the operating system's refusals mean.
 
     Raises:
-        ResourceError: the disk, the quota or the file-size limit is used up.
+        ResourceError: the disk, the quota or the file-size limit is used up, or the disk fails.
         UsageError: the place cannot be written to.
     """
     try:
@@ -41,6 +41,10 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno in _FULL:
             raise ResourceError(
                 f"{path}: {error.strerror}; free some space and run again: what was recorded is kept"
+            ) from error
+        if error.errno == errno.EIO:
+            raise ResourceError(
+                f"{path}: {error.strerror}: the disk fails; look after it and run again: what was recorded is kept"
             ) from error
         if error.errno in _FORBIDDEN:
             raise UsageError(f"{path}: cannot be written: {error.strerror}; choose another place") from error

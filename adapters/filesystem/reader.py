@@ -83,7 +83,9 @@ class FileStoredEmbeddings(StoredEmbeddings):
         for name, recorded in record.files.items():
             problem = difference(self._directory / name, recorded)
             if problem is not None:
-                raise CorruptArtifactError(f"{self._directory / name}: {problem}; run `fusionapp extract` again")
+                raise CorruptArtifactError(
+                    f"{self._directory / name}: {problem}; run `fusionapp extract` again"
+                )
 
     def _is_there(self, record: ShardRecord) -> bool:
         try:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fusionapp.adapters.filesystem import disk
 from fusionapp.adapters.filesystem.atomic import LOCK, disk_errors, make_directory, replace_file
-from fusionapp.adapters.filesystem.checksums import Checksum, hash_file, open_regular
+from fusionapp.adapters.filesystem.checksums import Checksum, disk_reads, hash_file, open_regular
 from fusionapp.adapters.filesystem.journal import (
     JOURNAL,
     announced,
@@ -64,7 +64,7 @@ class RunDirectory(RunStore):
         path = self._path(name)
         if not lexists(path):
             return None
-        with open_regular(path) as file:
+        with disk_reads(path), open_regular(path) as file:
             try:
                 return json.load(file)
             except (ValueError, RecursionError) as error:

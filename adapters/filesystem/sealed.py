@@ -11,7 +11,7 @@ import attrs
 
 from fusionapp.adapters.filesystem import disk
 from fusionapp.adapters.filesystem.atomic import disk_errors
-from fusionapp.adapters.filesystem.checksums import open_regular
+from fusionapp.adapters.filesystem.checksums import disk_reads, open_regular
 from fusionapp.domain.embeddings import Json
 
 _HEAD = b'{"record":'
@@ -64,9 +64,9 @@ def scan(path: Path) -> Scan:
     """Read a log, good lines and bad.
 
     Raises:
-        CorruptArtifactError: it is missing, or no plain file.
+        CorruptArtifactError: it is missing, no plain file, or cannot be read any more.
     """
-    with open_regular(path) as file:
+    with disk_reads(path), open_regular(path) as file:
         content = file.read()
     *lines, tail = content.split(b"\n")
     records: dict[int, Json] = {}

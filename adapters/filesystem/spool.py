@@ -14,7 +14,7 @@ import attrs
 
 from fusionapp.adapters.filesystem import disk
 from fusionapp.adapters.filesystem.atomic import Replacement, disk_errors, replace_file
-from fusionapp.adapters.filesystem.checksums import Checksum, difference, open_regular
+from fusionapp.adapters.filesystem.checksums import Checksum, difference, disk_reads, open_regular
 from fusionapp.adapters.filesystem.lock import exclusive
 from fusionapp.adapters.filesystem.names import child
 from fusionapp.adapters.filesystem.records import MALFORMED
@@ -47,9 +47,8 @@ class ArrowSpool(Spool):
                 path = self._file(split, checksum)
                 if difference(path, checksum) is not None:
                     file.put(path)
-                # Also where it stands already: whoever put it there may have been killed before this.
-                with disk_errors(self.directory):
-                    disk.DISK.sync_directory(self.directory)
+                    with disk_errors(self.directory):
+                        disk.DISK.sync_directory(self.directory)
             replace_file(card, seal(_describe(rows, texts_sha256, checksum)))
             self._remove_all_but(path, split)
         return open_split(path, rows, texts_sha256, checksum)
@@ -106,7 +105,7 @@ def _describe(rows: int, texts_sha256: str, checksum: Checksum) -> Json:
 
 
 def _read_card(card: Path) -> tuple[int, str, Checksum]:
-    with open_regular(card) as file:
+    with disk_reads(card), open_regular(card) as file:
         line = file.read()
     try:
         record = unseal(line.removesuffix(b"\n"))
