@@ -251,5 +251,6 @@ def test_a_set_survives_failing_disks_kills_and_power_cuts() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_a_set_survives_thousands_of_failing_disks_kills_and_power_cuts() -> None:
-    run(examples=1500, steps=30)
+    run(examples=1000, steps=30)
