@@ -65,6 +65,8 @@ class FileStoredEmbeddings(StoredEmbeddings):
             return embeddings
         if shape.sparse:
             return self._load_sparse()
+        for record in self._manifest.records.values():  # before memory is taken on a record's word
+            self._look_at(record)
         loaded = np.empty((len(self.rows()), shape.layers, shape.dim), dtype=np.float32)
         stop = 0
         for rows, embeddings in self.shards():
@@ -89,8 +91,11 @@ class FileStoredEmbeddings(StoredEmbeddings):
 
     def _is_there(self, record: ShardRecord) -> bool:
         try:
-            for name, recorded in record.files.items():
-                open_recorded(self._directory / name, recorded.bytes).close()
+            self._look_at(record)
         except CorruptArtifactError:
             return False
         return True
+
+    def _look_at(self, record: ShardRecord) -> None:
+        for name, recorded in record.files.items():
+            open_recorded(self._directory / name, recorded.bytes).close()

@@ -6,6 +6,7 @@ leniently, and accepted only if the result, written again, is the very same line
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
@@ -16,12 +17,20 @@ from numpy.typing import NDArray
 from fusionapp.adapters.filesystem.checksums import Checksum
 from fusionapp.adapters.filesystem.sealed import seal
 from fusionapp.application.ports.embedding_store import Header, Quarantined, Shard
-from fusionapp.domain.embeddings import Json
+from fusionapp.domain.embeddings import EmbeddingShape, Json
 
 VERSION = 1
 """Of the layout on disk; raised when an older fusionapp would misread a set."""
 
-MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+MALFORMED = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+)
 """What structuring a line of the wrong form raises."""
 
 _CONVERTER = Converter(detailed_validation=False)
@@ -98,6 +107,8 @@ def parse_header(line: Json, format_name: str) -> Header:
     _same(line, header_line(header, format_name))
     if header.rows < 0 or min(header.shard_rows, header.shape.layers, header.shape.dim) < 1:
         raise ValueError("a size is below its least value")
+    if max(header.rows, header.shard_rows, header.shape.layers * header.shape.dim) > sys.maxsize:
+        raise ValueError("a size is beyond what an array can have")
     if header.shape.sparse and header.shape.layers != 1:
         raise ValueError("a sparse embedding has one layer")
     return header
@@ -138,7 +149,14 @@ def parse_shard(line: Json, header: Header, files: Sequence[str]) -> ShardRecord
     check_quarantined(record.shard, record.quarantined)
     if not 0 <= record.truncated <= record.kept:
         raise ValueError(f"{record.truncated} of {record.kept} texts truncated")
+    if record.kept * _least_bytes(header.shape) > sum(checksum.bytes for checksum in record.files.values()):
+        raise ValueError(f"its files are too small for {record.kept} rows")
     return record
+
+
+def _least_bytes(shape: EmbeddingShape) -> int:
+    """What a row takes in every format: its numbers, or where they begin."""
+    return 4 if shape.sparse else 4 * shape.layers * shape.dim
 
 
 def check_quarantined(shard: Shard, quarantined: Sequence[Quarantined]) -> None:
