@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +66,9 @@ class FileStoredEmbeddings(StoredEmbeddings):
             return embeddings
         if shape.sparse:
             return self._load_sparse()
-        for record in self._manifest.records.values():  # before memory is taken on a record's word
-            self._look_at(record)
-        loaded = np.empty((len(self.rows()), shape.layers, shape.dim), dtype=np.float32)
+        size = (len(self.rows()), shape.layers, shape.dim)
+        self._check_size(size)
+        loaded = np.empty(size, dtype=np.float32)
         stop = 0
         for rows, embeddings in self.shards():
             start, stop = stop, stop + len(rows)
@@ -80,6 +81,17 @@ class FileStoredEmbeddings(StoredEmbeddings):
         parts = [csr_array(np.empty((0, self.header.shape.dim), dtype=np.float32))]
         parts += (csr_array(embeddings) for _, embeddings in self.shards())
         return csr_array(vstack(parts, format="csr"))
+
+    def _check_size(self, size: tuple[int, int, int]) -> None:
+        """See that the shards can hold so many numbers, before memory is taken on a header's word."""
+        found = 0
+        for record in self._manifest.records.values():
+            self._look_at(record)
+            found += sum(recorded.bytes for recorded in record.files.values())
+        if found < 4 * prod(size):
+            raise CorruptArtifactError(
+                f"{self._directory}: its shards hold {found} bytes, too few for {size}"
+            )
 
     def _check(self, record: ShardRecord) -> None:
         for name, recorded in record.files.items():

@@ -160,6 +160,21 @@ def test_a_wild_card_of_a_split_leads_nowhere(data: st.DataObject) -> None:
         assert all(path.is_relative_to(folder) for path in opened), opened
 
 
+@pytest.mark.parametrize("adapter", ["npy", "parquet"])
+def test_a_header_that_promises_wider_embeddings_than_there_are_takes_no_memory(
+    tmp_path: Path, adapter: str
+) -> None:
+    manifest = write_set(tmp_path, adapter, make_header()) / "manifest.jsonl"
+    header, *lines = manifest.read_bytes().splitlines()
+    record = unseal(header)
+    record["shape"]["dim"] = 10**12
+    manifest.write_bytes(seal(record) + b"\n".join(lines) + b"\n")
+    stored = FileEmbeddingStore(tmp_path, adapter).read(KEY)
+    assert stored is not None
+    with pytest.raises(CorruptArtifactError, match="too few for"):
+        stored.load()
+
+
 @pytest.mark.parametrize("depth", [300, 900, 5000])
 def test_a_header_that_is_nested_too_deep_is_corrupt(tmp_path: Path, depth: int) -> None:
     manifest = write_set(tmp_path, "npy", make_header()) / "manifest.jsonl"
