@@ -6,6 +6,7 @@ They do what they are asked on the real file system and stand in for `fusionapp.
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,17 @@ def mounted(fake: Disk) -> Iterator[None]:
         yield
     finally:
         disk.DISK = before
+
+
+@contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """The kernel refuses to let a file grow beyond `size` bytes, as a quota would."""
+    earlier = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, earlier[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, earlier)
 
 
 class Stopped(BaseException):
