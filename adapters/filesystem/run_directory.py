@@ -164,7 +164,7 @@ class RunDirectory(RunStore):
 
     def _sync(self, names: Sequence[str]) -> None:
         """Make files and the directories that lead to them durable."""
-        directories = set()
+        directories: set[Path] = set()
         for path in map(self._path, names):
             with disk_errors(path), disk.DISK.reopen(path) as file:
                 disk.DISK.sync(file)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
 from random import Random
+from typing import TypeAlias
 
 import attrs
 
@@ -46,7 +47,10 @@ class Stopped(BaseException):
     """The process is no more; not an Exception, so that no cleanup of the tested code takes it for an error."""
 
 
-Happening = Callable[[str, str], None]
+Names: TypeAlias = "dict[str, File | Directory]"
+"""What stands in a directory."""
+
+Happening: TypeAlias = Callable[[str, str], None]
 """Told of each call and the name of its file, before it is done; raises or exits in its stead."""
 
 
@@ -65,13 +69,11 @@ class EventfulDisk(Disk):
         return super().reopen(path)
 
     def write(self, file: FileIO, chunk: Chunk) -> None:
-        # Half of it arrives before the disk fails, as on a disk that becomes full.
-        half = len(memoryview(chunk).cast("B")) // 2
-        start = file.tell()
-        super().write(file, memoryview(chunk).cast("B")[:half])
+        content = bytes(chunk)
+        half = len(content) // 2  # arrives before the disk fails, as on one that becomes full
+        super().write(file, content[:half])
         self._happens("write", path_of(file).name)
-        file.seek(start)
-        super().write(file, chunk)
+        super().write(file, content[half:])
 
     def truncate(self, file: FileIO, size: int) -> None:
         self._happens("truncate", path_of(file).name)
@@ -142,11 +144,11 @@ class File:
 class Directory:
     """Names as they stand on the disk, as processes see them, and the changes in between."""
 
-    durable: dict[str, File | Directory] = attrs.Factory(dict)
-    live: dict[str, File | Directory] = attrs.Factory(dict)
-    pending: list[Callable[[dict[str, File | Directory]], None]] = attrs.Factory(list)
+    durable: Names = attrs.Factory(dict)
+    live: Names = attrs.Factory(dict)
+    pending: list[Callable[[Names], None]] = attrs.Factory(list)
 
-    def change(self, step: Callable[[dict[str, File | Directory]], None]) -> None:
+    def change(self, step: Callable[[Names], None]) -> None:
         """Make a change that is not durable yet."""
         step(self.live)
         self.pending.append(step)
@@ -176,17 +178,14 @@ class ForgetfulDisk(Disk):
         return super().reopen(path)
 
     def write(self, file: FileIO, chunk: Chunk) -> None:
-        start = file.tell()
-        change = Change(start, bytes(chunk))
+        content = bytes(chunk)
+        half = len(content) // 2
+        change = Change(file.tell(), content[:half])
         self._file(file).changes.append(change)
-        half = len(bytes(chunk)) // 2
-        super().write(file, bytes(chunk)[:half])
-        try:
-            self.happens("write", path_of(file).name)
-        except BaseException:
-            change.chunk = bytes(chunk)[:half]
-            raise
-        super().write(file, bytes(chunk)[half:])
+        super().write(file, content[:half])
+        self.happens("write", path_of(file).name)
+        super().write(file, content[half:])
+        change.chunk = content
 
     def truncate(self, file: FileIO, size: int) -> None:
         self.happens("truncate", path_of(file).name)
@@ -215,7 +214,7 @@ class ForgetfulDisk(Disk):
         self.happens("unlink", path.name)
         super().unlink(path)
         if path.name in self._directory(path.parent).live:
-            self._directory(path.parent).change(lambda names: names.pop(path.name, None) and None)
+            self._directory(path.parent).change(_removing(path.name))
 
     def make_directory(self, path: Path) -> None:
         self.happens("make_directory", path.name)
@@ -265,17 +264,22 @@ def nothing(call: str, name: str) -> None:
     """Nothing happens."""
 
 
-def _linking(name: str, what: File | Directory) -> Callable[[dict[str, File | Directory]], None]:
-    def link(names: dict[str, File | Directory]) -> None:
+def _linking(name: str, what: File | Directory) -> Callable[[Names], None]:
+    def link(names: Names) -> None:
         names[name] = what
 
     return link
 
 
-def _renaming(
-    source: str, target: str, what: File | Directory
-) -> Callable[[dict[str, File | Directory]], None]:
-    def rename(names: dict[str, File | Directory]) -> None:
+def _removing(name: str) -> Callable[[Names], None]:
+    def remove(names: Names) -> None:
+        names.pop(name, None)
+
+    return remove
+
+
+def _renaming(source: str, target: str, what: File | Directory) -> Callable[[Names], None]:
+    def rename(names: Names) -> None:
         names.pop(source, None)
         names[target] = what
 
@@ -290,7 +294,7 @@ def _remains(directory: Directory, path: Path, random: Random | None) -> Directo
     for step in directory.pending:
         if random and random.random() < chance:
             step(names)
-    left: dict[str, File | Directory] = {}
+    left: Names = {}
     for name, what in names.items():
         if isinstance(what, Directory):
             left[name] = _remains(what, path / name, random)

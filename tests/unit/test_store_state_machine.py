@@ -235,7 +235,7 @@ def sorted_lines(content: bytes) -> bytes:
 
 
 def run(examples: int, steps: int) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         WritingASet,
         settings=settings(
             max_examples=examples,
