@@ -25,7 +25,7 @@ def write(root: Path, adapter: str, shape: str, call: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     with mounted(EventfulDisk(die)):
-        write_set(root, adapter, make_header(SPARSE if shape == "sparse" else DENSE))
+        write_set(root, adapter, make_header(SPARSE if shape == "sparse" else DENSE, rows=6))
 
 
 def main(root: str, adapter: str, shape: str) -> None:

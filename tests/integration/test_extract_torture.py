@@ -20,7 +20,7 @@ FRESH = shutil.ignore_patterns("runs", "embeddings")
 @pytest.mark.parametrize(
     ("storage", "encoders", "kills"),
     [
-        ("npy", ["lexical"], 3),
+        ("npy", ["lexical"], 2),
         pytest.param("npy", ["lexical"], 80, marks=pytest.mark.slow),
         pytest.param("parquet", ["lexical"], 40, marks=pytest.mark.slow),
         pytest.param("npy", ["bert", "lexical"], 80, marks=pytest.mark.slow),

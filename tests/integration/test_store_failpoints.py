@@ -38,7 +38,7 @@ def calls_of_a_write(root: Path, adapter: str, shape: str) -> list[str]:
     """What a whole write asks of the disk, in order."""
     asked: list[str] = []
     with mounted(EventfulDisk(lambda call, name: asked.append(call))):
-        write_set(root, adapter, make_header(SHAPES[shape]))
+        write_set(root, adapter, make_header(SHAPES[shape], rows=6))
     return asked
 
 
@@ -50,14 +50,19 @@ def assert_resumes(root: Path, adapter: str, shape: str, expected: dict[str, byt
         assert all("torn" in problem.problem for problem in store.verify(KEY))
         assert stored.load().shape[0] == len(stored.rows()) == stored.status().durable_rows
     with mounted(EventfulDisk(nothing)):
-        assert contents(write_set(root, adapter, make_header(SHAPES[shape]))) == expected
+        assert contents(write_set(root, adapter, make_header(SHAPES[shape], rows=6))) == expected
 
 
 @EVERY_KIND
 @pytest.mark.parametrize(
-    ("code", "error"), [(errno.ENOSPC, ResourceError), (errno.EIO, ResourceError), (errno.EACCES, UsageError)]
+    ("code", "error", "persistent"),
+    [
+        (errno.ENOSPC, ResourceError, True),
+        (errno.EIO, ResourceError, False),
+        (errno.EACCES, UsageError, True),
+    ],
+    ids=["full", "broken once", "forbidden"],
 )
-@pytest.mark.parametrize("persistent", [False, True], ids=["once", "from then on"])
 def test_a_write_that_fails_at_any_call_resumes(
     tmp_path: Path, adapter: str, shape: str, code: int, error: type[Exception], persistent: bool
 ) -> None:
@@ -68,7 +73,7 @@ def test_a_write_that_fails_at_any_call_resumes(
         root = tmp_path / f"failed-{at}"
         fails = EventfulDisk(Countdown(at, failure(code), persistent))
         with mounted(fails), suppress(error):
-            write_set(root, adapter, make_header(SHAPES[shape]))
+            write_set(root, adapter, make_header(SHAPES[shape], rows=6))
         assert_resumes(root, adapter, shape, expected)
 
 
@@ -88,10 +93,10 @@ def test_a_writer_that_is_killed_at_any_call_resumes(tmp_path: Path, adapter: st
 def test_a_commit_that_failed_can_be_repeated_by_the_same_writer(
     tmp_path: Path, adapter: str, shape: str
 ) -> None:
-    expected = contents(write_set(tmp_path / "whole", adapter, make_header(SHAPES[shape])))
+    expected = contents(write_set(tmp_path / "whole", adapter, make_header(SHAPES[shape], rows=6)))
     for at in range(30):
         store = FileEmbeddingStore(tmp_path / str(at), adapter)
-        with mounted(EventfulDisk(nothing)), store.write(KEY, make_header(SHAPES[shape])) as writer:
+        with mounted(EventfulDisk(nothing)), store.write(KEY, make_header(SHAPES[shape], rows=6)) as writer:
             for shard in writer.pending():
                 with mounted(EventfulDisk(Countdown(at, failure(errno.ENOSPC)))), suppress(ResourceError):
                     commit_shard(writer, shard)

@@ -247,7 +247,7 @@ def run(examples: int, steps: int) -> None:
 
 
 def test_a_set_survives_failing_disks_kills_and_power_cuts() -> None:
-    run(examples=100, steps=15)
+    run(examples=60, steps=15)
 
 
 @pytest.mark.slow
