@@ -16,11 +16,10 @@ from fusionapp.application.services.guard_experiment import RESOLVED
 from fusionapp.application.services.plan_extraction import PlannedSet
 from fusionapp.application.services.read_splits import OnEmpty
 from fusionapp.application.services.report_status import ExtractionStatus
-from fusionapp.domain.errors import CorruptArtifactError, UsageError
+from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.schema import Experiment, StorageSettings
+from fusionapp.entrypoints.inventory import FORMATS, check_inventory
 from fusionapp.entrypoints.session import Session, open_session
-
-FORMATS: tuple[Literal["npy"], Literal["parquet"]] = ("npy", "parquet")
 
 
 def plan(
@@ -151,16 +150,9 @@ def open_run(run: Path) -> tuple[Session, Mapping[str, Any]]:
     inventory = _session(run=run).gateways.runs().read_document(INVENTORY)
     if inventory is None:
         raise UsageError(f"{run}: not a run directory (no {INVENTORY}); run `fusionapp extract` first")
-    try:
-        storage = inventory["storage"]
-        # The root is kept relative to the run, so that both can be moved together.
-        root = os.path.normpath(run / storage["root"])
-        if storage["adapter"] not in FORMATS:
-            raise ValueError(storage["adapter"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CorruptArtifactError(
-            f"{run / INVENTORY}: not an inventory of embeddings; extract again"
-        ) from error
+    storage = check_inventory(run / INVENTORY, inventory)["storage"]
+    # The root is kept relative to the run, so that both can be moved together.
+    root = os.path.normpath(run / storage["root"])
     return _session(StorageSettings(adapter=storage["adapter"], root=root), run), inventory
 
 

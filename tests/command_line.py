@@ -48,6 +48,13 @@ class Result:
 
 def call(directory: Path, *words: str | Path, stdin: bytes = b"", code: int = 0) -> Result:
     """Run `fusionapp WORDS` in a directory, in this process, and assert its exit code."""
+    ended = attempt(directory, *words, stdin=stdin)
+    assert ended.code == code, ended
+    return ended
+
+
+def attempt(directory: Path, *words: str | Path, stdin: bytes = b"") -> Result:
+    """Run `fusionapp WORDS` in a directory, in this process, however it ends."""
     out, err = io.StringIO(), io.StringIO()
     before = sys.stdin
     sys.stdin = io.TextIOWrapper(io.BytesIO(stdin))
@@ -58,7 +65,6 @@ def call(directory: Path, *words: str | Path, stdin: bytes = b"", code: int = 0)
         ended = Result(int(exit_.code or 0), out.getvalue(), err.getvalue())
     finally:
         sys.stdin = before
-    assert ended.code == code, ended
     return ended
 
 

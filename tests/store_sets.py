@@ -37,7 +37,9 @@ def commit_shard(writer: EmbeddingWriter, shard: Shard) -> None:
     rows = np.arange(shard.start, shard.stop)
     kept = np.flatnonzero(rows != 1)
     left_out = [Quarantined(1, "blank text")] if len(kept) < len(rows) else []
-    writer.commit(shard, rows[kept], shard_vectors(writer.header.shape, shard)[kept], 1, left_out)
+    writer.commit(
+        shard, rows[kept], shard_vectors(writer.header.shape, shard)[kept], min(1, len(kept)), left_out
+    )
 
 
 def write_set(root: Path, adapter: str, header: Header, shards: int | None = None) -> Path:

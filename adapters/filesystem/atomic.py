@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from hashlib import sha256
@@ -11,12 +10,12 @@ from io import RawIOBase
 from pathlib import Path
 from secrets import token_hex
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any
 
+from fusionapp.adapters.filesystem import disk
 from fusionapp.adapters.filesystem.checksums import Checksum
+from fusionapp.adapters.filesystem.disk import Chunk
 from fusionapp.domain.errors import ResourceError, UsageError
-
-Chunk: TypeAlias = "bytes | memoryview"
 
 TEMPORARY = ".fusionapp-*.tmp"
 """What a write in progress is called; a leftover of a killed process is removed by the next lock holder."""
@@ -25,7 +24,7 @@ LOCK = ".lock"
 """The lock's file: always empty, never removed (removing it would let two writers lock two files)."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP}
 
 
 @contextmanager
@@ -33,7 +32,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     """Say what the operating system's refusals mean.
 
     Raises:
-        ResourceError: the disk, the quota or the file-size limit is used up.
+        ResourceError: the disk, the quota or the file-size limit is used up, or the disk fails.
         UsageError: the place cannot be written to.
     """
     try:
@@ -43,29 +42,28 @@ def disk_errors(path: Path) -> Iterator[None]:
             raise ResourceError(
                 f"{path}: {error.strerror}; free some space and run again: what was recorded is kept"
             ) from error
+        if error.errno == errno.EIO:
+            raise ResourceError(
+                f"{path}: {error.strerror}: the disk fails; look after it and run again: what was recorded is kept"
+            ) from error
         if error.errno in _FORBIDDEN:
             raise UsageError(f"{path}: cannot be written: {error.strerror}; choose another place") from error
         raise
 
 
 def make_directory(path: Path) -> None:
-    """Create a directory and its parents, each durable in its own parent."""
+    """Create a directory and its parents, each durable in its own parent before anything is put into it.
+
+    The deepest one that is there already may be what a killed process made and did not come to sync.
+    """
     with disk_errors(path):
         missing = [place for place in (path, *path.parents) if not place.is_dir()]
-        path.mkdir(parents=True, exist_ok=True)
-        for place in missing:
-            sync_directory(place.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable: a renamed file is lost with them otherwise."""
-    if os.name == "nt":  # Windows cannot open a directory
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        deepest = (missing[-1].parent if missing else path).absolute()
+        with suppress(OSError):  # what holds it may be somebody else's, or a file system that cannot sync
+            disk.DISK.sync_directory(deepest.parent)
+        for place in reversed(missing):
+            disk.DISK.make_directory(place)
+            disk.DISK.sync_directory(place.parent)
 
 
 class Replacement(RawIOBase):
@@ -80,7 +78,7 @@ class Replacement(RawIOBase):
         self._digest = sha256()
         self._bytes = 0
         with disk_errors(self._path):
-            self._file = self._path.open("xb")
+            self._file = disk.DISK.create(self._path)
 
     def writable(self) -> bool:
         """Always; it is never read."""
@@ -97,7 +95,7 @@ class Replacement(RawIOBase):
             ResourceError: the disk is full.
         """
         with disk_errors(self._path):
-            self._file.write(chunk)
+            disk.DISK.write(self._file, chunk)
         self._digest.update(chunk)
         size = memoryview(chunk).nbytes
         self._bytes += size
@@ -110,22 +108,21 @@ class Replacement(RawIOBase):
             ResourceError: the disk is full.
         """
         with disk_errors(self._path):
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            disk.DISK.sync(self._file)
             self._file.close()
         return Checksum(self._digest.hexdigest(), self._bytes)
 
     def put(self, path: Path) -> None:
-        """Move the finished file to its place; `sync_directory` makes the move itself durable."""
+        """Move the finished file to its place; `Disk.sync_directory` makes the move itself durable."""
         with disk_errors(path):
-            self._path.replace(path)
+            disk.DISK.replace(self._path, path)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(OSError):  # a full disk fails again on closing; it was reported the first time
+        with suppress(OSError):  # a failing disk fails again; it was reported the first time
             self._file.close()
-        self._path.unlink(missing_ok=True)
+            disk.DISK.unlink(self._path)
         super().__exit__(kind, error, trace)
 
 
@@ -145,7 +142,7 @@ def replace_files(directory: Path, files: Mapping[str, Iterable[Chunk]]) -> dict
         for name, file in written.items():
             file.put(directory / name)
         with disk_errors(directory):
-            sync_directory(directory)
+            disk.DISK.sync_directory(directory)
     return checksums
 
 
@@ -165,7 +162,7 @@ def remove_temporaries(directory: Path) -> None:
     Directories below that have a lock of their own are left to whoever holds that.
     """
     for leftover in directory.glob(TEMPORARY):
-        leftover.unlink(missing_ok=True)
+        disk.DISK.unlink(leftover)
     for below in directory.iterdir():
         if below.is_dir() and not below.is_symlink() and not (below / LOCK).exists():
             remove_temporaries(below)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import file_digest
 from io import BufferedReader
 from pathlib import Path
@@ -15,6 +17,21 @@ from attrs.validators import ge, instance_of, matches_re
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 
 _NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO}
+
+
+@contextmanager
+def disk_reads(path: Path) -> Iterator[None]:
+    """A place on the disk that cannot be read any more is damage like any other.
+
+    Raises:
+        CorruptArtifactError: the disk fails.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        raise CorruptArtifactError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 @attrs.frozen
@@ -72,16 +89,16 @@ def hash_file(path: Path) -> Checksum:
     """SHA-256 and size of a plain file.
 
     Raises:
-        CorruptArtifactError: it is missing, or is something else than a plain file.
+        CorruptArtifactError: it is missing, is something else than a plain file, or cannot be read any more.
     """
-    with open_regular(path) as file:
+    with disk_reads(path), open_regular(path) as file:
         return Checksum(file_digest(file, "sha256").hexdigest(), file.tell())
 
 
 def difference(path: Path, recorded: Checksum) -> str | None:
     """What distinguishes a file from its record, or None; a wrong size saves the hashing."""
     try:
-        with open_recorded(path, recorded.bytes) as file:
+        with disk_reads(path), open_recorded(path, recorded.bytes) as file:
             found = file_digest(file, "sha256").hexdigest()
     except CorruptArtifactError as error:
         return str(error).removeprefix(f"{path}: ")

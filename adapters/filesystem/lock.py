@@ -8,6 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from fusionapp.adapters.filesystem import disk
 from fusionapp.adapters.filesystem.atomic import LOCK, disk_errors, make_directory, remove_temporaries
 from fusionapp.domain.errors import LockedError
 
@@ -32,7 +33,10 @@ def exclusive(directory: Path) -> Iterator[None]:
             f"{directory}: another process is writing here; wait until it ends, or stop it"
         ) from error
     try:
-        remove_temporaries(directory)
+        with disk_errors(directory):
+            remove_temporaries(directory)
+            # A killed holder may have renamed a file and not come to this; what is written next builds on it.
+            disk.DISK.sync_directory(directory)
         yield
     finally:
         lock.release()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array, vstack
 
-from fusionapp.adapters.filesystem.checksums import open_recorded
+from fusionapp.adapters.filesystem.checksums import difference, open_recorded
 from fusionapp.adapters.filesystem.manifest import Manifest
 from fusionapp.adapters.filesystem.records import ShardRecord
 from fusionapp.adapters.filesystem.shard_format import ShardFormat
@@ -51,8 +52,9 @@ class FileStoredEmbeddings(StoredEmbeddings):
         return np.concatenate([np.zeros(0, np.int64), *(record.rows() for record in records)])
 
     def shards(self) -> Iterator[tuple[NDArray[np.int64], Embeddings]]:
-        """Row numbers and embeddings, a shard at a time."""
+        """Row numbers and embeddings, a shard at a time, each hashed before it is used."""
         for record in self._manifest.records.values():
+            self._check(record)
             rows = record.rows()
             yield rows, self._form.decode(self._directory, record.files, rows, self.header.shape)
 
@@ -64,7 +66,9 @@ class FileStoredEmbeddings(StoredEmbeddings):
             return embeddings
         if shape.sparse:
             return self._load_sparse()
-        loaded = np.empty((len(self.rows()), shape.layers, shape.dim), dtype=np.float32)
+        size = (len(self.rows()), shape.layers, shape.dim)
+        self._check_size(size)
+        loaded = np.empty(size, dtype=np.float32)
         stop = 0
         for rows, embeddings in self.shards():
             start, stop = stop, stop + len(rows)
@@ -78,10 +82,32 @@ class FileStoredEmbeddings(StoredEmbeddings):
         parts += (csr_array(embeddings) for _, embeddings in self.shards())
         return csr_array(vstack(parts, format="csr"))
 
+    def _check_size(self, size: tuple[int, int, int]) -> None:
+        """See that the shards can hold so many numbers, before memory is taken on a header's word."""
+        found = 0
+        for record in self._manifest.records.values():
+            self._look_at(record)
+            found += sum(recorded.bytes for recorded in record.files.values())
+        if found < 4 * prod(size):
+            raise CorruptArtifactError(
+                f"{self._directory}: its shards hold {found} bytes, too few for {size}"
+            )
+
+    def _check(self, record: ShardRecord) -> None:
+        for name, recorded in record.files.items():
+            problem = difference(self._directory / name, recorded)
+            if problem is not None:
+                raise CorruptArtifactError(
+                    f"{self._directory / name}: {problem}; run `fusionapp extract` again"
+                )
+
     def _is_there(self, record: ShardRecord) -> bool:
         try:
-            for name, recorded in record.files.items():
-                open_recorded(self._directory / name, recorded.bytes).close()
+            self._look_at(record)
         except CorruptArtifactError:
             return False
         return True
+
+    def _look_at(self, record: ShardRecord) -> None:
+        for name, recorded in record.files.items():
+            open_recorded(self._directory / name, recorded.bytes).close()

@@ -6,6 +6,7 @@ leniently, and accepted only if the result, written again, is the very same line
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 import attrs
@@ -21,7 +22,15 @@ from fusionapp.domain.embeddings import Json
 VERSION = 1
 """Of the layout on disk; raised when an older fusionapp would misread a set."""
 
-MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+MALFORMED = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    IndexError,
+    OverflowError,
+    RecursionError,
+)
 """What structuring a line of the wrong form raises."""
 
 _CONVERTER = Converter(detailed_validation=False)
@@ -98,6 +107,8 @@ def parse_header(line: Json, format_name: str) -> Header:
     _same(line, header_line(header, format_name))
     if header.rows < 0 or min(header.shard_rows, header.shape.layers, header.shape.dim) < 1:
         raise ValueError("a size is below its least value")
+    if max(header.rows, header.shard_rows, header.shape.layers * header.shape.dim) > sys.maxsize:
+        raise ValueError("a size is beyond what an array can have")
     if header.shape.sparse and header.shape.layers != 1:
         raise ValueError("a sparse embedding has one layer")
     return header
@@ -138,6 +149,9 @@ def parse_shard(line: Json, header: Header, files: Sequence[str]) -> ShardRecord
     check_quarantined(record.shard, record.quarantined)
     if not 0 <= record.truncated <= record.kept:
         raise ValueError(f"{record.truncated} of {record.kept} texts truncated")
+    # A row takes at least a byte in every format; memory for row numbers is taken before a file is opened.
+    if record.kept > sum(checksum.bytes for checksum in record.files.values()):
+        raise ValueError(f"its files are too small for {record.kept} rows")
     return record
 
 

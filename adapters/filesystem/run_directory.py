@@ -12,8 +12,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fusionapp.adapters.filesystem.atomic import LOCK, make_directory, replace_file
-from fusionapp.adapters.filesystem.checksums import Checksum, hash_file, open_regular
+from fusionapp.adapters.filesystem import disk
+from fusionapp.adapters.filesystem.atomic import LOCK, disk_errors, make_directory, replace_file
+from fusionapp.adapters.filesystem.checksums import Checksum, disk_reads, hash_file, open_regular
 from fusionapp.adapters.filesystem.journal import (
     JOURNAL,
     announced,
@@ -63,7 +64,7 @@ class RunDirectory(RunStore):
         path = self._path(name)
         if not lexists(path):
             return None
-        with open_regular(path) as file:
+        with disk_reads(path), open_regular(path) as file:
             try:
                 return json.load(file)
             except (ValueError, RecursionError) as error:
@@ -120,10 +121,11 @@ class RunDirectory(RunStore):
     def record(self, name: str) -> None:
         """Remember what a file, or every file below a directory, hashes to."""
         with self.lock():
+            files = self._files(name)
+            records = [recorded(found, self._hash(found)) for found in files]
+            self._sync(files)  # whoever wrote them may not have
             # "opened" first: what was recorded there and is gone now is not missed.
-            self._journal().append(
-                opened(name), *(recorded(found, self._hash(found)) for found in self._files(name))
-            )
+            self._journal().append(opened(name), *records)
 
     def hash_file(self, name: str) -> str:
         """SHA-256 of a file."""
@@ -159,6 +161,16 @@ class RunDirectory(RunStore):
 
     def _hash(self, name: str) -> Checksum:
         return hash_file(self._path(name))
+
+    def _sync(self, names: Sequence[str]) -> None:
+        """Make files and the directories that lead to them durable."""
+        directories: set[Path] = set()
+        for path in map(self._path, names):
+            with disk_errors(path), disk.DISK.reopen(path) as file:
+                disk.DISK.sync(file)
+            directories.update(place for place in path.parents if place.is_relative_to(self._directory))
+        for place in sorted(directories):
+            disk.DISK.sync_directory(place)
 
     def _files(self, name: str) -> list[str]:
         """A file, or every plain file below a directory, hidden ones aside, as names in the run."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 import attrs
 
+from fusionapp.adapters.filesystem import disk
 from fusionapp.adapters.filesystem.atomic import disk_errors
-from fusionapp.adapters.filesystem.checksums import open_regular
+from fusionapp.adapters.filesystem.checksums import disk_reads, open_regular
 from fusionapp.domain.embeddings import Json
 
 _HEAD = b'{"record":'
@@ -64,9 +64,9 @@ def scan(path: Path) -> Scan:
     """Read a log, good lines and bad.
 
     Raises:
-        CorruptArtifactError: it is missing, or no plain file.
+        CorruptArtifactError: it is missing, no plain file, or cannot be read any more.
     """
-    with open_regular(path) as file:
+    with disk_reads(path), open_regular(path) as file:
         content = file.read()
     *lines, tail = content.split(b"\n")
     records: dict[int, Json] = {}
@@ -100,16 +100,14 @@ class Log:
             try:
                 self._write(lines)
             except OSError:
-                with suppress(OSError):
-                    os.truncate(self._path, self._end)
+                with suppress(OSError), disk.DISK.reopen(self._path) as file:
+                    disk.DISK.truncate(file, self._end)
                 raise
         self._end += len(lines)
 
     def _write(self, lines: bytes) -> None:
         """Put lines at the end. A tail that an earlier failure could not cut off is cut off first."""
-        with self._path.open("r+b") as file:
-            file.truncate(self._end)
-            file.seek(self._end)
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
+        with disk.DISK.reopen(self._path) as file:
+            disk.DISK.truncate(file, self._end)
+            disk.DISK.write(file, lines)
+            disk.DISK.sync(file)

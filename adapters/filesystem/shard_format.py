@@ -9,8 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.adapters.filesystem.atomic import Chunk
 from fusionapp.adapters.filesystem.checksums import Checksum
+from fusionapp.adapters.filesystem.disk import Chunk
 from fusionapp.domain.embeddings import Embeddings, EmbeddingShape
 from fusionapp.domain.errors import UsageError
 

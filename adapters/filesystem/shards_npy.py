@@ -18,9 +18,9 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fusionapp.adapters.filesystem.atomic import Chunk
 from fusionapp.adapters.filesystem.checksums import Checksum, open_recorded
 from fusionapp.adapters.filesystem.csr import checked_csr
+from fusionapp.adapters.filesystem.disk import Chunk
 from fusionapp.adapters.filesystem.shard_format import ShardFormat
 from fusionapp.domain.embeddings import Embeddings, EmbeddingShape
 from fusionapp.domain.errors import CorruptArtifactError

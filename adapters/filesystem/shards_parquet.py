@@ -11,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fusionapp.adapters.filesystem.atomic import Chunk
 from fusionapp.adapters.filesystem.checksums import Checksum
 from fusionapp.adapters.filesystem.csr import checked_csr
+from fusionapp.adapters.filesystem.disk import Chunk
 from fusionapp.adapters.filesystem.parquet import parquet_bytes, read_parquet
 from fusionapp.adapters.filesystem.shard_format import ShardFormat
 from fusionapp.domain.embeddings import Embeddings, EmbeddingShape

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import attrs
 
-from fusionapp.adapters.filesystem.atomic import Replacement, disk_errors, replace_file, sync_directory
-from fusionapp.adapters.filesystem.checksums import Checksum, difference, open_regular
+from fusionapp.adapters.filesystem import disk
+from fusionapp.adapters.filesystem.atomic import Replacement, disk_errors, replace_file
+from fusionapp.adapters.filesystem.checksums import Checksum, difference, disk_reads, open_regular
 from fusionapp.adapters.filesystem.lock import exclusive
 from fusionapp.adapters.filesystem.names import child
 from fusionapp.adapters.filesystem.records import MALFORMED
@@ -47,7 +48,7 @@ class ArrowSpool(Spool):
                 if difference(path, checksum) is not None:
                     file.put(path)
                     with disk_errors(self.directory):
-                        sync_directory(self.directory)
+                        disk.DISK.sync_directory(self.directory)
             replace_file(card, seal(_describe(rows, texts_sha256, checksum)))
             self._remove_all_but(path, split)
         return open_split(path, rows, texts_sha256, checksum)
@@ -90,7 +91,7 @@ class ArrowSpool(Spool):
         earlier = re.compile(re.escape(split) + r"-[0-9a-f]{16}\.arrow")
         for path in self.directory.iterdir():
             if path != kept and earlier.fullmatch(path.name):
-                path.unlink()
+                disk.DISK.unlink(path)
 
 
 def _describe(rows: int, texts_sha256: str, checksum: Checksum) -> Json:
@@ -104,7 +105,7 @@ def _describe(rows: int, texts_sha256: str, checksum: Checksum) -> Json:
 
 
 def _read_card(card: Path) -> tuple[int, str, Checksum]:
-    with open_regular(card) as file:
+    with disk_reads(card), open_regular(card) as file:
         line = file.read()
     try:
         record = unseal(line.removesuffix(b"\n"))

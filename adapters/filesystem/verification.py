@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from fusionapp.adapters.filesystem.atomic import LOCK, TEMPORARY
 from fusionapp.adapters.filesystem.checksums import difference
 from fusionapp.adapters.filesystem.manifest import MANIFEST, Manifest, read_manifest
-from fusionapp.adapters.filesystem.records import ShardRecord, all_shards
+from fusionapp.adapters.filesystem.records import ShardRecord, shard_at
 from fusionapp.adapters.filesystem.shard_format import ShardFormat
 from fusionapp.application.ports.embedding_store import Problem
 from fusionapp.domain.errors import CorruptArtifactError
@@ -52,12 +53,19 @@ def _damage(
 
 
 def _foreign(directory: Path, manifest: Manifest, form: ShardFormat) -> Iterator[str]:
-    expected = {MANIFEST}
-    for shard in all_shards(manifest.header):
-        expected.update(form.file_names(shard.index, manifest.header.shape))
+    """Asked of each file, as a crafted header may promise more shards than could ever be counted."""
     for path in sorted(directory.iterdir()):
-        if path.name not in expected and not _is_scaffold(path):
+        if path.name != MANIFEST and not _is_shard(path.name, manifest, form) and not _is_scaffold(path):
             yield path.name
+
+
+def _is_shard(name: str, manifest: Manifest, form: ShardFormat) -> bool:
+    digits = re.search("[0-9]+", name)
+    try:
+        shard = shard_at(manifest.header, int(digits.group()) if digits else -1)
+    except (IndexError, ValueError):  # more digits than an integer may have are a ValueError
+        return False
+    return name in form.file_names(shard.index, manifest.header.shape)
 
 
 def _is_scaffold(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import file_digest
@@ -44,7 +45,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptArtifactError(f"{path}: not JSON ({error}); fetch the model again") from error
 
 
@@ -77,21 +78,53 @@ def weight_files(directory: Path) -> list[Path]:
     """The files that hold the weights, safetensors before ``pytorch_model.bin``; empty where there are none.
 
     Raises:
-        CorruptArtifactError: a shard that the index names is missing, or outside of the directory.
+        CorruptArtifactError: a shard that the index names is missing, or outside of the directory; a pickled
+            file is compressed.
     """
+    found = _weight_files(directory)
+    for path in found:
+        if path.suffix == ".bin":
+            _refuse_compressed(path)
+    return found
+
+
+def _weight_files(directory: Path) -> list[Path]:
     for single in ("model.safetensors", "pytorch_model.bin"):
         if (directory / single).is_file():
             return [directory / single]
-        index = read_json(directory / f"{single}.index.json")
-        shards = (
-            [inside(directory, name) for name in sorted(set(index["weight_map"].values()))] if index else []
-        )
+        shards = _indexed(directory, f"{single}.index.json")
         missing = [path.name for path in shards if not path.is_file()]
         if shards and len(missing) < len(shards):
             if missing:
                 raise CorruptArtifactError(f"{directory}: {missing[0]} is missing; fetch the model again")
             return shards
     return []
+
+
+def _indexed(directory: Path, index: str) -> list[Path]:
+    """The files that an index of weights names; empty where there is no index."""
+    content = read_json(directory / index)
+    if content is None:
+        return []
+    try:
+        return [inside(directory, name) for name in sorted(set(content["weight_map"].values()))]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CorruptArtifactError(
+            f"{directory / index}: no index of weights; fetch the model again"
+        ) from error
+
+
+def _refuse_compressed(path: Path) -> None:
+    """torch never compresses what it saves: a compressed file is made to unpack to more than there is memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            compressed = any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist())
+    except zipfile.BadZipFile:
+        return  # of an old torch, or damaged; whoever loads it will tell
+    if compressed:
+        raise CorruptArtifactError(
+            f"{path}: is compressed, as torch does not save; convert it to safetensors"
+        )
 
 
 def tokenizer_files(directory: Path) -> list[Path]:

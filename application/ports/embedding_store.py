@@ -142,13 +142,17 @@ class StoredEmbeddings(Protocol):
         """(kept,) row numbers that stand in the set, ascending."""
 
     def shards(self) -> Iterator[tuple[NDArray[np.int64], Embeddings]]:
-        """Row numbers and embeddings, a shard at a time."""
+        """Row numbers and embeddings, a shard at a time.
+
+        Raises:
+            CorruptArtifactError: the next shard is missing, or not the bytes that were recorded.
+        """
 
     def load(self) -> Embeddings:
         """All kept rows in order as one array.
 
         Raises:
-            CorruptArtifactError: a shard is missing or has another size than recorded.
+            CorruptArtifactError: a shard is missing, or not the bytes that were recorded.
         """
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fakes.disks import largest_file
 from store_sets import DENSE, KEY, commit_shard, contents, make_header, write_set
 
 from fusionapp.adapters.filesystem.atomic import replace_file, replace_files
@@ -17,17 +16,6 @@ from fusionapp.adapters.filesystem.lock import exclusive
 from fusionapp.adapters.filesystem.run_directory import RunDirectory
 from fusionapp.adapters.filesystem.store import FileEmbeddingStore
 from fusionapp.domain.errors import ResourceError, UsageError
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """The kernel refuses to let a file grow beyond `size` bytes, as a quota would."""
-    earlier = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, earlier[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, earlier)
 
 
 def half_then(code: int) -> Iterator[bytes]:

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from store_sets import DENSE, KEY, SPARSE, make_header, write_set
 
-from fusionapp.adapters.filesystem.sealed import seal, unseal
+from fusionapp.adapters.filesystem.checksums import Checksum, difference, hash_file
+from fusionapp.adapters.filesystem.sealed import scan, seal, unseal
 from fusionapp.adapters.filesystem.store import FileEmbeddingStore
 from fusionapp.domain.embeddings import EmbeddingShape
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
@@ -151,7 +152,7 @@ def test_parquet_of_other_columns_is_refused(tmp_path: Path) -> None:
     assert_refused(tmp_path, "parquet", "columns")
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" * 30, b"\x00" * 500])
+@pytest.mark.parametrize("content", [b"\x00" * 3, b"PAR1", b"PAR1" * 30, b"\x00" * 500])
 def test_what_is_no_parquet_is_refused(tmp_path: Path, content: bytes) -> None:
     forge(one_shard(tmp_path, "parquet"), "shard-00000.parquet", content)
     assert_refused(tmp_path, "parquet", "Parquet")
@@ -193,3 +194,96 @@ def test_a_file_name_from_a_manifest_is_never_opened(tmp_path: Path, name: str) 
     with pytest.raises(CorruptArtifactError, match="line 2"):
         store.read(KEY)
     assert store.verify(KEY)
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_a_manifest_that_is_no_plain_file_is_refused(tmp_path: Path, kind: str) -> None:
+    manifest = one_shard(tmp_path, "npy") / "manifest.jsonl"
+    elsewhere = manifest.rename(tmp_path / "elsewhere")
+    before = elsewhere.read_bytes()
+    replace_by(manifest, kind, elsewhere)
+    store = FileEmbeddingStore(tmp_path, "npy")
+    with pytest.raises((CorruptArtifactError, UsageError), match=r"manifest\.jsonl"):
+        store.read(KEY)
+    with pytest.raises((CorruptArtifactError, UsageError)), store.write(KEY, make_header(rows=4)):
+        pass
+    assert store.verify(KEY)
+    assert elsewhere.read_bytes() == before
+
+
+def test_a_linked_lock_is_not_followed(tmp_path: Path) -> None:
+    lock = one_shard(tmp_path, "npy") / ".lock"
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"not to be emptied")
+    lock.unlink(missing_ok=True)
+    lock.symlink_to(precious)
+    store = FileEmbeddingStore(tmp_path, "npy")
+    with pytest.raises(UsageError, match="symbolic link"), store.write(KEY, make_header(rows=4)):
+        pass
+    assert precious.read_bytes() == b"not to be emptied"
+    assert [Path(problem.file).name for problem in store.verify(KEY)] == [".lock"]
+
+
+def test_a_linked_leftover_is_removed_and_what_it_points_to_stays(tmp_path: Path) -> None:
+    directory = one_shard(tmp_path, "npy")
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").touch()
+    (directory / ".fusionapp-0123456789abcdef.tmp").symlink_to(precious / "file")
+    (directory / "folder").symlink_to(precious)
+    (precious / ".fusionapp-0123456789abcdef.tmp").touch()
+    with FileEmbeddingStore(tmp_path, "npy").write(KEY, make_header(rows=4)):
+        pass
+    assert not (directory / ".fusionapp-0123456789abcdef.tmp").is_symlink()
+    assert len(list(precious.iterdir())) == 2
+
+
+def test_a_leftover_that_is_a_directory_is_an_error_of_one_line(tmp_path: Path) -> None:
+    (one_shard(tmp_path, "npy") / ".fusionapp-0123456789abcdef.tmp").mkdir()
+    with (
+        pytest.raises(UsageError, match="cannot be written"),
+        FileEmbeddingStore(tmp_path, "npy").write(KEY, make_header(rows=4)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_a_shard_is_written_over_what_stands_in_its_place_and_not_through_it(
+    tmp_path: Path, kind: str
+) -> None:
+    directory = one_shard(tmp_path, "npy")
+    shard = directory / "shard-00000.npy"
+    whole = shard.read_bytes()
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"not to be written to")
+    shard.unlink()
+    replace_by(shard, kind, precious)
+    if kind == "directory":
+        with pytest.raises(UsageError, match="cannot be written"):
+            write_set(tmp_path, "npy", make_header(rows=4))
+        return
+    write_set(tmp_path, "npy", make_header(rows=4))
+    assert shard.read_bytes() == whole
+    assert not shard.is_symlink()
+    assert precious.read_bytes() == b"not to be written to"
+
+
+def test_a_disk_that_cannot_be_read_is_damage_and_no_crash() -> None:
+    # The kernel answers a read at address 0 of a process with the error of a broken disk.
+    broken = Path("/proc/self/mem")
+    if not broken.exists():
+        pytest.skip("needs Linux")
+    with pytest.raises(CorruptArtifactError, match="cannot be read: Input/output error"):
+        hash_file(broken)
+    assert difference(broken, Checksum("a" * 64, 0)) == "cannot be read: Input/output error"
+    with pytest.raises(CorruptArtifactError, match="cannot be read"):
+        scan(broken)
+
+
+def replace_by(path: Path, kind: str, elsewhere: Path) -> None:
+    if kind == "link":
+        path.symlink_to(elsewhere)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.mkdir()
