@@ -96,10 +96,32 @@ def fingerprint_texts(texts: Iterable[str]) -> str:
     """SHA-256 (64 hex digits) of a sequence of texts: order, boundaries and every character count."""
     digest = sha256()
     for text in texts:
-        raw = text.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "little"))
-        digest.update(raw)
+        _add_text(digest, text)
     return digest.hexdigest()
+
+
+def fingerprint_prefixes(texts: Iterable[str], sizes: Sequence[int]) -> list[str]:
+    """`fingerprint_texts` of the first so many texts, for each of the sizes, in one pass.
+
+    Args:
+        texts: at least as many as the largest size.
+        sizes: ascending, each at least 1.
+    """
+    digest = sha256()
+    found: list[str] = []
+    for count, text in enumerate(texts, 1):
+        _add_text(digest, text)
+        if len(found) < len(sizes) and sizes[len(found)] == count:
+            found.append(digest.copy().hexdigest())
+        if len(found) == len(sizes):
+            break
+    return found
+
+
+def _add_text(digest: Any, text: str) -> None:
+    raw = text.encode("utf-8", "surrogatepass")
+    digest.update(len(raw).to_bytes(8, "little"))
+    digest.update(raw)
 
 
 def take_rows(embeddings: Embeddings, rows: NDArray[np.int64]) -> Embeddings:

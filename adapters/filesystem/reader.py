@@ -14,7 +14,7 @@ from fusionapp.adapters.filesystem.checksums import difference, open_recorded
 from fusionapp.adapters.filesystem.manifest import Manifest
 from fusionapp.adapters.filesystem.records import ShardRecord
 from fusionapp.adapters.filesystem.shard_format import ShardFormat
-from fusionapp.application.ports.embedding_store import Header, StoredEmbeddings, StoreStatus
+from fusionapp.application.ports.embedding_store import Header, StoredEmbeddings, StoredShard, StoreStatus
 from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.errors import CorruptArtifactError
 
@@ -57,6 +57,20 @@ class FileStoredEmbeddings(StoredEmbeddings):
             self._check(record)
             rows = record.rows()
             yield rows, self._form.decode(self._directory, record.files, rows, self.header.shape)
+
+    def shard(self, index: int) -> StoredShard | None:
+        """One shard, hashed before it is used."""
+        record = self._manifest.records.get(index)
+        if record is None:
+            return None
+        try:
+            self._check(record)
+            embeddings = self._form.decode(self._directory, record.files, record.rows(), self.header.shape)
+        except CorruptArtifactError:
+            return None
+        return StoredShard(
+            record.shard, record.rows(), embeddings, record.truncated, record.quarantined, record.notes
+        )
 
     def load(self) -> Embeddings:
         """All kept rows in order; a single shard stays memory-mapped, several are copied into one array."""

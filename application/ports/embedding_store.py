@@ -128,6 +128,18 @@ class EmbeddingWriter(Protocol):
         """
 
 
+@attrs.frozen(eq=False)
+class StoredShard:
+    """A durable shard, as it was committed; see `EmbeddingWriter.commit`."""
+
+    shard: Shard
+    rows: NDArray[np.int64]
+    embeddings: Embeddings
+    truncated: int
+    quarantined: tuple[Quarantined, ...]
+    notes: tuple[str, ...]
+
+
 class StoredEmbeddings(Protocol):
     """A reader of one set; arrays are memory-mapped where the format allows."""
 
@@ -147,6 +159,9 @@ class StoredEmbeddings(Protocol):
         Raises:
             CorruptArtifactError: the next shard is missing, or not the bytes that were recorded.
         """
+
+    def shard(self, index: int) -> StoredShard | None:
+        """One shard; None where it is not durable, or not the bytes that were recorded."""
 
     def load(self) -> Embeddings:
         """All kept rows in order as one array.

@@ -25,6 +25,7 @@ from fusionapp.application.ports.executor import Executor
 from fusionapp.application.ports.imported_vectors import SplitVectors
 from fusionapp.application.ports.progress import Progress, ProgressTask
 from fusionapp.application.ports.spool import SpooledSplit
+from fusionapp.application.services.reuse_shards import ReuseShards
 from fusionapp.application.services.shard_jobs import ShardJob, finish_shard, shard_job
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, fingerprint
 from fusionapp.domain.errors import DatasetError, TextTooLongError
@@ -138,8 +139,17 @@ class ExtractEmbeddings:
         header = job_header(encoder, texts, shard_rows)
         key = set_key(header)
         effort = Effort()
+        begun = self.store.read(key)
+        reuse = ReuseShards(self.store)
+        earlier = None if begun is not None and begun.status().complete else reuse.find(header, texts)
+        if begun is None and earlier is not None:
+            # Cut and computed alike, a longer set has the very bytes that it would have without the shorter one.
+            kept = earlier.stored.header
+            header = attrs.evolve(header, shard_rows=kept.shard_rows, plan=kept.plan)
         with self.store.write(key, header) as writer:
             pending = writer.pending()
+            if pending and earlier is not None and writer.header.shard_rows == header.shard_rows:
+                pending = reuse.copy(earlier, writer, pending)
             if pending:
                 effort = self._encode(f"{name} {split}", encoder, texts, writer, pending, header.plan)
         stored = self.store.read(key)

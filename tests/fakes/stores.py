@@ -22,6 +22,7 @@ from fusionapp.application.ports.embedding_store import (
     Quarantined,
     Shard,
     StoredEmbeddings,
+    StoredShard,
     StoreStatus,
 )
 from fusionapp.application.ports.run_store import Column, RunStore
@@ -69,6 +70,16 @@ class MemorySet(StoredEmbeddings):
     def shards(self) -> Iterator[tuple[NDArray[np.int64], Embeddings]]:
         for index in sorted(self.committed):
             yield self.committed[index].rows, self.committed[index].embeddings
+
+    def shard(self, index: int) -> StoredShard | None:
+        found = self.committed.get(index)
+        if found is None or index in self.damaged:
+            return None
+        start = index * self.header.shard_rows
+        place = Shard(index, start, min(start + self.header.shard_rows, self.header.rows))
+        return StoredShard(
+            place, found.rows, found.embeddings, found.truncated, found.quarantined, found.notes
+        )
 
     def load(self) -> Embeddings:
         shape = self.header.shape
