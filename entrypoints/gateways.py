@@ -84,14 +84,16 @@ def _docstrings(packages: tuple[str, ...]) -> DatasetSource:
     return DocstringSource(packages=packages or None)
 
 
-def huggingface_encoder(settings: dict[str, Any], model_cache: str | None) -> Encoder:
+def huggingface_encoder(
+    settings: dict[str, Any], model_cache: str | None, token_folder: str | None = None
+) -> Encoder:
     """A transformer from a hub or a directory."""
     from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 
     plain = {key: value for key, value in settings.items() if key != "adapter"}
     if isinstance(plain["layers"], list):
         plain["layers"] = tuple(plain["layers"])
-    return HuggingFaceEncoder(**plain, cache_dir=model_cache)
+    return HuggingFaceEncoder(**plain, cache_dir=model_cache, token_folder=token_folder)
 
 
 def openai_encoder(settings: dict[str, Any], **_: Any) -> Encoder:

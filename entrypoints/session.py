@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import attrs
@@ -41,9 +43,28 @@ class Session:
         """The adapters."""
         return self.container.gateways
 
-    def encoders(self) -> dict[str, Encoder]:
-        """The experiment's encoders by name, in file order; no weights are loaded."""
-        return build_encoders(self.gateways, self.resolved["encoders"])
+    def encoders(self, token_folder: str | None = None) -> dict[str, Encoder]:
+        """The experiment's encoders by name, in file order; no weights are loaded.
+
+        Args:
+            token_folder: where those with the same tokenizer share their tokens; None where they share none.
+        """
+        return build_encoders(self.gateways, self.resolved["encoders"], token_folder)
+
+    @contextmanager
+    def token_folder(self) -> Iterator[str | None]:
+        """A folder for shared tokens where several transformers run, gone when it is left; else None."""
+        adapters = [table["adapter"] for table in self.resolved["encoders"].values()]
+        if adapters.count("huggingface") < 2:
+            yield None
+            return
+        folder = Path(self.gateways.runs().directory) / "tokens"
+        rmtree(folder, ignore_errors=True)  # of a run that was killed
+        folder.mkdir(parents=True)
+        try:
+            yield str(folder)
+        finally:
+            rmtree(folder, ignore_errors=True)
 
     def root_beside_run(self) -> str:
         """The storage root as seen from the run directory, so that both can be moved together."""
@@ -90,6 +111,12 @@ def open_session(
     return Session(experiment, resolved, container)
 
 
-def build_encoders(gateways: Any, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Encoder]:
+def build_encoders(
+    gateways: Any, settings: Mapping[str, Mapping[str, Any]], token_folder: str | None = None
+) -> dict[str, Encoder]:
     """Encoders by name from their plain settings."""
-    return {name: gateways.encoder(table["adapter"], dict(table)) for name, table in settings.items()}
+    shared = {"huggingface": {"token_folder": token_folder}}
+    return {
+        name: gateways.encoder(table["adapter"], dict(table), **shared.get(table["adapter"], {}))
+        for name, table in settings.items()
+    }

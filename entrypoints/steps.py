@@ -56,15 +56,16 @@ def extract_embeddings(
 ) -> Extraction:
     """Embed what is missing, and warn of texts that stand in several splits; arguments as of `api.extract`."""
     storage = session.experiment.storage
-    extraction: Extraction = session.services.extract_dataset()(
-        encoders=session.encoders(),
-        storage={"adapter": storage.adapter, "root": session.root_beside_run()},
-        shard_rows=storage.shard_rows,
-        splits=splits,
-        limit=limit,
-        on_empty=on_empty,
-        versions=installed_versions(),
-    )
+    with session.token_folder() as token_folder:
+        extraction: Extraction = session.services.extract_dataset()(
+            encoders=session.encoders(token_folder),
+            storage={"adapter": storage.adapter, "root": session.root_beside_run()},
+            shard_rows=storage.shard_rows,
+            splits=splits,
+            limit=limit,
+            on_empty=on_empty,
+            versions=installed_versions(),
+        )
     for pair, count in extraction.shared.counts.items():
         if not (session.experiment.dataset.drop_duplicates and "train" in pair):
             logger.warning(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -50,6 +51,7 @@ class HuggingFaceEncoder(Encoder):
         on_truncate: what becomes of a text longer than `max_length`: "warn" cuts and counts it, "error" refuses
             it, "chunk" takes the mean over windows.
         quantization: "none", or "int8" or "nf4" weights by bitsandbytes.
+        token_folder: where encoders of this run that have the same tokenizer share their tokens.
         compile: whether layers go through `torch.compile`; "auto" where the job is long enough to pay.
 
     Raises:
@@ -75,6 +77,7 @@ class HuggingFaceEncoder(Encoder):
         on_truncate: OnTruncate = "warn",
         quantization: str = "none",
         compile: bool | str = "auto",
+        token_folder: str | None = None,
     ) -> None:
         if dtype not in _DTYPES:
             raise UsageError(f"dtype: {dtype!r} is unknown; use one of {', '.join(_DTYPES)}")
@@ -101,6 +104,7 @@ class HuggingFaceEncoder(Encoder):
         self._on_truncate = on_truncate
         self._quantization = quantization
         self._compile = compile
+        self._token_folder = None if token_folder is None else Path(token_folder)
         self._loaded: tuple[tuple[str, str, str, bool], LoadedModel] | None = None
         self._most_tokens: int | None = None
 
@@ -183,7 +187,11 @@ class HuggingFaceEncoder(Encoder):
         return self._tokenizer.exceeds(texts)
 
     def _tokenize(self, texts: Sequence[str]) -> Tokens:
-        return self._tokenizer(texts)
+        if self._token_folder is None:
+            return self._tokenizer(texts)
+        from fusionapp.adapters.huggingface.shared_tokens import shared_tokens
+
+        return shared_tokens(self._token_folder, self._tokenizer_fingerprint, texts, self._tokenizer)
 
     def _encode_tokens(
         self, tokens: Tokens, plan: ExecutionPlan, on_batch: Callable[[int, int], None] | None
@@ -255,6 +263,10 @@ class HuggingFaceEncoder(Encoder):
                 )
                 self._loaded = (key, model)
         return self._loaded[1]
+
+    @cached_property
+    def _tokenizer_fingerprint(self) -> str:
+        return self._tokenizer.fingerprint()
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -85,6 +86,7 @@ class TextTokenizer:
             _prepend_lower_case(backend)
         self._backend = backend
         self._prefix = prefix
+        self._settings = (prefix, max_length, closing, on_truncate)
         probe = backend.encode("a")
         special = np.asarray(probe.special_tokens_mask, dtype=bool)
         if special.all():
@@ -105,6 +107,10 @@ class TextTokenizer:
                 f"max_length: {max_length} leaves no token for the text; prefix and special tokens take "
                 f"{max_length - self._room + prefix_tokens}"
             )
+
+    def fingerprint(self) -> str:
+        """Of everything that changes a token: encoders of the same one can share tokens."""
+        return sha256(f"{self._backend.to_str()}{self._settings!r}".encode()).hexdigest()
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """Ids of each text: opening special tokens, prefix, text cut to fit, closing special tokens.
