@@ -120,7 +120,7 @@ def main() -> None:
     )
     parser.add_argument("directory", type=Path)
     parser.add_argument("--shots", type=int, nargs="+", default=[8, 16])
-    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--draws", type=int, default=3, choices=range(2, 101), metavar="N", help="from 2 up")
     parser.add_argument("--test-rows", type=int, help="score the first rows of test only")
     parser.add_argument("--cache", type=Path, default=Path("embeddings"))
     parser.add_argument(

@@ -9,7 +9,8 @@ its [CLS] and its last token. Every number is about the heads over these, none a
 The head is written from the description (Liu et al., ACL 2024) and what is known of its code, faults included:
 raw products X X^T, which can saturate 2 sigmoid(sigma P) - 1, and a softmax before the cross-entropy, which takes
 one of its own. Two more variants leave out the softmax, and normalise X as well. Learning rate, dropout and epochs
-are not published: the rate and the epoch are chosen here on validation, dropout is .3. Test is scored once.
+are not published: the rate and the epoch are chosen here on validation, dropout is .3. Of
+the two rates only the one that validation prefers is scored on test.
 """
 
 from __future__ import annotations

@@ -30,6 +30,14 @@ from fusionapp.domain.recipe import TrainingRecipe
 Rows = Sequence[DenseRows | SparseRows]
 
 
+def unlike_plain_loop(fusion: FusionSpec, recipe: TrainingRecipe) -> list[str]:
+    """Settings that `PlainHead` and its loop do not follow."""
+    default = TrainingRecipe()
+    names = ("optimizer", "schedule", "class_weights", "source_dropout", "warmup", "sources")
+    found = [f"train.{name}" for name in names if getattr(recipe, name) != getattr(default, name)]
+    return [*(["fusion.kind"] if fusion.kind != "concat" else []), *found]
+
+
 class PlainHead(nn.Module):
     """Concatenated sources through one MLP."""
 

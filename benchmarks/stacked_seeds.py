@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 
 from labelled import embed, encoders, read_directory
+from plain_loop import unlike_plain_loop
 from recipe_settings import fusion_and_recipe
 from result_file import save_result
 from seed_timing import CLASSES, measure, synthetic
@@ -33,6 +34,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     fusion, recipe = fusion_and_recipe([f"train.device={arguments.device}", *arguments.set])
+    if unlike := unlike_plain_loop(fusion, recipe):
+        parser.error(f"the plain loop knows nothing of {', '.join(unlike)}; it would train another network")
     if arguments.directory is None:
         train, validation, classes = synthetic(arguments.rows), synthetic(arguments.rows // 8, 1), CLASSES
     else:
@@ -50,6 +53,7 @@ def main() -> None:
         "seeds": recipe.seeds,
         "epochs": recipe.limits(len(train.labels))[0],
         "batch_size": recipe.batch_size,
+        "set": arguments.set,
     }
     name = f"stacked_seeds_{data}_{resolve_device(arguments.device).type}"
     print(save_result(name, settings, results, arguments.device, arguments.output))

@@ -38,8 +38,13 @@ def fit_scale(
         labels: (rows,) int64 in [0, classes).
         class_weights: (classes,), as in `cross_entropy`.
         bounds: smallest and largest s.
+
+    Returns:
+        s; 1 where all scores are 0.
     """
     wide = np.asarray(scores, dtype=np.float64)
+    if not wide.any():  # nothing is said, at any scale
+        return 1.0
     doubt = _DOUBTED_ROWS / (len(wide) + _DOUBTED_ROWS)
 
     def loss(log_scale: float) -> float:

@@ -60,11 +60,11 @@ def cooccurrence_features(
     power: Power = "code",
     sigma: float = 1.0,
 ) -> A:
-    """LLMEmbed's input to its head: [cells; mean], (..., cells + mean_dim).
+    """LLMEmbed's form of input to a head: [cells; mean], (..., cells + mean_dim).
 
     Args:
         views: (..., v, dim), every view projected to one dim.
-        mean: (..., mean_dim), the mean of the first encoder's layers, as they come.
+        mean: (..., mean_dim), means over the layers of the encoders that have several, as the caller has them.
         normalize, triangle, power, sigma: as in `cooccurrence`.
     """
     cells = cooccurrence(views, normalize=normalize, triangle=triangle, power=power, sigma=sigma)

@@ -22,8 +22,8 @@ def _whole_or_auto(_: object, field: attrs.Attribute[int | str], value: int | st
 class SourceRecipe:
     """How one source enters a head.
 
-    Attributes are the keys of an experiment's ``[train.sources.NAME]`` table; those of a sparse source also hold
-    for the linear models over it.
+    Attributes are the keys of an experiment's ``[train.sources.NAME]`` table. What says how a source is read
+    (`normalize`; of a sparse one, columns, TF and IDF) also holds for the linear models over it.
     """
 
     normalize: Literal["l2", "standard", "none"] = setting(

@@ -76,6 +76,26 @@ def stratified_folds(labels: Rows, folds: int, seed: int = 0) -> Rows:
     return fold
 
 
+def grouped_folds(labels: Rows, groups: Rows, folds: int, seed: int = 0) -> Rows:
+    """`stratified_folds` of groups: rows that are alike go where the first of them goes.
+
+    Args:
+        labels: (rows,) class of each row; a group's is that of its first row.
+        groups: (rows,) alike for rows that belong together.
+        folds: how many, from 2 to the number of groups.
+        seed: of the shuffle.
+
+    Returns:
+        (rows,) int64, the fold of each row.
+
+    Raises:
+        UsageError: fewer than two folds, or more folds than groups.
+    """
+    _, first, group_of = np.unique(groups, return_index=True, return_inverse=True)
+    fold: Rows = stratified_folds(labels[first], folds, seed)[group_of]
+    return fold
+
+
 def _allot(counts: Rows, fraction: float) -> Rows:
     """How many rows of each class go to validation: largest remainders, one row always left in train."""
     quota = counts * fraction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 
 import attrs
 import numpy as np
@@ -35,10 +36,12 @@ def check_costs(costs: Sequence[float]) -> None:
     """Before anything dear is measured.
 
     Raises:
-        UsageError: no C, or a C that is not above 0.
+        UsageError: no C, or a C that is not above 0 and finite.
     """
-    if not costs or min(costs) <= 0:
-        raise UsageError(f"linear model: C must be above 0, got {list(costs)}; try 0.1, 0.3, 1, 3, 10")
+    if not costs or not all(0 < cost < inf for cost in costs):
+        raise UsageError(
+            f"linear model: C must be above 0 and finite, got {list(costs)}; try 0.1, 0.3, 1, 3, 10"
+        )
 
 
 def choose_cost(
@@ -61,7 +64,7 @@ def choose_cost(
     weights: Matrix | None = None
     tried: dict[float, float] = {}
     peak, chosen, right = 0, None, np.zeros(len(labels), dtype=bool)
-    grid = sorted(set(costs))
+    grid = sorted({float(cost) for cost in costs})
     for place, cost in enumerate(grid):
         weights = solver(cost, tolerance, weights)
         scores = held_out.scores(weights)

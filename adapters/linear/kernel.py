@@ -49,8 +49,8 @@ def fit_by_kernel(
     """Newton's method on the rows inside the margin (Chapelle 2007, "Training a Support Vector Machine in the
     Primal"), whose step solves (K_SS + I / 2C) b_S = y_S: beyond the margin b is 0.
 
-    It ends as `newton.minimize` does: where the gradient is a share `tolerance` of the weights. A C beyond what
-    float32 can tell from infinity, 2.5e6 over the matrix's trace, counts as that.
+    It ends as `newton.minimize` does: where the gradient is a share `tolerance` of the weights. float32
+    cannot factor the matrix at a C above 2.5e6 over its trace, which then takes its place, with a warning.
 
     Args:
         gram: K (rows, rows), of the rows in coordinates where the ridge is 1.
@@ -62,7 +62,10 @@ def fit_by_kernel(
     Returns:
         b, (rows, classes): weights are R^-1 X^T b.
     """
-    cost = min(cost, 1 / (2 * _ROUNDING * float(np.trace(gram, dtype=np.float64))))
+    most = 1 / (2 * _ROUNDING * float(np.trace(gram, dtype=np.float64)))
+    if cost > most:
+        _LOGGER.warning("linear SVM: C = %g is fitted as %g, the largest that float32 takes here", cost, most)
+        cost = most
     kernel = torch.from_numpy(gram)
     objective = KernelObjective(loss, cost)
     solution, scores = _solve(kernel, loss, cost, scores)

@@ -25,9 +25,9 @@ def minimize(
     """Find the weights of a linear problem.
 
     A fit ends where the gradient is a share `tolerance` of W, both measured where the ridge is 1. Every curvature
-    is at least 1 there, so W is then no further from the solution than that share of its length, whatever C and
-    however rare a class: a gradient held against the one at W = 0 stops too soon for rare classes and, at a high
-    C, at once.
+    but the intercept's is at least 1 there, so W is then no further from the solution than that share of its size,
+    whatever C and however rare a class: a gradient held against the one at W = 0 stops too soon for rare classes
+    and, at a high C, at once.
 
     Args:
         problem: what is minimised.
@@ -62,7 +62,7 @@ def minimize(
         weights[:, columns] += length * direction
         scores[:, columns] += length * along
     else:
-        _LOGGER.warning("linear control: C = %g unfinished after %d steps", problem.cost, MAX_NEWTON_STEPS)
+        _LOGGER.warning("linear model: C = %g unfinished after %d steps", problem.cost, MAX_NEWTON_STEPS)
     return weights
 
 
@@ -83,7 +83,7 @@ def _direction(
     rho = problem.inner(residual, conjugate)
     for _ in range(MAX_CONJUGATE_STEPS):
         bent = problem.penalty * conjugate + problem.cost * design.back(curve(design.scores(conjugate)))
-        alpha = (rho / problem.inner(conjugate, bent)).astype(gradient.dtype)
+        alpha = _ratio(rho, problem.inner(conjugate, bent)).astype(gradient.dtype)
         step += alpha * conjugate
         residual -= alpha * bent
         wanting = problem.slope(residual) > allowed
@@ -99,6 +99,12 @@ def _direction(
             curve = problem.loss.curve(scores)
         solved = preconditioner.solve(residual, scale, problem.ridge)
         previous, rho = rho, problem.inner(residual, solved)
-        conjugate = solved + (rho / previous).astype(gradient.dtype) * conjugate
+        conjugate = solved + _ratio(rho, previous).astype(gradient.dtype) * conjugate
     solution[:, live] = step
     return solution
+
+
+def _ratio(above: Columns, below: Columns) -> Columns:
+    """A quotient, 0 where float32 has left nothing below: the class moves no further in that direction."""
+    quotient: Columns = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    return quotient

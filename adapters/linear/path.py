@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fusionapp.adapters.linear.artefact import LinearModel, load_linear, save_linear
 from fusionapp.adapters.linear.choice import check_costs, choose_cost
 from fusionapp.adapters.linear.features import LinearFeatures, SparseSource
-from fusionapp.adapters.linear.out_of_fold import score_out_of_fold
+from fusionapp.adapters.linear.out_of_fold import deal_folds, score_out_of_fold
 from fusionapp.adapters.linear.ridge import informed_ridge
 from fusionapp.adapters.linear.solver import Solver, Solvers
 from fusionapp.application.ports.heads import LabelledEmbeddings
@@ -22,7 +22,6 @@ from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.linear_layer import LinearLayer, LinearSource
 from fusionapp.domain.recipe import SourceRecipe
-from fusionapp.domain.splitting import stratified_folds
 
 
 @attrs.frozen
@@ -60,12 +59,15 @@ class ScipyLinearPath(LinearPath):
     ) -> PathScores:
         """As `LinearPath.fit`; C is chosen by `choose_cost`, folds are fitted at it.
 
-        Fewer rows than `folds` are cut into single rows.
+        Raises:
+            UsageError: fewer than two classes; or as `check_costs`.
         """
         check_costs(costs)
+        if classes < 2:
+            raise UsageError("linear model: one class alone; give rows of at least two")
         features = LinearFeatures.fit(train.sources, recipes)
         design, held_out = features.transform(train.sources), features.transform(validation.sources)
-        fold = stratified_folds(train.labels, min(folds, len(train.labels)), seed)
+        fold = deal_folds(train, folds, seed)
         ridge = informed_ridge(features, recipes, design, train.labels, classes)
         solvers = Solvers.of(kind, classes, design, ridge)
 

@@ -78,13 +78,11 @@ class RememberedLinearPath(LinearPath):
         earlier = self._fits.get(key)
         if earlier is not None and _copied(earlier, directory):
             self._fits.move_to_end(key)
-            return attrs.evolve(
-                earlier.scores, train=earlier.scores.train.copy(), validation=earlier.scores.validation.copy()
-            )
+            return _copy(earlier.scores)
         scores = self.path.fit(
             kind, classes, train, validation, recipes, costs, folds, seed, directory, progress
         )
-        self._fits[key] = Fit(directory, Path(directory, CARD_FILE).read_bytes(), scores)
+        self._fits[key] = Fit(directory, Path(directory, CARD_FILE).read_bytes(), _copy(scores))
         while len(self._fits) > self.most:
             self._fits.popitem(last=False)
         return scores
@@ -96,6 +94,11 @@ class RememberedLinearPath(LinearPath):
     def as_layer(self, directory: str) -> LinearLayer:
         """As `LinearPath.as_layer`."""
         return self.path.as_layer(directory)
+
+
+def _copy(scores: PathScores) -> PathScores:
+    """Whoever gets scores may write into them."""
+    return attrs.evolve(scores, train=scores.train.copy(), validation=scores.validation.copy())
 
 
 def _copied(fit: Fit, directory: str) -> bool:

@@ -147,6 +147,11 @@ def _check_state(path: Path, card_path: Path, card: HeadCard, state: Mapping[str
     expected = {name: tuple(tensor.shape[1:]) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items() if tensor.dtype == torch.float32}
     wrong = sorted(name for name in expected.keys() | state.keys() if expected.get(name) != found.get(name))
+    broken = sorted(name for name, tensor in state.items() if not torch.isfinite(tensor).all())
+    if broken:
+        raise CorruptArtifactError(
+            f"{path}: tensor {broken[0]!r} holds a number that is not finite; train again"
+        )
     if wrong:
         name = wrong[0]
         raise CorruptArtifactError(

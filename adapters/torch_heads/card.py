@@ -39,7 +39,7 @@ class HeadCard:
         best_epoch: the epoch kept, from 1.
         epochs: epochs run.
         parameters: trained numbers.
-        validation: metrics at the best epoch, before calibration.
+        validation: metrics at the best epoch, of calibrated logits where `recipe.calibrate` is set.
         linear: whether the logits add to a linear path's scores.
         temperature: what logits are divided by before their softmax.
         weights_sha256: of head.safetensors, 64 hex digits.

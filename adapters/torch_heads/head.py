@@ -82,7 +82,8 @@ class FusionHead(nn.Module):
         """The network's logits (seeds, batch, classes) and the linear path's scores, added up."""
         if self.scale is None or linear is None:
             return logits
-        return torch.addcmul(logits, self.scale, linear)
+        # A path that errs on train is left out, never turned round.
+        return torch.addcmul(logits, self.scale.clamp(min=0), linear)
 
     def _fuse(self, entered: Sequence[Tensor]) -> Tensor:
         fused = self.fusion(entered)

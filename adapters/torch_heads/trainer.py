@@ -8,20 +8,19 @@ from typing import Literal
 import attrs
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from fusionapp.adapters.torch_heads.artefact import SavedHead, save_head
+from fusionapp.adapters.torch_heads.calibrate import calibrate
 from fusionapp.adapters.torch_heads.card import HeadCard
 from fusionapp.adapters.torch_heads.failures import memory_guard
 from fusionapp.adapters.torch_heads.head import FusionHead
-from fusionapp.adapters.torch_heads.path_weight import weigh_path
 from fusionapp.adapters.torch_heads.sources import Source, check_linear
 from fusionapp.adapters.torch_heads.training import PreparedSplit, SeedRun, StackTraining
 from fusionapp.adapters.torch_shared.device import automatic_dtype, resolve_device
 from fusionapp.application.ports.heads import HeadTrainer, LabelledEmbeddings, TrainedHead
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.tracker import Tracker
-from fusionapp.domain.calibration import fit_scale, fit_temperature
+from fusionapp.domain.calibration import fit_scale
 from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.fusion.spec import FusionSpec
@@ -84,11 +83,11 @@ class TorchHeadTrainer(HeadTrainer):
             epochs, _ = recipe.limits(len(train.labels))
             with progress.task("train heads", total=len(seeds) * epochs, unit="epochs") as task:
                 runs = training(tracker, task)
-        if recipe.calibrate and validation.linear is not None:
+        if recipe.calibrate:
             for run in runs:
-                weigh_path(run, validation.linear, validation.labels, recipe.metric)
+                calibrate(run, validation.linear, validation.labels, recipe.metric)
         return [
-            _save(directory, run, fusion, recipe, sources, classes, validation.labels)
+            _save(directory, run, fusion, recipe, sources, classes)
             for directory, run in zip(directories, runs, strict=True)
         ]
 
@@ -123,7 +122,6 @@ def _save(
     recipe: TrainingRecipe,
     sources: tuple[Source, ...],
     classes: int,
-    validation_labels: NDArray[np.int64],
 ) -> TrainedHead:
     parameters = sum(tensor.numel() for tensor in run.state.values())
     card = HeadCard(
@@ -137,15 +135,10 @@ def _save(
         parameters,
         run.validation,
         linear="scale" in run.state,
-        temperature=_temperature(run, validation_labels) if recipe.calibrate else 1.0,
+        temperature=run.temperature,
     )
     save_head(directory, SavedHead(card, sources, run.state))
     return TrainedHead(directory, run.seed, run.best_epoch, run.epochs, parameters, run.validation)
-
-
-def _temperature(run: SeedRun, labels: NDArray[np.int64]) -> float:
-    """Of logits that are larger by the path's factor, which is no lack of doubt."""
-    return run.path_factor * fit_temperature(run.logits / np.float32(run.path_factor), labels)
 
 
 def _check(

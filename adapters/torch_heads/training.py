@@ -56,9 +56,9 @@ class SeedRun:
         epochs: epochs run.
         best_epoch: the epoch whose weights are kept, from 1.
         best_score: its score and, where scores tie, its loss with the sign turned; higher is better.
-        validation: its metrics.
+        validation: its metrics, of calibrated logits once `calibrate` has run.
         logits: (rows, classes) float32 of validation, neither smoothed nor calibrated.
-        path_factor: what `weigh_path` multiplied the learned scale of the linear path by.
+        temperature: what logits are divided by; 1 until `calibrate` has fitted one.
         state: its weights, on the CPU, without the seeds dimension.
     """
 
@@ -68,7 +68,7 @@ class SeedRun:
     best_score: tuple[float, float] = (float("-inf"), float("-inf"))
     validation: Mapping[str, float] = attrs.field(factory=dict)
     logits: NDArray[np.float32] = attrs.field(factory=lambda: np.empty((0, 0), dtype=np.float32))
-    path_factor: int = 1
+    temperature: float = 1.0
     state: Mapping[str, Tensor] = attrs.field(factory=dict)
 
 
@@ -109,6 +109,7 @@ class StackTraining:
             self._check_finite(losses, epoch)
             logits = validate(self._head, self._validation, len(self._active))
             scores = measure(logits, self._validation.labels)
+            self._check_finite([score["loss"] for score in scores], epoch)
             for position, (run, score) in enumerate(zip(self._active, scores, strict=True)):
                 self._judge(run, position, epoch, score, logits)
                 trained = {"train_loss": losses[position], "train_accuracy": hits[position]}

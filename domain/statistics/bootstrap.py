@@ -68,9 +68,9 @@ def resample_weights(rows: int, draws: int = DRAWS, seed: int = 0) -> Iterator[N
 
 def bootstrap_mean(scores: NDArray[np.floating], draws: int = DRAWS, seed: int = 0) -> Replicates:
     """Replicates (draws,) of a mean of per-example scores (seeds, rows), such as reciprocal ranks."""
-    mean = np.asarray(scores, dtype=np.float32).mean(0)
+    mean = np.asarray(scores, dtype=np.float64).mean(0)
     parts = [weights @ mean for weights in resample_weights(len(mean), draws, seed)]
-    return np.concatenate(parts).astype(np.float64) / len(mean)
+    return _rounded(np.concatenate(parts) / len(mean))
 
 
 def bootstrap_classification(
@@ -106,12 +106,22 @@ def bootstrap_classification(
         sums = dict(zip(columns, np.split(weights @ table, ends, axis=1), strict=True))
         hits, predicted = (sums[k].reshape(-1, seeds, classes) for k in ("hits", "predicted"))
         macro, weighted = f1_averages(hits, sums["true"][:, None], predicted)
-        scores = {"accuracy": hits.sum(-1) / len(labels), "macro_f1": macro, "weighted_f1": weighted}
+        scores = {
+            "accuracy": hits.sum(-1, dtype=np.float64) / len(labels),
+            "macro_f1": macro,
+            "weighted_f1": weighted,
+        }
         if probabilities is not None:
             gaps = sums["gaps"].reshape(-1, seeds, ECE_BINS)
             scores["ece"] = np.abs(gaps).sum(-1) / len(labels)
         chunks.append(scores)
-    return {k: np.concatenate([c[k] for c in chunks]).mean(-1, dtype=np.float64) for k in chunks[0]}
+    return {k: _rounded(np.concatenate([c[k] for c in chunks]).mean(-1, dtype=np.float64)) for k in chunks[0]}
+
+
+def _rounded(replicates: NDArray[np.floating]) -> Replicates:
+    """Shares of seeds are no binary fractions: unrounded, a tie would fall on either side of 0 by chance."""
+    rounded: Replicates = np.round(replicates.astype(np.float64), 12)
+    return rounded
 
 
 def interval(replicates: Replicates) -> Interval:
@@ -133,7 +143,7 @@ def paired_difference(
     """
     if len(first) != len(second):
         raise UsageError(f"bootstrap: {len(first)} and {len(second)} draws are not paired; draw both alike")
-    difference = first - second
+    difference = _rounded(first - second)
     tail = min(np.count_nonzero(difference <= 0), np.count_nonzero(difference >= 0))
     p_value = min(1.0, 2 * (tail + 1) / (len(difference) + 1))
     return Difference(first_score - second_score, interval(difference), p_value)

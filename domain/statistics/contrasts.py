@@ -67,5 +67,6 @@ def tail_p_value(difference: Difference, replicates: Replicates) -> float:
     if not ((replicates > 0).all() or (replicates < 0).all()):
         return difference.p_value
     error = float(replicates.std(ddof=1))
-    beyond = float(2 * ndtr(-abs(difference.estimate) / error)) if error > 0 else 0.0
-    return min(difference.p_value, beyond)
+    if error == 0:  # every draw is alike, as where all rows are: there is no tail to continue
+        return difference.p_value
+    return min(difference.p_value, float(2 * ndtr(-abs(difference.estimate) / error)))

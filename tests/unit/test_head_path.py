@@ -15,8 +15,8 @@ from fakes.heads import CountingProgress, toy_rows, with_path
 from fakes.tracker import RecordingTracker
 from safetensors.torch import load_file
 
+from fusionapp.adapters.torch_heads.calibrate import FACTORS
 from fusionapp.adapters.torch_heads.head import FusionHead
-from fusionapp.adapters.torch_heads.path_weight import FACTORS
 from fusionapp.adapters.torch_heads.scorer import TorchHeadScorer
 from fusionapp.adapters.torch_heads.sources import Source, select
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
@@ -162,7 +162,7 @@ def test_probabilities_are_calibrated_on_validation(tmp_path: Path) -> None:
             for scores in (after, before)
         ]
         assert losses[0] < losses[1]
-        assert likelihood(before[seed], validation.labels) == pytest.approx(head.validation["loss"], rel=1e-4)
+        assert likelihood(after[seed], validation.labels) == pytest.approx(head.validation["loss"], rel=1e-4)
 
 
 def test_a_calibrated_head_weighs_the_path_by_a_multiple_of_what_it_learned(tmp_path: Path) -> None:

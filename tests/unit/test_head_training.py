@@ -101,7 +101,9 @@ def test_seeds_differ(tmp_path: Path) -> None:
 @pytest.mark.parametrize("metric", ["accuracy", "macro_f1", "weighted_f1", "loss"])
 def test_the_epoch_kept_is_the_first_best_of_the_metric_asked_for(tmp_path: Path, metric: Any) -> None:
     tracker = RecordingTracker()
-    (head,) = fit(tmp_path, attrs.evolve(RECIPE, metric=metric, patience=100), tracker=tracker)
+    (head,) = fit(
+        tmp_path, attrs.evolve(RECIPE, metric=metric, patience=100, calibrate=False), tracker=tracker
+    )
     scores = [metrics[f"validation_{metric}"] for _, _, metrics in tracker.logged]
     best = min(scores) if metric == "loss" else max(scores)
     assert head.best_epoch == scores.index(best) + 1
@@ -254,3 +256,13 @@ def test_running_out_of_memory_says_what_to_lower() -> None:
 def test_other_errors_of_torch_pass_through() -> None:
     with pytest.raises(RuntimeError, match="shapes"), memory_guard("lower train.batch_size"):
         raise RuntimeError("shapes cannot be multiplied")
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "loss"])
+def test_a_run_that_diverges_in_its_last_step_is_refused_and_not_saved(tmp_path: Path, metric: Any) -> None:
+    recipe = attrs.evolve(RECIPE, epochs=1, learning_rate=1e25, batch_size=4096, metric=metric)
+
+    with pytest.raises(UsageError, match=r"became (nan|inf) in epoch 1; lower train.learning_rate"):
+        fit(tmp_path, recipe)
+
+    assert not list(tmp_path.rglob("head.safetensors"))

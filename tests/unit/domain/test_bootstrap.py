@@ -114,3 +114,25 @@ def test_predictions_without_a_seed_dimension_are_refused() -> None:
 def test_no_rows_are_refused() -> None:
     with pytest.raises(UsageError, match="no rows"):
         next(resample_weights(0))
+
+
+@pytest.mark.parametrize("rows", [10, 31, 57])
+def test_a_mean_over_five_seeds_that_ties_with_one_run_is_a_tie_in_every_draw(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    labels = rng.integers(0, 2, rows)
+    control = rng.integers(0, 2, rows)
+    first = bootstrap_classification(labels, np.stack([control] * 5), draws=500)["accuracy"]
+    second = bootstrap_classification(labels, control[None], draws=500)["accuracy"]
+
+    assert np.array_equal(first, second)
+    assert paired_difference(first, second, 0.5, 0.5).p_value == 1.0
+
+
+def test_seeds_that_err_in_turn_tie_exactly_where_their_mean_does() -> None:
+    """Five seeds of which each errs on a fifth of the rows, beside a run that errs on one in five."""
+    rows, draws = 25, 400
+    labels = np.zeros(rows, dtype=np.int64)
+    seeds = np.stack([(np.arange(rows) % 5 == seed).astype(np.int64) for seed in range(5)])
+    accuracy = bootstrap_classification(labels, seeds, draws=draws)["accuracy"]
+
+    np.testing.assert_array_equal(accuracy, np.full(draws, 0.8))
