@@ -160,7 +160,8 @@ def interaction_lengths(interactions: Sequence[Interaction]) -> Finding:
         title="Interactions",
         reading=(
             "`length` is that of a product of unit vectors before it is normalised again, its mean, its sd "
-            f"over seeds and where 95 % of the rows lie (of `saturated`, the least and the largest seed); `flat` is the share of rows below {VANISHED:g}, "
+            f"over seeds and where 95 % of the rows lie (of `saturated`, its least and its largest seed); "
+            f"`flat` is the share of rows below {VANISHED:g}, "
             "where cancellation has eaten the digits. `saturated` is the share of co-occurrence cells "
             "beyond ±0.99, where the tanh is flat and no longer tells rows apart."
         ),

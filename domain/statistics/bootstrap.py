@@ -120,8 +120,7 @@ def bootstrap_classification(
 
 def _rounded(replicates: NDArray[np.floating]) -> Replicates:
     """Shares of seeds are no binary fractions: unrounded, a tie would fall on either side of 0 by chance."""
-    rounded: Replicates = np.round(replicates.astype(np.float64), 12)
-    return rounded
+    return replicates.astype(np.float64).round(12)
 
 
 def interval(replicates: Replicates) -> Interval:
