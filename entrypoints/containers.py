@@ -51,10 +51,8 @@ class Gateways(containers.DeclarativeContainer):
         lexical=providers.Factory(build.lexical_encoder),
         imported=providers.Factory(build.imported_encoder),
     )
-    store = providers.Selector(
-        config.experiment.storage.adapter,
-        npy=providers.Singleton(build.file_store, config.experiment.storage.root, "npy"),
-        parquet=providers.Singleton(build.file_store, config.experiment.storage.root, "parquet"),
+    store = providers.Singleton(
+        build.embedding_store, config.experiment.storage.root, config.experiment.storage.adapter
     )
     executor = providers.Selector(
         config.experiment.extract.executor,

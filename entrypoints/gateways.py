@@ -23,6 +23,8 @@ from fusionapp.application.ports.spool import Spool
 from fusionapp.application.ports.tracker import Tracker
 from fusionapp.application.ports.trial_sampler import TrialSampler
 from fusionapp.domain.errors import UsageError
+from fusionapp.entrypoints.experiment.schema import STORES
+from fusionapp.entrypoints.plugins import load_store
 
 SPLITS = ("train", "validation", "test")
 
@@ -143,8 +145,11 @@ def imported_encoder(settings: dict[str, Any], **_: Any) -> Encoder:
     return ImportedEncoder(files, settings["model"])
 
 
-def file_store(root: str, adapter: str) -> EmbeddingStore:
-    """Embeddings in files."""
+def embedding_store(root: str, adapter: str) -> EmbeddingStore:
+    """Embeddings in files, or in the store of another package."""
+    if adapter not in STORES:
+        store: EmbeddingStore = load_store(adapter)(root)
+        return store
     from fusionapp.adapters.filesystem.store import FileEmbeddingStore
 
     return FileEmbeddingStore(root, adapter)

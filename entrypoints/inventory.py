@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fusionapp.domain.errors import CorruptArtifactError
+from fusionapp.entrypoints.plugins import STORES, plugin_names
 
 FORMATS: tuple[Literal["npy"], Literal["parquet"]] = ("npy", "parquet")
 
@@ -29,7 +30,7 @@ def check_inventory(path: Path, inventory: Any) -> Mapping[str, Any]:
 
 def _check(inventory: Any) -> None:
     _all_of(str, inventory["storage"]["adapter"], inventory["storage"]["root"])
-    if inventory["storage"]["adapter"] not in FORMATS:
+    if inventory["storage"]["adapter"] not in (*FORMATS, *plugin_names(STORES)):
         raise ValueError(inventory["storage"]["adapter"])
     _all_of(bool, inventory["partial"], inventory["finished"])
     _all_of(int, *(split["rows"] for split in inventory["splits"].values()))

@@ -16,7 +16,7 @@ from fusionapp.application.ports.encoder import Encoder
 from fusionapp.entrypoints.containers import Application
 from fusionapp.entrypoints.experiment.environment import read_environment
 from fusionapp.entrypoints.experiment.schema import Experiment
-from fusionapp.entrypoints.experiment.structure import unstructure
+from fusionapp.entrypoints.experiment.structure import ENCODERS, structure_encoder, unstructure
 
 
 @attrs.frozen
@@ -118,5 +118,7 @@ def build_encoders(
     shared = {"huggingface": {"token_folder": token_folder}}
     return {
         name: gateways.encoder(table["adapter"], dict(table), **shared.get(table["adapter"], {}))
+        if table["adapter"] in ENCODERS
+        else structure_encoder(table).build()
         for name, table in settings.items()
     }

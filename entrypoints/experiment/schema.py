@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, get_args
 
 import attrs
 from attrs.validators import and_, deep_iterable, ge, gt, le, matches_re, min_len, optional
@@ -15,6 +15,9 @@ from fusionapp.adapters.openai_compatible.dims import dim_problems
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import SourceRecipe, TrainingRecipe
 from fusionapp.domain.settings import setting
+from fusionapp.entrypoints.plugins import STORES as STORE_PLUGINS, plugin_names
+
+STORES = ("npy", "parquet")
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
@@ -179,7 +182,7 @@ EncoderSettings = HuggingFaceSettings | LexicalSettings | OpenAISettings | Impor
 class StorageSettings:
     """The ``[storage]`` table."""
 
-    adapter: Literal["npy", "parquet"] = setting("file format of stored embeddings", "npy")
+    adapter: str = setting("npy or parquet files of stored embeddings, or a store of another package", "npy")
     root: str = setting("directory of stored embeddings, shared by experiments", "embeddings")
     shard_rows: int = setting("texts in a shard, the unit that is written and resumed", 2048, ge(1))
 
@@ -243,6 +246,10 @@ class Experiment:
             found.append(
                 'encoders: none is named; add a table such as [encoders.minilm] with model = "minilm"'
             )
+        stores = (*STORES, *plugin_names(STORE_PLUGINS))
+        if self.storage.adapter not in stores:
+            known = ", ".join(map(repr, stores))
+            found.append(f"storage.adapter: expected one of {known}, got {self.storage.adapter!r}")
         for name, encoder in self.encoders.items():
             found += _encoder_problems(name, encoder)
         for name, source in self.train.sources.items() if self.encoders else ():
@@ -282,6 +289,8 @@ def _source_problems(name: str, source: SourceRecipe, encoders: Mapping[str, Enc
         near = get_close_matches(name, encoders, n=1)
         known = f"did you mean {near[0]!r}?" if near else f"the encoders are {', '.join(encoders)}"
         return [f"{key}: no such encoder; {known}"]
+    if not isinstance(encoder, get_args(EncoderSettings)):  # another package's: it may be of either kind
+        return []
     # What a key says of itself names its kind of source, so that no second list of keys can forget one.
     kind, other = ("sparse", "dense") if isinstance(encoder, LexicalSettings) else ("dense", "sparse")
     return [

@@ -22,6 +22,7 @@ from fusionapp.entrypoints.experiment.schema import (
     OpenAISettings,
 )
 from fusionapp.entrypoints.experiment.types import is_plain, match, shown
+from fusionapp.entrypoints.plugins import ENCODERS as ENCODER_PLUGINS, load_settings, plugin_names
 
 ENCODERS: dict[str, type] = {
     "huggingface": HuggingFaceSettings,
@@ -53,6 +54,11 @@ def structure(raw: Mapping[str, Any]) -> Experiment:
     if experiment is None or problems:
         raise ConfigurationError(list(dict.fromkeys(problems)))
     return experiment
+
+
+def structure_encoder(table: Mapping[str, Any]) -> Any:
+    """One ``[encoders.NAME]`` table, which was a part of a structured experiment before."""
+    return _structure_encoder(_converter(), table)
 
 
 def unstructure(experiment: Experiment) -> dict[str, Any]:
@@ -109,14 +115,21 @@ def _table(value: Any) -> Mapping[str, Any]:
 
 
 def _structure_encoder(converter: Converter, value: Any) -> Any:
-    if isinstance(value, tuple(ENCODERS.values())):
+    if attrs.has(type(value)):
         return value
     if not isinstance(value, Mapping):
         raise ValueError(f'expected a table such as {{model = "minilm"}}, got {shown(value)}')
     adapter = value.get("adapter", "huggingface")
-    if not isinstance(adapter, str) or adapter not in ENCODERS:
-        raise _UnknownAdapterError(f"expected one of {', '.join(map(repr, ENCODERS))}, got {shown(adapter)}")
-    return _structure_table(converter, value, ENCODERS[adapter])
+    kind = _settings_class(adapter) if isinstance(adapter, str) else None
+    if kind is None:
+        known = (*ENCODERS, *plugin_names(ENCODER_PLUGINS))
+        raise _UnknownAdapterError(f"expected one of {', '.join(map(repr, known))}, got {shown(adapter)}")
+    return _structure_table(converter, value, kind)
+
+
+def _settings_class(adapter: str) -> type | None:
+    """What an encoder's table is structured as; another package's where it announces the adapter."""
+    return ENCODERS.get(adapter) or load_settings(adapter)
 
 
 class _UnknownAdapterError(ValueError):

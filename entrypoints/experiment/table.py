@@ -11,6 +11,7 @@ import attrs
 from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.experiment.structure import ENCODERS
 from fusionapp.entrypoints.experiment.types import describe, is_plain
+from fusionapp.entrypoints.plugins import ENCODERS as ENCODER_PLUGINS, load_settings, plugin_names
 
 
 @attrs.frozen
@@ -45,13 +46,15 @@ def _rows(kind: type, prefix: str) -> Iterator[SchemaRow]:
 
 def _encoder_rows() -> Iterator[SchemaRow]:
     """The keys of every adapter; those of the default one first, the others' with their adapter's name."""
-    for adapter, kind in ENCODERS.items():
+    theirs = {name: load_settings(name) for name in plugin_names(ENCODER_PLUGINS)}
+    known = {**ENCODERS, **{name: kind for name, kind in theirs.items() if kind is not None}}
+    for adapter, kind in known.items():
         for row in _rows(kind, "encoders.NAME."):
             if row.key != "encoders.NAME.adapter":
                 meaning = row.meaning if adapter == "huggingface" else f"{adapter}: {row.meaning}"
                 yield attrs.evolve(row, meaning=meaning)
             elif adapter == "huggingface":
-                yield attrs.evolve(row, type=f"one of {', '.join(map(repr, ENCODERS))}")
+                yield attrs.evolve(row, type=f"one of {', '.join(map(repr, known))}")
 
 
 def _default(field: Any) -> str:

@@ -12,7 +12,7 @@ from dependency_injector import errors, providers
 from tiny_models import tiny_model
 
 from fusionapp.entrypoints.containers import Gateways, Services
-from fusionapp.entrypoints.experiment.schema import DatasetSettings, StorageSettings
+from fusionapp.entrypoints.experiment.schema import STORES, DatasetSettings
 from fusionapp.entrypoints.experiment.structure import ENCODERS, structure
 from fusionapp.entrypoints.session import Session, open_session
 
@@ -68,7 +68,7 @@ def test_every_dataset_source_is_built(tmp_path: Path, source: str) -> None:
     assert type(built).__name__ == adapters[source]
 
 
-@pytest.mark.parametrize("storage", get_args(get_type_hints(StorageSettings)["adapter"]))
+@pytest.mark.parametrize("storage", STORES)
 def test_every_store_is_built_under_the_root_of_the_experiment(tmp_path: Path, storage: str) -> None:
     located = session_with(tmp_path, storage=storage).gateways.store().locate("key")
     assert located == str(tmp_path / "store" / storage / "key")

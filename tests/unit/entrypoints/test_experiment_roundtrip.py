@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 from fusionapp.domain.fusion.spec import FusionKind, FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.entrypoints.experiment.schema import (
+    STORES,
     DatasetSettings,
     EvaluateSettings,
     Experiment,
@@ -75,7 +76,7 @@ EXPERIMENTS = st.builds(
     seed=st.integers(0, 2**31),
     dataset=DATASETS,
     encoders=st.dictionaries(NAMES, TRANSFORMERS | SERVED | LEXICALS | IMPORTS, min_size=1, max_size=3),
-    storage=st.builds(StorageSettings, adapter=literal(StorageSettings, "adapter"), root=TEXT),
+    storage=st.builds(StorageSettings, adapter=st.sampled_from(STORES), root=TEXT),
     fusion=st.builds(FusionSpec, kind=FUSIONS, residual=st.booleans(), sigma=st.floats(0.1, 9)),
     train=st.builds(
         TrainingRecipe,
