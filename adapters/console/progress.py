@@ -67,6 +67,7 @@ class RichTask:
     def __init__(self, bars: RichBars, task: TaskID, unit: str) -> None:
         self._bars, self._task, self._unit = bars, task, unit
         self._units, self._tokens = 0, 0.0
+        self._others: dict[str, float] = {}
         self._start = bars.get_time()
 
     def advance(self, amount: int, **rates: float) -> None:
@@ -77,7 +78,8 @@ class RichTask:
         shown = [f"{self._units / seconds:,.0f} {self._unit}/s"]
         if self._tokens:
             shown.append(f"{self._tokens / seconds:,.0f} tokens/s")
-        shown += [f"{name} {value:.4g}" for name, value in rates.items()]
+        self._others |= rates  # what is told once in a while stays in sight
+        shown += [f"{name} {value:.4g}" for name, value in self._others.items()]
         self._bars.update(self._task, advance=amount, rates=" · ".join(shown))
 
 
