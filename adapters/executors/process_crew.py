@@ -135,8 +135,8 @@ class ProcessCrew(Crew[Task]):
         how = f"by signal {-code}" if code < 0 else f"with code {code}"
         if task.deaths >= ATTEMPTS:
             raise ResourceError(
-                f"executor: a worker process died {task.deaths} times over one shard, at last {how}, most likely for "
-                'want of memory; use fewer `extract.workers`, a smaller `batch_tokens`, or executor = "local"'
+                f"executor: a worker process died {task.deaths} times over one shard, at last {how}, most likely "
+                'for want of memory; use fewer `extract.workers`, a smaller `batch_tokens`, or executor = "local"'
             )
         logger.warning("a worker process died %s; it is replaced, and its shard begun again", how)
         self._open.appendleft(task)

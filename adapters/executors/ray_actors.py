@@ -60,7 +60,7 @@ def _import() -> Any:
 
 def _connect(ray: Any, address: str | None) -> None:
     if not address:
-        # Should this process be killed, Ray's own go with it, but for two that would look for the rest for a minute.
+        # Should this process be killed, Ray's own go with it, but two of them look for the rest for this long.
         os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "5")
     embedded: dict[str, Any] = {
         "include_dashboard": False,

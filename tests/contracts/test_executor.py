@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
-from fakes.encoders import CountingEncoder
+from fakes.encoders import CountingEncoder, FailingEncoder
 from tiny_models import tiny_model
 
 from fusionapp.adapters.executors.local import LocalExecutor
@@ -221,6 +221,15 @@ def test_a_second_job_of_an_encoder_finds_the_workers_of_the_first(elsewhere: Ex
 
     assert int(first[0, 0, 0]) in again
     assert os.getpid() not in again
+
+
+def test_what_failed_comes_with_its_reason(executor: Executor) -> None:
+    encoder = FailingEncoder("text 2 1", reason="refused by the server")
+
+    found = list(executor.encode(encoder, PARTS, ExecutionPlan()))
+
+    assert [one.failed.sum() for one in found] == [0, 0, 1, 0, 0, 0, 0]
+    assert found[2].reasons == {1: "refused by the server"}
 
 
 def test_what_an_encoder_logs_elsewhere_is_logged_here(
