@@ -83,8 +83,10 @@ def flip(path: Path, place: int = -2) -> None:
     path.write_bytes(content)
 
 
-def start(directory: Path, *words: str | Path, **variables: str) -> subprocess.Popen[str]:
-    """Start `fusionapp WORDS` in a directory, in a process of its own."""
+def start(
+    directory: Path, *words: str | Path, group: bool = False, **variables: str
+) -> subprocess.Popen[str]:
+    """Start `fusionapp WORDS` in a directory, in a process of its own; `group`: and in a process group."""
     return subprocess.Popen(
         [*COMMAND, *map(str, words)],
         cwd=directory,
@@ -92,6 +94,7 @@ def start(directory: Path, *words: str | Path, **variables: str) -> subprocess.P
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=group,
     )
 
 

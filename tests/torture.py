@@ -10,6 +10,7 @@ from time import monotonic, sleep
 
 import attrs
 from command_line import finish, start
+from process_tree import descendants, kill, seconds_until_gone, workers
 from store_sets import contents
 
 from fusionapp.entrypoints import inspection
@@ -23,10 +24,11 @@ class Tally:
         kills: processes that were killed.
         before_work: of these, the ones that had not written anything.
         jobs: extractions that ran to their end, each to the expected bytes.
-        shortest: kills that the least disturbed of these jobs outlived.
+        workers: worker processes that were killed while the command went on.
     """
 
     kills: int = 0
+    workers: int = 0
     before_work: int = 0
     jobs: list[int] = attrs.Factory(list)
 
@@ -38,20 +40,33 @@ def stored(directory: Path) -> dict[str, bytes]:
 
 
 def kill_at_random(
-    directory: Path, words: Sequence[str], kills: int, expected: dict[str, bytes], random: Random
+    directory: Path,
+    words: Sequence[str],
+    kills: int,
+    expected: dict[str, bytes],
+    random: Random,
+    worker_kills: int = 0,
 ) -> Tally:
     """Run the command again and again, killing it `kills` times; whenever it gets through, compare and begin anew.
 
     Some are killed while they start or read, most while they write. At the end one job is left to run through.
+    On the way worker processes are killed, too, one or two of a command's.
     """
     tally = Tally()
     survived = 0
     while tally.kills < kills or survived:
         process = start(directory, *words)
+        for _ in range(min(random.randint(1, 2), worker_kills - tally.workers)):
+            _wait(directory, process.poll, random)
+            found = workers(process.pid)
+            tally.workers += bool(found) and kill(random.choice(found))
+        family: set[int] = set()
         if tally.kills < kills:
             wrote = _wait(directory, process.poll, random)
+            family = descendants(process.pid)
             process.kill()
         ended = finish(process)
+        seconds_until_gone(family, limit=5)
         if ended.code == -9:
             tally.kills, survived = tally.kills + 1, survived + 1
             tally.before_work += not wrote

@@ -21,3 +21,6 @@ class LocalExecutor(Executor):
     ) -> Generator[Encoding]:
         """Stream the parts through the encoder."""
         yield from encoder.stream(parts, plan, on_batch)
+
+    def close(self) -> None:
+        """Nothing is kept: the encoder is the caller's."""

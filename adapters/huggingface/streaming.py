@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from typing import Any, TypeVar
 
 from fusionapp.adapters.huggingface.tokenization import Tokens
-from fusionapp.adapters.torch_shared.processes import die_with_parent
+from fusionapp.adapters.torch_shared.processes import deaf_to_interrupts, die_with_parent
 from fusionapp.domain.embeddings import Encoding
 
 T = TypeVar("T")
@@ -56,7 +56,8 @@ def map_ahead(pool: Executor, function: Callable[[T], R], items: Iterable[T], ah
     """`map` in order over a pool, with at most `ahead` items under way."""
     waiting: deque[Future[R]] = deque()
     for item in items:
-        waiting.append(pool.submit(function, item))
+        with deaf_to_interrupts():  # a pool starts its processes as it needs them
+            waiting.append(pool.submit(function, item))
         if len(waiting) >= ahead:
             yield waiting.popleft().result()
     while waiting:

@@ -21,7 +21,7 @@ class Executor(Protocol):
     ) -> Generator[Encoding]:
         """Each part's encoding, in the order of the parts.
 
-        Parts are read ahead by a few, so that no worker waits; closing the iterator stops the workers.
+        Parts are read ahead by a few, so that no worker waits; closing the iterator early stops the workers.
 
         Args:
             encoder: sent to the workers before its weights are loaded, where they are other processes.
@@ -32,3 +32,6 @@ class Executor(Protocol):
         Raises:
             UpstreamError, ResourceError: as the encoder says; or workers die again and again.
         """
+
+    def close(self) -> None:
+        """End the workers, which may have been kept, and their weights, for the same encoder's next job."""

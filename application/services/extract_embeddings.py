@@ -128,10 +128,8 @@ class ExtractEmbeddings:
             DatasetError: a text is longer than the encoder takes, and `on_truncate` is "error".
             UpstreamError, ResourceError: as the encoder and the store say.
         """
-        try:
+        with closing(encoder), closing(self.executor):
             return [self._split(name, encoder, split, texts, shard_rows) for split, texts in splits.items()]
-        finally:
-            encoder.close()
 
     def _split(
         self, name: str, encoder: Encoder, split: str, texts: SpooledSplit, shard_rows: int

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
+import attrs
 import numpy as np
 import pytest
-from fakes.encoders import CountingEncoder
+from fakes.encoders import CountingEncoder, FailingEncoder
 from tiny_models import tiny_model
 
 from fusionapp.adapters.executors.local import LocalExecutor
@@ -18,7 +21,7 @@ from fusionapp.adapters.executors.ray_actors import RayExecutor
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 from fusionapp.application.ports.executor import Executor
 from fusionapp.domain.embeddings import Encoding, ExecutionPlan
-from fusionapp.domain.errors import ResourceError, TextTooLongError
+from fusionapp.domain.errors import DatasetError, ResourceError, TextTooLongError, UsageError
 
 EXECUTORS: dict[str, Callable[[], Executor]] = {
     "local": LocalExecutor,
@@ -64,11 +67,65 @@ class StrictEncoder(CountingEncoder):
         return super().encode(texts, plan, on_batch)
 
 
+class NamingEncoder(CountingEncoder):
+    """Gives the number of its process for every text."""
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        plan: ExecutionPlan,
+        on_batch: Callable[[int, int], None] | None = None,
+    ) -> Encoding:
+        encoding = super().encode(texts, plan, on_batch)
+        return attrs.evolve(encoding, embeddings=np.full_like(encoding.embeddings, os.getpid()))
+
+
+class TalkingEncoder(CountingEncoder):
+    """Logs how long each part is, and what nobody needs to know."""
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        plan: ExecutionPlan,
+        on_batch: Callable[[int, int], None] | None = None,
+    ) -> Encoding:
+        logging.getLogger("fusionapp.talking").info("nothing special")
+        logging.getLogger("fusionapp.talking").warning("%d characters", sum(map(len, texts)))
+        return super().encode(texts, plan, on_batch)
+
+
+class StubbornError(Exception):
+    """Cannot be unpickled, as errors of some libraries."""
+
+    def __init__(self, code: int, *, server: str) -> None:
+        super().__init__(f"{code} of {server}")
+
+
+class StubbornEncoder(CountingEncoder):
+    """Fails as its library likes."""
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        plan: ExecutionPlan,
+        on_batch: Callable[[int, int], None] | None = None,
+    ) -> Encoding:
+        raise StubbornError(500, server="a server")
+
+
 @pytest.fixture(params=["local", "processes", pytest.param("ray", marks=pytest.mark.slow)])
-def executor(request: pytest.FixtureRequest) -> Executor:
+def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     if request.param == "ray":
         pytest.importorskip("ray", reason="the extra `distributed` is not installed")
-    return EXECUTORS[request.param]()
+    with closing(EXECUTORS[request.param]()) as executor:
+        yield executor
+
+
+@pytest.fixture(params=["processes", pytest.param("ray", marks=pytest.mark.slow)])
+def elsewhere(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    """One that works in other processes."""
+    with closing(EXECUTORS[request.param]()) as executor:
+        yield executor
 
 
 def run(executor: Executor, encoder: CountingEncoder) -> list[np.ndarray]:
@@ -128,15 +185,88 @@ def test_it_can_be_left_early(executor: Executor) -> None:
     encodings.close()
 
 
-@pytest.mark.parametrize("kind", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
-def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(kind: str, tmp_path: Path) -> None:
-    found = run(EXECUTORS[kind](), DyingEncoder(tmp_path, deaths=2))
+def test_a_reader_of_parts_that_fails_ends_the_job_with_its_own_error(executor: Executor) -> None:
+    def parts() -> Iterator[Sequence[str]]:
+        yield from PARTS[:2]
+        raise DatasetError("train.csv: row 3 is torn")
+
+    encodings = executor.encode(CountingEncoder(), parts(), ExecutionPlan())
+
+    with pytest.raises(DatasetError, match="row 3"):
+        list(encodings)
+
+
+def test_parts_are_read_ahead_by_a_few_only(executor: Executor) -> None:
+    read: list[int] = []
+
+    def parts() -> Iterator[Sequence[str]]:
+        for number in range(100):
+            read.append(number)
+            yield [f"text {number}"]
+
+    encodings = executor.encode(CountingEncoder(), parts(), ExecutionPlan())
+    for _ in range(5):
+        next(encodings)
+    encodings.close()
+
+    assert len(read) <= 5 + 2 + 1
+
+
+def test_a_second_job_of_an_encoder_finds_the_workers_of_the_first(elsewhere: Executor) -> None:
+    encoder = NamingEncoder()
+
+    [first] = run(elsewhere, encoder)[:1]
+    encodings = elsewhere.encode(encoder, PARTS, encoder.plan(1))
+    again = {int(np.asarray(one.embeddings)[0, 0, 0]) for one in encodings}
+
+    assert int(first[0, 0, 0]) in again
+    assert os.getpid() not in again
+
+
+def test_what_failed_comes_with_its_reason(executor: Executor) -> None:
+    encoder = FailingEncoder("text 2 1", reason="refused by the server")
+
+    found = list(executor.encode(encoder, PARTS, ExecutionPlan()))
+
+    assert [one.failed.sum() for one in found] == [0, 0, 1, 0, 0, 0, 0]
+    assert found[2].reasons == {1: "refused by the server"}
+
+
+def test_what_an_encoder_logs_elsewhere_is_logged_here(
+    elsewhere: Executor, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "fusionapp"):
+        run(elsewhere, TalkingEncoder())
+
+    assert [record.getMessage() for record in caplog.records].count("16 characters") == 1
+    assert not any(record.levelno < logging.WARNING for record in caplog.records)
+
+
+def test_an_error_that_cannot_be_sent_still_says_what_it_is(elsewhere: Executor) -> None:
+    with pytest.raises(RuntimeError, match="StubbornError: 500 of a server"):
+        run(elsewhere, StubbornEncoder())
+
+
+def test_an_encoder_that_cannot_be_sent_names_the_way_out() -> None:
+    encoder = CountingEncoder()
+    encoder.close = lambda: None  # type: ignore[method-assign]
+
+    with pytest.raises(UsageError, match='executor = "local"'):
+        run(ProcessExecutor(workers=1), encoder)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(
+    elsewhere: Executor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = run(elsewhere, DyingEncoder(tmp_path, deaths=2))
 
     assert len(list(tmp_path.iterdir())) == 2
     assert [len(one) for one in found] == [len(part) for part in PARTS]
+    assert "it is replaced" in caplog.text
 
 
-@pytest.mark.parametrize("kind", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
-def test_a_part_that_kills_every_worker_ends_the_run_with_the_way_out(kind: str, tmp_path: Path) -> None:
+def test_a_part_that_kills_every_worker_ends_the_run_with_the_way_out(
+    elsewhere: Executor, tmp_path: Path
+) -> None:
     with pytest.raises(ResourceError, match=r"died 3 times.*memory.*extract.workers"):
-        run(EXECUTORS[kind](), DyingEncoder(tmp_path, deaths=99))
+        run(elsewhere, DyingEncoder(tmp_path, deaths=99))

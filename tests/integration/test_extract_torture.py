@@ -29,20 +29,46 @@ FRESH = shutil.ignore_patterns("runs", "embeddings")
 def test_an_extraction_that_is_killed_at_random_ends_in_the_same_bytes(
     finished: Job, tmp_path: Path, storage: str, encoders: list[str], kills: int
 ) -> None:
-    for name in ("whole", "killed"):
-        shutil.copytree(finished.directory, tmp_path / name, ignore=FRESH)
-        write_rows(tmp_path / name / "train.csv", 240, 3)
-    chosen = [word for encoder in encoders for word in ("--encoder", encoder)]
-    words = ["extract", "tiny.toml", "--storage", storage, "--set", "storage.shard_rows=2", *chosen]
-    undisturbed = finish(start(tmp_path / "whole", *words))
-    assert undisturbed.code == 0, undisturbed.err
+    words, whole = undisturbed(finished, tmp_path, storage, encoders)
     random = Random(f"{storage} {encoders} {kills}")
 
-    tally = kill_at_random(tmp_path / "killed", words, kills, stored(tmp_path / "whole"), random)
+    tally = kill_at_random(tmp_path / "killed", words, kills, whole, random)
 
     assert tally.kills == kills
     assert sum(tally.jobs) == kills
     print(f"{storage} {encoders}: {tally}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("encoders", "kills"), [(["lexical"], 60), (["bert"], 12)])
+def test_an_extraction_by_processes_that_are_killed_at_random_ends_in_the_same_bytes(
+    finished: Job, tmp_path: Path, encoders: list[str], kills: int
+) -> None:
+    words, whole = undisturbed(finished, tmp_path, "npy", encoders)
+    random = Random(f"processes {encoders} {kills}")
+    killed = tmp_path / "killed"
+
+    by_processes = [*words, "--executor", "processes", "--workers", "2"]
+    tally = kill_at_random(killed, by_processes, kills, whole, random, worker_kills=kills)
+
+    assert tally.kills == kills
+    assert tally.workers > 0
+    print(f"processes {encoders}: {tally}")
+
+
+def undisturbed(
+    finished: Job, directory: Path, storage: str, encoders: list[str]
+) -> tuple[list[str], dict[str, bytes]]:
+    """A command for `killed`, and what it leaves by itself."""
+    for name in ("whole", "killed"):
+        shutil.copytree(finished.directory, directory / name, ignore=FRESH)
+        write_rows(directory / name / "train.csv", 240, 3)
+    chosen = [word for encoder in encoders for word in ("--encoder", encoder)]
+    words = ["extract", "tiny.toml", "--storage", storage, "--set", "storage.shard_rows=2", *chosen]
+    ended = finish(start(directory / "whole", *words))
+    assert ended.code == 0, ended.err
+    return words, stored(directory / "whole")
 
 
 @pytest.mark.timeout(3600)

@@ -2,17 +2,44 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Lock
 from time import sleep
 
 import numpy as np
 import pytest
+from command_line import SOURCES
+from process_tree import descendants, seconds_until_gone, workers
 from tiny_models import TEXTS, tiny_model
 
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 from fusionapp.adapters.huggingface.streaming import map_ahead, stream_to_gpu
+
+SLOW_TOKENS = """
+import sys
+from time import sleep
+
+from fusionapp.adapters.huggingface.streaming import stream_to_gpu
+
+
+def tokenize(texts):
+    sleep(0.2)
+    return texts
+
+
+def run():
+    try:
+        for encoding in stream_to_gpu(tokenize, lambda tokens: tokens, (["text"] for _ in range(1000))):
+            print("encoded", flush=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
 
 
 def test_results_come_in_order_with_a_bounded_number_under_way() -> None:
@@ -68,3 +95,29 @@ def test_an_error_in_a_tokenizer_process_comes_through() -> None:
 
     with pytest.raises(ValueError, match="longer than the 8 tokens"):
         list(stream_to_gpu(encoder._tokenize, lambda tokens: None, [["word " * 50]]))  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_tokenizer_processes_go_with_their_parent_without_a_traceback(
+    number: int, code: int, tmp_path: Path
+) -> None:
+    (tmp_path / "slow_tokens.py").write_text(SLOW_TOKENS)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "import slow_tokens; slow_tokens.run()"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(SOURCES)])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "encoded\n"
+    family = descendants(process.pid)
+    assert workers(process.pid)
+    os.killpg(process.pid, number) if code > 0 else process.send_signal(number)
+
+    _, said = process.communicate(timeout=60)
+
+    assert process.returncode == code
+    assert "Traceback" not in said  # Python may say that it cleaned up after a killed process
+    assert seconds_until_gone(family, limit=5) < 2
