@@ -2,8 +2,8 @@
 
     python benchmarks/memory_ceiling.py [--rows 1000000] [--allowed-mib 64] [--output FILE]
 
-Writes a file of generated texts, extracts it through the service that `fusionapp extract` runs (file source, spool,
-lexical encoder, local executor, npy store, `embeddings.json`), and watches the process's anonymous memory
+Writes a file of generated texts, extracts it through the service that `fusionapp extract` runs (file source,
+spool, lexical encoder, local executor, npy store, `embeddings.json`), and watches the process's anonymous memory
 (`RssAnon`: what it allocated; mapped files, which the system may drop at any time, are left out). Ends with exit
 code 1 where that memory grows by more than is allowed between a fifth of the rows and the end of the call, what
 comes after the last row included.
@@ -137,8 +137,9 @@ def measure(rows: int, directory: Path) -> dict[str, Any]:
     with watch.looking():
         extraction = service({"lexical": LexicalEncoder()}, {"adapter": "npy"}, shard_rows=2048)
     found = extraction.sets["lexical"][0]
-    assert found.status.complete and found.status.durable_rows == rows
     seconds = perf_counter() - start
+    assert found.status.complete
+    assert found.status.durable_rows == rows
     return {"rows": rows, "seconds": seconds, "rows_per_second": rows / seconds, **watch.report(rows)}
 
 
