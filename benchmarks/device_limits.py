@@ -8,6 +8,7 @@ rates are measured on the device itself, on random numbers: products of zeros ru
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from statistics import median
 from time import perf_counter
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import attrs
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 from torch.utils.flop_counter import FlopCounterMode
 
 _COPIED_BYTES = {"cpu": 2**28, "cuda": 2**31}
@@ -98,3 +100,20 @@ def synchronize(device: torch.device) -> None:
     """Wait until a device has nothing left to do."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def linear_rate(device: torch.device, dtype: torch.dtype, sizes: Iterable[int] = ()) -> float:
+    """Floating-point operations a second in a large linear layer, the best of several sizes.
+
+    Args:
+        device: where.
+        dtype: of inputs and weights.
+        sizes: rows, inputs and outputs of the layer; default such as the device likes.
+    """
+    chosen = list(sizes) or ([1024, 2048, 4096] if device.type == "cpu" else [4096, 8192, 16_384])
+    rates = []
+    for size in chosen:
+        inputs, weight = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+        with torch.inference_mode():
+            rates.append(2 * size**3 / median(times(partial(linear, inputs, weight), device)))
+    return max(rates)

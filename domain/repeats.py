@@ -1,4 +1,4 @@
-"""Which rows repeat an earlier row's text, in 24 bytes a row."""
+"""Which rows repeat an earlier row's text, in some 45 bytes a row while it is found out and 8 after."""
 
 from __future__ import annotations
 
@@ -21,15 +21,22 @@ def first_rows(texts: Iterable[str], rows: int) -> NDArray[np.int64] | None:
     Returns:
         (rows,) int64, at most the row itself; None where no text stands twice.
     """
-    hashes = np.empty((rows, 2), dtype=np.uint64)
-    for row, text in enumerate(texts):
-        digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        hashes[row] = np.frombuffer(digest, dtype=np.uint64)
+    packed = bytearray()
+    for text in texts:
+        packed += blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+    hashes = np.frombuffer(packed, dtype=np.uint64).reshape(rows, 2)
     order = np.lexsort((hashes[:, 1], hashes[:, 0]))  # stable: equal hashes stay in row order
     again = np.zeros(rows, dtype=np.bool_)
-    again[1:] = (hashes[order[1:]] == hashes[order[:-1]]).all(axis=1)
+    again[1:] = True
+    for half in hashes.T:
+        sorted_half = half[order]
+        again[1:] &= sorted_half[1:] == sorted_half[:-1]
     if not again.any():
         return None
+    del hashes, packed, half, sorted_half
+    leader = np.arange(rows)
+    leader[again] = 0
+    np.maximum.accumulate(leader, out=leader)
     first = np.empty(rows, dtype=np.int64)
-    first[order] = order[np.maximum.accumulate(np.where(again, 0, np.arange(rows)))]
+    first[order] = order[leader]
     return first

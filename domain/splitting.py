@@ -125,12 +125,15 @@ class SharedTexts:
 def duplicate_rows(splits: Mapping[str, Iterable[str]], train: str = "train") -> SharedTexts:
     """Find texts, equal character by character, that leak from one split into another.
 
-    Texts are read once and kept as 16-byte digests, so memory is 16 bytes a row.
+    Texts are read once and kept as 16-byte digests, so memory is 16 bytes a row; those of a single split are not
+    read.
 
     Args:
         splits: texts in row order, by split.
         train: the split whose rows are listed; it may be absent.
     """
+    if len(splits) < 2:
+        return SharedTexts({}, np.empty(0, dtype=np.int64))
     digests = {name: _digests(texts) for name, texts in splits.items()}
     counts = {}
     for first, second in combinations(digests, 2):
@@ -151,4 +154,4 @@ def _digests(texts: Iterable[str]) -> NDArray[np.bytes_]:
     packed = bytearray()
     for text in texts:
         packed += blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
-    return np.frombuffer(bytes(packed), dtype="S16")
+    return np.frombuffer(packed, dtype="S16")

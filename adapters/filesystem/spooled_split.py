@@ -54,9 +54,9 @@ class ArrowSplit(SpooledSplit):
         """Texts of rows [start, stop), cut to the rows there are."""
         return list(self._column("text", start, stop))
 
-    def labels(self) -> list[str | None]:
-        """Every row's label."""
-        return list(self._column("label", 0, self.rows))
+    def labels(self, start: int = 0, stop: int | None = None) -> list[str | None]:
+        """Labels of rows [start, stop), cut to the rows there are."""
+        return list(self._column("label", start, self.rows if stop is None else stop))
 
     def ids(self, start: int = 0, stop: int | None = None) -> Sequence[Mapping[str, Json]]:
         """Id columns of rows [start, stop), cut to the rows there are."""

@@ -24,8 +24,8 @@ class SpooledSplit(Protocol):
     def texts(self, start: int, stop: int) -> list[str]:
         """Texts of rows [start, stop)."""
 
-    def labels(self) -> list[str | None]:
-        """Every row's label."""
+    def labels(self, start: int = 0, stop: int | None = None) -> list[str | None]:
+        """Labels of rows [start, stop); of every row where no range is given."""
 
     def ids(self, start: int = 0, stop: int | None = None) -> Sequence[Mapping[str, Json]]:
         """Id columns of rows [start, stop); of every row where no range is given."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import attrs
 
@@ -24,6 +25,8 @@ from fusionapp.domain.errors import CorruptArtifactError
 from fusionapp.domain.splitting import SharedTexts, duplicate_rows
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 INVENTORY = "embeddings.json"
 
@@ -116,7 +119,9 @@ class ExtractDataset:
             sets=sets,
             rows=sum(texts.rows for texts in spooled.values()),
             partial=partial,
-            shared=duplicate_rows({split: _all_texts(texts) for split, texts in spooled.items()}),
+            shared=duplicate_rows(
+                {split: _in_steps(texts.texts, texts.rows) for split, texts in spooled.items()}
+            ),
             inventory=inventory,
         )
 
@@ -160,7 +165,7 @@ def _describe_split(texts: SpooledSplit, origin: str) -> dict[str, Json]:
         "origin": origin,
         "rows": texts.rows,
         "texts_sha256": texts.texts_sha256,
-        "labels_sha256": fingerprint_texts(label or "" for label in texts.labels()),
+        "labels_sha256": fingerprint_texts(label or "" for label in _in_steps(texts.labels, texts.rows)),
     }
 
 
@@ -182,6 +187,7 @@ def _describe_encoder(
     }
 
 
-def _all_texts(texts: SpooledSplit, step: int = 4096) -> Iterator[str]:
-    for start in range(0, texts.rows, step):
-        yield from texts.texts(start, min(start + step, texts.rows))
+def _in_steps(read: Callable[[int, int], Iterable[T]], rows: int, step: int = 4096) -> Iterator[T]:
+    """What `read(start, stop)` gives of all rows, a few at a time in memory."""
+    for start in range(0, rows, step):
+        yield from read(start, min(start + step, rows))

@@ -62,6 +62,13 @@ def test_the_ids_of_any_range_of_rows_can_be_read(reopen: Reopen) -> None:
         assert list(split.ids(start, stop)) == [{"n": row} for row in range(start, min(stop, 5000))]
 
 
+def test_the_labels_of_any_range_of_rows_can_be_read(reopen: Reopen) -> None:
+    reopen().write("train", (Example(f"text {row}", str(row % 7)) for row in range(5000)))
+    split = reopen().read("train")
+    for start, stop in [(0, 1), (2047, 2049), (4999, 9000), (10, 10)]:
+        assert split.labels(start, stop) == [str(row % 7) for row in range(start, min(stop, 5000))]
+
+
 def test_a_split_of_no_rows_is_a_split(reopen: Reopen) -> None:
     reopen().write("test", [])
     split = reopen().read("test")

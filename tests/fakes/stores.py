@@ -207,8 +207,8 @@ class MemorySplit(SpooledSplit):
     def texts(self, start: int, stop: int) -> list[str]:
         return [example.text for example in self.examples[start:stop]]
 
-    def labels(self) -> list[str | None]:
-        return [example.label for example in self.examples]
+    def labels(self, start: int = 0, stop: int | None = None) -> list[str | None]:
+        return [example.label for example in self.examples[start:stop]]
 
     def ids(self, start: int = 0, stop: int | None = None) -> Sequence[Mapping[str, Json]]:
         return [dict(example.id) for example in self.examples[start:stop]]

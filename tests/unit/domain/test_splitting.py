@@ -114,6 +114,13 @@ def test_texts_may_be_a_stream() -> None:
     assert found.train_rows.tolist() == [0, 2]
 
 
+def test_the_texts_of_a_single_split_are_not_read() -> None:
+    unread = iter(["a", "a"])
+    found = duplicate_rows({"train": unread})
+    assert (found.counts, found.train_rows.tolist()) == ({}, [])
+    assert list(unread) == ["a", "a"]
+
+
 def test_without_a_train_split_no_rows_are_listed() -> None:
     found = duplicate_rows({"validation": ["a"], "test": ["a"]})
     assert found.counts == {("validation", "test"): 1}
