@@ -84,6 +84,7 @@ def test_operations_are_those_of_linear_layers_and_attention(
     assert operations(directory, np.array([3, 5])) == 2 * weights * 8 + attention
 
 
+@pytest.mark.slow
 def test_onnxruntime_gives_the_vectors_that_sentence_transformers_gives(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="the extra `cpu` is not installed")
     library = pytest.importorskip("sentence_transformers", reason="the extra `dev` is not installed")
