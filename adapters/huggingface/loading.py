@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fusionapp.adapters.huggingface import packed_attention
-from fusionapp.adapters.huggingface.checkpoint import read_config, weight_files
 from fusionapp.adapters.huggingface.decisions import Decisions
 from fusionapp.adapters.huggingface.nv_embed import load_nv_embed
-from fusionapp.adapters.huggingface.shard import is_out_of_memory
 from fusionapp.adapters.huggingface.views import Pool, ViewExtractor
+from fusionapp.adapters.model_files.checkpoint import read_config, weight_files
+from fusionapp.adapters.torch_shared.shard import is_out_of_memory
 from fusionapp.domain.embeddings import ExecutionPlan
 from fusionapp.domain.errors import CorruptArtifactError, FusionAppError, ResourceError, UsageError
 from fusionapp.domain.pooling import PoolingKind, mean_pool, pool
