@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import attrs
 
+from fusionapp.adapters.model_files.foreign_code import refuse_foreign_kernels
 from fusionapp.domain.errors import UsageError
 
 _OFFSET_POSITIONS = frozenset(
@@ -54,7 +55,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     """
     from transformers import CONFIG_MAPPING
 
-    _refuse_foreign_code(config)
+    refuse_foreign_kernels(config, "config.json")
     model_type = str(config.get("model_type", ""))
     latent_attention = model_type == "nvembed"
     body = config.get("text_config") or config
@@ -92,20 +93,6 @@ def _kind(model_type: str) -> Literal["encoder", "decoder", "unknown"]:
     if model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
         return "encoder"
     return "decoder" if model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES else "unknown"
-
-
-def _refuse_foreign_code(config: Mapping[str, Any]) -> None:
-    """A slash in an implementation's name makes transformers fetch and run a kernel from the hub."""
-    for key, value in _walk(config):
-        if key.endswith(("attn_implementation", "_implementation")) and "/" in str(value):
-            raise UsageError(f"model: config.json asks for the kernel {value!r} in {key}; that is refused")
-
-
-def _walk(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in config.items():
-        yield key, value
-        if isinstance(value, Mapping):
-            yield from _walk(value)
 
 
 def _names(config: Mapping[str, Any]) -> list[Any]:

@@ -7,7 +7,6 @@ from pathlib import Path
 import attrs
 
 from fusionapp.adapters.huggingface.architecture import Architecture, read_architecture
-from fusionapp.adapters.huggingface.checkpoint import read_config
 from fusionapp.adapters.huggingface.rules import (
     Layers,
     choose_max_length,
@@ -18,6 +17,7 @@ from fusionapp.adapters.huggingface.rules import (
     resolve_layers,
 )
 from fusionapp.adapters.huggingface.sentence_config import read_sentence_config
+from fusionapp.adapters.model_files.checkpoint import read_config
 from fusionapp.domain.catalogue import EncoderCard, PaddingSide, Pooling
 from fusionapp.domain.errors import UsageError
 

@@ -13,16 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.adapters.huggingface.decisions import Decisions, Wishes, decide
-from fusionapp.adapters.huggingface.files import ModelFiles
 from fusionapp.adapters.huggingface.rules import Layers
-from fusionapp.adapters.huggingface.source import ModelSource, find_source
+from fusionapp.adapters.model_files.files import ModelFiles
+from fusionapp.adapters.model_files.source import ModelSource, find_source
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
 from fusionapp.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from fusionapp.adapters.huggingface.loading import LoadedModel
-    from fusionapp.adapters.huggingface.tokenization import OnTruncate, TextTokenizer, Tokens
+    from fusionapp.adapters.model_files.tokenization import OnTruncate, TextTokenizer, Tokens
 
 _DTYPES = ("auto", "float32", "bfloat16", "float16")
 _QUANTIZATIONS = ("none", "int8", "nf4")
@@ -196,9 +196,9 @@ class HuggingFaceEncoder(Encoder):
     def _encode_tokens(
         self, tokens: Tokens, plan: ExecutionPlan, on_batch: Callable[[int, int], None] | None
     ) -> Encoding:
-        from fusionapp.adapters.huggingface.shard import ShardRun, encode_rows
         from fusionapp.adapters.huggingface.windows import average_windows
         from fusionapp.adapters.torch_shared.device import peak_memory
+        from fusionapp.adapters.torch_shared.shard import ShardRun, encode_rows
 
         shape = (self.shape.layers, self.shape.dim)
         loaded = self._load(plan)
@@ -270,7 +270,7 @@ class HuggingFaceEncoder(Encoder):
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:
-        from fusionapp.adapters.huggingface.tokenization import load_tokenizer
+        from fusionapp.adapters.huggingface.text_tokenizer import load_tokenizer
 
         return load_tokenizer(self._files.directory, self._decisions, self._trust, self._on_truncate)
 

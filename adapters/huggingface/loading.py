@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fusionapp.adapters.huggingface import packed_attention
-from fusionapp.adapters.huggingface.checkpoint import read_config, weight_files
 from fusionapp.adapters.huggingface.decisions import Decisions
 from fusionapp.adapters.huggingface.nv_embed import load_nv_embed
-from fusionapp.adapters.huggingface.shard import is_out_of_memory
 from fusionapp.adapters.huggingface.views import Pool, ViewExtractor
+from fusionapp.adapters.model_files.checkpoint import read_config, weight_files
+from fusionapp.adapters.torch_shared.shard import is_out_of_memory
 from fusionapp.domain.embeddings import ExecutionPlan
 from fusionapp.domain.errors import CorruptArtifactError, FusionAppError, ResourceError, UsageError
 from fusionapp.domain.pooling import PoolingKind, mean_pool, pool
@@ -56,7 +56,7 @@ class LoadedModel:
                 read_config(directory), weight_files(directory), dtype, plan.attention
             )
         else:
-            body = _load_transformer(directory, plan, trust_remote_code, quantization)
+            body = load_transformer(directory, plan, trust_remote_code, quantization)
         self._modules = [module.eval() for module in (body, latent) if module is not None]
         if plan.device != SPREAD and quantization == "none":
             for module in self._modules:
@@ -116,9 +116,14 @@ def _pool(decisions: Decisions, latent: nn.Module | None) -> Pool:
     return lambda states, mask: pool(kind, states.float(), mask)
 
 
-def _load_transformer(
-    directory: Path, plan: ExecutionPlan, trust_remote_code: bool, quantization: str
+def load_transformer(
+    directory: Path, plan: ExecutionPlan, trust_remote_code: bool = False, quantization: str = "none"
 ) -> nn.Module:
+    """The model without any head, in the plan's dtype and attention; a quantised or spread one is placed, too.
+
+    Raises:
+        CorruptArtifactError: weights are missing.
+    """
     from transformers import AutoModel
 
     implementation = plan.attention
@@ -221,14 +226,3 @@ def loading_errors(model: str) -> Iterator[None]:
         raise CorruptArtifactError(
             f"model: the weights of {model} cannot be read ({reason}); fetch the model again"
         ) from error
-
-
-def supports_sdpa(model_type: str) -> bool:
-    """Whether transformers' class for a model type has the fused attention path; True for a type it lacks."""
-    from transformers import CONFIG_MAPPING, AutoModel
-
-    if model_type not in CONFIG_MAPPING:
-        return True
-    kind: Any = AutoModel._model_mapping.get(CONFIG_MAPPING[model_type], None)
-    kind = kind[0] if isinstance(kind, tuple) else kind
-    return bool(getattr(kind, "_supports_sdpa", True))

@@ -7,8 +7,9 @@ from shutil import which
 import torch
 
 from fusionapp.adapters.huggingface.architecture import Architecture
-from fusionapp.adapters.huggingface.loading import SPREAD, supports_sdpa
+from fusionapp.adapters.huggingface.loading import SPREAD
 from fusionapp.adapters.huggingface.packed_attention import PACKED
+from fusionapp.adapters.model_files.attention import supports_sdpa
 from fusionapp.adapters.torch_shared.device import automatic_dtype, resolve_device
 from fusionapp.domain.embeddings import ExecutionPlan
 

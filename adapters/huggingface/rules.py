@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fusionapp.adapters.huggingface.architecture import Architecture
-from fusionapp.adapters.huggingface.checkpoint import read_json
 from fusionapp.adapters.huggingface.sentence_config import SentenceConfig
+from fusionapp.adapters.model_files.checkpoint import read_json
 from fusionapp.domain.catalogue import EncoderCard, PaddingSide, Pooling
 from fusionapp.domain.errors import UsageError
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from fusionapp.adapters.huggingface.checkpoint import inside, read_json
+from fusionapp.adapters.model_files.checkpoint import inside, read_json
 from fusionapp.domain.catalogue import Pooling
 
 _MODES: Mapping[str, Pooling] = {"mean": "mean", "cls": "cls", "lasttoken": "last"}

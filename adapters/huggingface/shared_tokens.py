@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from fusionapp.adapters.huggingface.tokenization import Tokens
+from fusionapp.adapters.model_files.tokenization import Tokens
 from fusionapp.domain.embeddings import fingerprint_texts
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any, TypeVar
 
-from fusionapp.adapters.huggingface.tokenization import Tokens
+from fusionapp.adapters.model_files.tokenization import Tokens
 from fusionapp.adapters.torch_shared.processes import deaf_to_interrupts, die_with_parent
 from fusionapp.domain.embeddings import Encoding
 

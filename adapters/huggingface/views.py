@@ -51,7 +51,7 @@ class ViewExtractor:
         self._pad_left = pad_left
         self._packed = packed
         self._takes_positions = "position_ids" in inspect.signature(body.forward).parameters
-        self._first_position = _first_position(body)
+        self._first_position = first_position(body)
         config: Any = body.config
         self._pad = config.pad_token_id if isinstance(config.pad_token_id, int) else 0
         self._batch = threading.local()  # several threads may run a batch each
@@ -140,7 +140,7 @@ def _find_blocks(body: nn.Module, depth: int) -> nn.ModuleList:
     return found
 
 
-def _first_position(body: nn.Module) -> int:
+def first_position(body: nn.Module) -> int:
     """RoBERTa and MPNet number positions from pad + 1: their position table has a padding row of its own."""
     table = getattr(getattr(body, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)

@@ -25,6 +25,8 @@ OPTIONAL = (
     ("faiss-cpu", "cpu", "FAISS indexes"),
     ("peft", "tune", "LoRA and its relatives"),
     ("bitsandbytes", "tune", "int8 and nf4 weights"),
+    ("sentence-transformers", "sentence", "pipelines with modules of sentence-transformers"),
+    ("onnx", "onnx", "exporting ONNX models"),
     ("ragas", "eval", "ragas metrics"),
     ("ray", "distributed", "extraction on a Ray cluster"),
 )

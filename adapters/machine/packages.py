@@ -28,6 +28,7 @@ SHOWN = (
     "faiss-gpu",
     "onnxruntime",
     "onnxruntime-gpu",
+    "sentence-transformers",
     "ragas",
     "ray",
     "tensorboard",

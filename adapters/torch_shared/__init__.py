@@ -1,1 +1,1 @@
-"""What the torch adapters share: devices, dtypes, seeded generators. The one folder that others may import."""
+"""What the torch adapters share: devices, dtypes, batches within a token budget. Adapters may import it."""

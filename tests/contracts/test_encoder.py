@@ -15,10 +15,12 @@ from fakes.encoders import CountingEncoder, FailingEncoder
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from tiny_models import TEXTS, tiny_model
+from tiny_pipelines import tiny_pipeline
 
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 from fusionapp.adapters.lexical.encoder import LexicalEncoder
 from fusionapp.adapters.openai_compatible.encoder import OpenAIEncoder
+from fusionapp.adapters.sentence_transformers.encoder import SentenceTransformersEncoder
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import Embeddings, fingerprint
 
@@ -64,12 +66,32 @@ _SERVED_CHANGES: tuple[Mapping[str, Any], ...] = (
     {"normalize": True},
 )
 
+_PIPELINE_CHANGES: tuple[Mapping[str, Any], ...] = (
+    {"prefix": "query: "},
+    {"max_length": 20},
+    {"normalize": True},
+    {"dtype": "auto"},
+)
+
+
+def _pipeline(kind: str) -> Callable[..., Encoder]:
+    def build(**settings: Any) -> Encoder:
+        defaults: dict[str, Any] = {"dtype": "float32", "device": "cpu"}
+        return SentenceTransformersEncoder(str(tiny_pipeline(kind)), **(defaults | settings))
+
+    return build
+
+
 CASES = {
     "counting": Case(CountingEncoder, ({"layers": 1}, {"dim": 4}, {"max_length": 9}, {"name": "b"}), 64),
     "failing": Case(FailingEncoder, ({"layers": 1},), 64),
     "lexical": Case(LexicalEncoder, ({"word_ngrams": (1, 1)}, {"char_ngrams": (3, 4)}, {"dim": 99}), None),
     "bert": Case(_tiny("bert"), _MODEL_CHANGES, 24),
     "llama": Case(_tiny("llama"), _MODEL_CHANGES, 24),
+    "dense": Case(_pipeline("dense"), _PIPELINE_CHANGES, 24),
+    "layers": Case(_pipeline("layers"), _PIPELINE_CHANGES, 24),
+    "cnn": Case(_pipeline("cnn"), _PIPELINE_CHANGES, 24),
+    "lstm": Case(_pipeline("lstm"), _PIPELINE_CHANGES, 24),
     "openai": Case(_served, _SERVED_CHANGES, 24),
 }
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from tiny_models import TEXTS, tiny_model
 
-from fusionapp.adapters.huggingface import checkpoint
-from fusionapp.adapters.huggingface.checkpoint import hash_files
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
+from fusionapp.adapters.model_files import checkpoint
+from fusionapp.adapters.model_files.checkpoint import hash_files
 from fusionapp.domain.errors import CorruptArtifactError, UpstreamError, UsageError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -15,8 +15,8 @@ from tiny_models import TEXTS, tiny_model
 from torch import Tensor
 
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
-from fusionapp.adapters.huggingface.shard import ShardRun, encode_rows, is_out_of_memory
 from fusionapp.adapters.huggingface.views import pad
+from fusionapp.adapters.torch_shared.shard import ShardRun, encode_rows, is_out_of_memory
 from fusionapp.domain.errors import ResourceError
 
 

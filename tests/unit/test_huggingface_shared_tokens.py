@@ -12,7 +12,7 @@ from tiny_models import TEXTS, tiny_model
 
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 from fusionapp.adapters.huggingface.shared_tokens import shared_tokens
-from fusionapp.adapters.huggingface.tokenization import Tokens
+from fusionapp.adapters.model_files.tokenization import Tokens
 
 
 class CountingTokenizer:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from huggingface_hub import errors
 
-from fusionapp.adapters.huggingface.checkpoint import hash_files, weight_files
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
-from fusionapp.adapters.huggingface.hub import explain
-from fusionapp.adapters.huggingface.source import PACKAGED, find_source
+from fusionapp.adapters.model_files.checkpoint import hash_files, weight_files
+from fusionapp.adapters.model_files.hub import explain
+from fusionapp.adapters.model_files.source import PACKAGED, find_source
 from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UpstreamError, UsageError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

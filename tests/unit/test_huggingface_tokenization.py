@@ -6,7 +6,7 @@ import pytest
 from tiny_models import KINDS, TEXTS, tiny_model
 from tokenizers import Tokenizer, models
 
-from fusionapp.adapters.huggingface.tokenization import TextTokenizer
+from fusionapp.adapters.model_files.tokenization import TextTokenizer
 from fusionapp.domain.errors import UsageError
 
 

@@ -12,7 +12,6 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.adapters.huggingface.decisions import Decisions
 from fusionapp.domain.errors import TextTooLongError, UsageError
 
 _CHUNK = 512
@@ -202,37 +201,12 @@ def _prepend_lower_case(backend: Any) -> None:
     backend.normalizer = Normalizers([Lowercase(), *rest])
 
 
-def load_tokenizer(
-    directory: Path,
-    decisions: Decisions,
-    trust_remote_code: bool = False,
-    on_truncate: OnTruncate = "warn",
-) -> TextTokenizer:
-    """The tokenizer of a local directory, set up as decided.
+def load_backend(directory: Path, trust_remote_code: bool = False) -> Any:
+    """The `tokenizers.Tokenizer` of a local transformers model.
 
     Raises:
-        UsageError: there is none, it has no fast (Rust) backend, or max length leaves no room for text.
+        UsageError: there is none that can be read, or it has no fast (Rust) backend.
     """
-    closing = None
-    if decisions.architecture.latent_attention:
-        # transformers does not know the directory's model type; its tokenizer file is read as it stands.
-        from tokenizers import Tokenizer
-
-        backend = Tokenizer.from_file(str(directory / "tokenizer.json"))
-        closing = backend.token_to_id("</s>")
-    else:
-        backend = _backend(directory, trust_remote_code)
-    return TextTokenizer(
-        backend,
-        decisions.prefix,
-        decisions.max_length,
-        lower_case=decisions.lower_case,
-        closing=closing,
-        on_truncate=on_truncate,
-    )
-
-
-def _backend(directory: Path, trust_remote_code: bool) -> Any:
     from transformers import AutoTokenizer
 
     try:

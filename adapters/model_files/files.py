@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from fusionapp.adapters.huggingface import hub
-from fusionapp.adapters.huggingface.checkpoint import (
+from fusionapp.adapters.model_files import hub
+from fusionapp.adapters.model_files.checkpoint import (
     CONFIGURATION,
     PICKLED,
     SAFETENSORS,
@@ -15,7 +15,7 @@ from fusionapp.adapters.huggingface.checkpoint import (
     tokenizer_files,
     weight_files,
 )
-from fusionapp.adapters.huggingface.source import ModelSource
+from fusionapp.adapters.model_files.source import ModelSource
 from fusionapp.domain.errors import CorruptArtifactError
 
 

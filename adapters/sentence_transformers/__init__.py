@@ -1,0 +1,1 @@
+"""Saved sentence-transformers pipelines, with modules that the huggingface adapter does not follow."""
