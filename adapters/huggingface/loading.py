@@ -76,10 +76,10 @@ class LoadedModel:
             compiled=plan.compile,
         )
 
-    def views(self, ids: Sequence[NDArray[np.int32]], skip: int = 0) -> Tensor:
+    def views(self, ids: Sequence[NDArray[np.int32]], skip: int = 0, budget: int | None = None) -> Tensor:
         """Embed a batch; see `ViewExtractor`."""
         with self._launching:
-            return self._views(ids, skip)
+            return self._views(ids, skip, budget)
 
     @contextmanager
     def in_float32(self) -> Iterator[None]:

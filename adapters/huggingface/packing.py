@@ -95,6 +95,12 @@ def pack(ids: Sequence[NDArray[np.int32]], skip: int = 0, size: int | None = Non
     )
 
 
+def filled_size(tokens: int, budget: int) -> int:
+    """The next eighth of the budget: few shapes to compile for, and little computed in vain."""
+    step = max(1, budget // 8)
+    return -(-tokens // step) * step
+
+
 def _groups(lengths: NDArray[np.int64]) -> Iterator[tuple[int, int, int]]:
     start = first = 0
     for stop in [*(np.flatnonzero(np.diff(lengths)) + 1), len(lengths)]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fusionapp.adapters.huggingface.packing import pack
+from fusionapp.adapters.huggingface.packing import Pack, filled_size, pack
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.normalization import l2_normalize
 
@@ -41,7 +41,8 @@ class ViewExtractor:
     ) -> None:
         """Prepare a model in eval mode, whose layers must be one `nn.ModuleList` of `depth` blocks.
 
-        Its hooks stay on the model.
+        Its hooks stay on the model. Compiled layers of a packed model on a GPU see a handful of shapes:
+        packs are filled up to eighths of the budget.
         """
         self._body = body
         self._layers = tuple(layers)
@@ -50,6 +51,7 @@ class ViewExtractor:
         self._normalize = normalize
         self._pad_left = pad_left
         self._packed = packed
+        self._fills = False
         self._takes_positions = "position_ids" in inspect.signature(body.forward).parameters
         self._first_position = first_position(body)
         config: Any = body.config
@@ -60,24 +62,28 @@ class ViewExtractor:
             if layer < depth:
                 blocks[layer].register_forward_pre_hook(self._keep(layer), with_kwargs=True)
         if compiled:
+            on_gpu = next(body.parameters()).is_cuda
+            self._fills = packed and on_gpu
             for block in blocks:
                 # `forward` alone: the hooks stay outside. Layers are alike, so that they are compiled once.
-                block.forward = torch.compile(block.forward, dynamic=True)
+                block.forward = torch.compile(block.forward, dynamic=None if self._fills else True)
 
     @torch.inference_mode()
-    def __call__(self, ids: Sequence[NDArray[np.int32]], skip: int = 0) -> Tensor:
+    def __call__(self, ids: Sequence[NDArray[np.int32]], skip: int = 0, budget: int | None = None) -> Tensor:
         """Embed token ids.
 
         Args:
             ids: one array of token ids a text; none is empty.
             skip: leading tokens of each text that take no part in the pooling.
+            budget: most tokens of a batch, where compiled packs are filled up.
 
         Returns:
             (batch, layers, dim) float32 on the model's device.
         """
         device = next(self._body.parameters()).device
         if self._packed:
-            return self._run_packed(ids, skip, device)
+            size = filled_size(sum(map(len, ids)), budget) if self._fills and budget else None
+            return self._run_packed(pack(ids, skip, size, self._pad).to(device))
         padded, mask, pooled = (
             torch.from_numpy(array).to(device) for array in pad(ids, self._pad, self._pad_left, skip)
         )
@@ -88,8 +94,7 @@ class ViewExtractor:
             inputs["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0) + self._first_position
         return self._run(inputs, lambda states: self._pool(states, pooled))
 
-    def _run_packed(self, ids: Sequence[NDArray[np.int32]], skip: int, device: torch.device) -> Tensor:
-        packed = pack(ids, skip).to(device)
+    def _run_packed(self, packed: Pack) -> Tensor:
         inputs = {
             "input_ids": packed.ids,
             "position_ids": packed.positions + self._first_position,

@@ -74,7 +74,7 @@ class LoadedPipeline:
             # What the tokenizer settles at its first call is settled before several threads call it.
             self.dim = int(self.views([CountedText("a", 1)]).shape[-1])
 
-    def views(self, ids: Sequence[Any], skip: int = 0) -> Tensor:
+    def views(self, ids: Sequence[Any], skip: int = 0, budget: int | None = None) -> Tensor:
         """(batch, 1, dim) float32 of one batch of `CountedText`; the pipeline itself leaves its prompt out."""
         texts = [one.text for one in ids]
         if self._no_padding:

@@ -21,8 +21,8 @@ OnBatch = Callable[[int, int], None]
 class Views(Protocol):
     """The forward pass: token ids to (batch, layers, dim) float32."""
 
-    def __call__(self, ids: Sequence[NDArray[np.int32]], skip: int = 0) -> Tensor:
-        """Embed a batch."""
+    def __call__(self, ids: Sequence[NDArray[np.int32]], skip: int = 0, budget: int | None = None) -> Tensor:
+        """Embed a batch, which was cut by that budget."""
 
 
 class ShardRun:
@@ -115,7 +115,7 @@ class ShardRun:
     def _try(self, batch: NDArray[np.int64]) -> NDArray[np.float32] | None:
         """The batch's vectors, None where memory ran out: the error holds on to tensors until it is let go."""
         try:
-            vectors = self._views([self._ids[row] for row in batch], self._skip)
+            vectors = self._views([self._ids[row] for row in batch], self._skip, self.budget)
             return fetch(vectors)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):

@@ -14,7 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 from fusionapp.adapters.huggingface.packed_attention import packed_attention
-from fusionapp.adapters.huggingface.packing import pack
+from fusionapp.adapters.huggingface.packing import filled_size, pack
 
 
 def ids(*lengths: int) -> list[NDArray[np.int32]]:
@@ -97,3 +97,36 @@ def test_bfloat16_by_matrix_products_agrees_with_float32_as_well_as_the_fused_pa
         return float((np.linalg.norm(found - reference, axis=-1) / np.linalg.norm(reference, axis=-1)).max())
 
     assert distance("packed") <= max(3e-2, 2 * distance("sdpa"))
+
+
+@pytest.mark.parametrize(("tokens", "size"), [(1, 128), (128, 128), (129, 256), (1000, 1024), (1024, 1024)])
+def test_a_pack_is_filled_up_to_the_next_eighth_of_the_budget(tokens: int, size: int) -> None:
+    assert filled_size(tokens, 1024) == size
+
+
+def test_a_pack_that_was_filled_up_gives_the_same_vectors() -> None:
+    encoder = HuggingFaceEncoder(str(tiny_model("llama")), dtype="float32", device="cpu")
+    plan = encoder.plan(5)
+    plain = np.asarray(encoder.encode(TEXTS, plan).embeddings)
+    encoder._load(plan)._views._fills = True
+
+    filled = np.asarray(encoder.encode(TEXTS, plan).embeddings)
+
+    np.testing.assert_allclose(filled, plain, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # torch.compile's own, in torch 2.13
+@pytest.mark.parametrize("kind", ["bert", "llama"])
+def test_compiled_layers_give_the_same_vectors(kind: str) -> None:
+    model = str(tiny_model(kind))
+    plain = HuggingFaceEncoder(model, dtype="float32", device="cpu", layers="all")
+    compiled = HuggingFaceEncoder(model, dtype="float32", device="cpu", layers="all", compile=True)
+    plan = compiled.plan(5)
+    assert plan.compile
+
+    found = np.asarray(compiled.encode(TEXTS, plan).embeddings)
+
+    np.testing.assert_allclose(
+        found, np.asarray(plain.encode(TEXTS, plain.plan(5)).embeddings), rtol=1e-4, atol=1e-5
+    )

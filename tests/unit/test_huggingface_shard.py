@@ -29,7 +29,7 @@ class SmallMemory:
         self.narrow = True
         self.batches: list[tuple[int, int]] = []
 
-    def __call__(self, ids: Sequence[NDArray[np.int32]], skip: int = 0) -> Tensor:
+    def __call__(self, ids: Sequence[NDArray[np.int32]], skip: int = 0, budget: int | None = None) -> Tensor:
         size = len(ids) * max(map(len, ids))
         self.batches.append((len(ids), max(map(len, ids))))
         if size > self.tokens:
@@ -136,7 +136,7 @@ def test_a_lower_budget_is_kept_for_later_shards_and_said(monkeypatch: pytest.Mo
     loaded: Any = encoder._load(plan)
     forward, limit = loaded.views, 60
 
-    def small(ids: Sequence[NDArray[np.int32]], skip: int = 0) -> Tensor:
+    def small(ids: Sequence[NDArray[np.int32]], skip: int = 0, budget: int | None = None) -> Tensor:
         if len(ids) * max(map(len, ids)) > limit:
             raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
         return forward(ids, skip)  # type: ignore[no-any-return]
