@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from fusionapp.adapters.executors.crews import Crew, CrewExecutor
@@ -39,16 +40,27 @@ class RayExecutor(CrewExecutor):
             ray.shutdown()
 
     def _hire(self, encoder: Encoder, plan: ExecutionPlan) -> Crew[Any]:
-        ray = _import()
+        address = self._address or os.environ.get("RAY_ADDRESS")
+        ray = _import({} if address else _EMBEDDED)
         if not ray.is_initialized():
             self._connected = ray
-            _connect(ray, self._address or os.environ.get("RAY_ADDRESS"))
+            _connect(ray, address)
         return RayCrew(ray, encoder, self._workers, cuda=plan.device.startswith("cuda"))
 
 
-def _import() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+_EMBEDDED = {
+    # Otherwise Ray takes 127.0.0.1 for this machine's address in its network, and listens there.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # Should this process be killed, Ray's own go with it, but two of them look for the rest for this long.
+    "RAY_gcs_server_request_timeout_seconds": "15",
+}
+
+
+def _import(settings: Mapping[str, str]) -> Any:
+    """Ray reads its settings from the environment, most of them when it is imported."""
+    for name, value in {**_SETTINGS, **settings}.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError as error:
@@ -59,9 +71,6 @@ def _import() -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
-    if not address:
-        # Should this process be killed, Ray's own go with it, but two of them look for the rest for this long.
-        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "5")
     embedded: dict[str, Any] = {
         "include_dashboard": False,
         "_node_ip_address": "127.0.0.1",
