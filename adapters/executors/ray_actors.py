@@ -6,10 +6,12 @@ import logging
 import os
 import sys
 from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from fusionapp.adapters.executors.crews import Crew, CrewExecutor
 from fusionapp.adapters.executors.ray_crew import RayCrew
+from fusionapp.adapters.executors.ray_orphans import watch
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import ExecutionPlan
 from fusionapp.domain.errors import UpstreamError, UsageError
@@ -31,6 +33,7 @@ class RayExecutor(CrewExecutor):
         self._workers = workers
         self._address = address
         self._connected: Any = None
+        self._watch: BaseProcess | None = None
 
     def close(self) -> None:
         """End the actors, and the cluster where it was started here."""
@@ -38,12 +41,17 @@ class RayExecutor(CrewExecutor):
         ray, self._connected = self._connected, None
         if ray is not None:
             ray.shutdown()
+        orphans, self._watch = self._watch, None
+        if orphans is not None:
+            orphans.kill()
+            orphans.join()
 
     def _hire(self, encoder: Encoder, plan: ExecutionPlan) -> Crew[Any]:
         address = self._address or os.environ.get("RAY_ADDRESS")
         ray = _import({} if address else _EMBEDDED)
         if not ray.is_initialized():
             self._connected = ray
+            self._watch = None if address else watch()
             _connect(ray, address)
         return RayCrew(ray, encoder, self._workers, cuda=plan.device.startswith("cuda"))
 
@@ -52,8 +60,6 @@ _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO
 _EMBEDDED = {
     # Otherwise Ray takes 127.0.0.1 for this machine's address in its network, and listens there.
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
-    # Should this process be killed, Ray's own go with it, but two of them look for the rest for this long.
-    "RAY_gcs_server_request_timeout_seconds": "15",
 }
 
 
