@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from fusionapp.adapters.executors.crews import Crew, CrewExecutor
 from fusionapp.adapters.executors.ray_crew import RayCrew
+from fusionapp.adapters.executors.ray_orphans import watch
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import ExecutionPlan
 from fusionapp.domain.errors import UpstreamError, UsageError
@@ -30,6 +33,7 @@ class RayExecutor(CrewExecutor):
         self._workers = workers
         self._address = address
         self._connected: Any = None
+        self._watch: BaseProcess | None = None
 
     def close(self) -> None:
         """End the actors, and the cluster where it was started here."""
@@ -37,18 +41,32 @@ class RayExecutor(CrewExecutor):
         ray, self._connected = self._connected, None
         if ray is not None:
             ray.shutdown()
+        orphans, self._watch = self._watch, None
+        if orphans is not None:
+            orphans.kill()
+            orphans.join()
 
     def _hire(self, encoder: Encoder, plan: ExecutionPlan) -> Crew[Any]:
-        ray = _import()
+        address = self._address or os.environ.get("RAY_ADDRESS")
+        ray = _import({} if address else _EMBEDDED)
         if not ray.is_initialized():
             self._connected = ray
-            _connect(ray, self._address or os.environ.get("RAY_ADDRESS"))
+            self._watch = None if address else watch()
+            _connect(ray, address)
         return RayCrew(ray, encoder, self._workers, cuda=plan.device.startswith("cuda"))
 
 
-def _import() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+_SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+_EMBEDDED = {
+    # Otherwise Ray takes 127.0.0.1 for this machine's address in its network, and listens there.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+}
+
+
+def _import(settings: Mapping[str, str]) -> Any:
+    """Ray reads its settings from the environment, most of them when it is imported."""
+    for name, value in {**_SETTINGS, **settings}.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
     except ImportError as error:
@@ -59,9 +77,6 @@ def _import() -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
-    if not address:
-        # Should this process be killed, Ray's own go with it, but two of them look for the rest for this long.
-        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "5")
     embedded: dict[str, Any] = {
         "include_dashboard": False,
         "_node_ip_address": "127.0.0.1",

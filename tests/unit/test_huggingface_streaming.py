@@ -98,9 +98,7 @@ def test_an_error_in_a_tokenizer_process_comes_through() -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
-def test_tokenizer_processes_go_with_their_parent_without_a_traceback(
-    number: int, code: int, tmp_path: Path
-) -> None:
+def test_tokenizer_processes_go_with_their_parent_quietly(number: int, code: int, tmp_path: Path) -> None:
     (tmp_path / "slow_tokens.py").write_text(SLOW_TOKENS)
     process = subprocess.Popen(
         [sys.executable, "-c", "import slow_tokens; slow_tokens.run()"],
