@@ -15,7 +15,7 @@ RESOLVED = "experiment.json"
 EXTRACTED = ("task", "dataset", "encoders", "storage")
 TRAINED = ("seed", "fusion", "train")
 HEADS = ("models/trained.json", "protocol/trained.json")
-HARMLESS = ("device", "batch_tokens")
+HARMLESS = ("device", "batch_tokens", "batch_size")
 """Keys that change how something is computed, not what."""
 
 
