@@ -74,7 +74,9 @@ class TextsJob:
                 raise UsageError("--texts: name one encoder or several, such as --encoder bge-large")
             _table(content, "dataset").update(source="files", texts=str(self.texts))
             content.setdefault("name", plain_name(str(output.resolve()))[:100])
-            _table(content, "storage").setdefault("root", str(output / "embeddings"))
+            storage = _table(content, "storage")
+            storage.setdefault("root", str(output / "embeddings"))
+            logger.info("run directory: %s; embeddings are kept under %s", output, storage.get("root"))
         if self.ids:
             _table(content, "dataset")["id"] = list(self.ids)
         if self.shard_rows is not None:
