@@ -41,6 +41,7 @@ from fusionapp.entrypoints.steps import (
     extract_embeddings,
     open_experiment,
     prepare_data,
+    refuse_unlabelled,
     refuse_untrained,
     train_heads,
     trained_with,
@@ -115,6 +116,7 @@ def train(
         FusionAppError: see `fusionapp.domain.errors`.
     """
     session = open_experiment(experiment, runs, quiet)
+    refuse_unlabelled(session.experiment)
     with session.gateways.runs().lock():
         session.services.guard()(session.resolved, overwrite)
         extraction = extract_embeddings(session)

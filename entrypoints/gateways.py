@@ -27,6 +27,8 @@ from fusionapp.entrypoints.experiment.schema import STORES
 from fusionapp.entrypoints.plugins import load_store
 
 SPLITS = ("train", "validation", "test")
+TEXTS = "texts"
+"""The one split of a dataset without labels."""
 
 
 def column_names(columns: str | list[str]) -> str:
@@ -35,16 +37,17 @@ def column_names(columns: str | list[str]) -> str:
 
 
 def file_source(dataset: dict[str, Any], **_: Any) -> DatasetSource:
-    """Labelled texts from files."""
+    """Labelled texts from files, or texts alone."""
     from pathlib import Path
 
     from fusionapp.adapters.files.source import FileDatasetSource
 
     names = dataset["class_names"]
+    alone = dataset["texts"] is not None
     return FileDatasetSource(
-        {split: dataset[split] for split in SPLITS if dataset[split] is not None},
+        {split: dataset[split] for split in (*SPLITS, TEXTS) if dataset[split] is not None},
         text=dataset["text"],
-        label=dataset["label"],
+        label=None if alone else dataset["label"],
         id=dataset["id"] or None,
         template=dataset["template"],
         class_names=Path(names) if isinstance(names, str) else names,

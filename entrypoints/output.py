@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from fusionapp.application.services.evaluate_classifier import Evaluation
+    from fusionapp.entrypoints.exporting import Exported
 
 
 def print_json(value: Any) -> None:
@@ -77,6 +78,15 @@ def print_extraction(report: dict[str, Any]) -> None:
     if len(report["quarantined"]) > 20:
         click.echo(f"... and {len(report['quarantined']) - 20} more (--json lists all)")
     click.echo("complete" if report["complete"] else "not complete: run `fusionapp extract` again to go on")
+
+
+def print_exported(exported: Sequence[Exported]) -> None:
+    """Which files hold which encoder's embeddings."""
+    several = len({one.split for one in exported}) > 1
+    for one in exported:
+        name = f"{one.encoder} {one.split}" if several else one.encoder
+        files = ", ".join(one.files)
+        click.echo(f"{name}: {files}" + ("" if one.written else " (already there)"))
 
 
 def _bottleneck(one: dict[str, Any]) -> str:

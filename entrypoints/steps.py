@@ -21,6 +21,7 @@ from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.environment import read_environment
 from fusionapp.entrypoints.experiment.load import Source, load_experiment, runs_directory
+from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.protocols import follows_protocol
 from fusionapp.entrypoints.searching import with_decided_settings
 from fusionapp.entrypoints.session import Session, open_session
@@ -103,6 +104,18 @@ def trained_with(session: Session) -> Any:
     trained = ROUNDS if follows_protocol(session.experiment) else f"models/{TRAINED}"
     found = session.gateways.runs().read_document(trained)
     return None if found is None else found["carried"]
+
+
+def refuse_unlabelled(experiment: Experiment) -> None:
+    """Refuse to train on texts that have no labels, before anything is encoded.
+
+    Raises:
+        UsageError: the dataset is such texts.
+    """
+    if experiment.dataset.texts is not None:
+        raise UsageError(
+            "dataset.texts: these texts have no labels, and training needs them; name dataset.train instead"
+        )
 
 
 def refuse_untrained(session: Session, carried: Mapping[str, Any] | None = None) -> None:

@@ -27,6 +27,9 @@ FORMATS: Mapping[str, Write] = {
     "pt": write_pt,
     "safetensors": write_safetensors,
 }
+SPARSE = "npz"
+"""The one format of sparse embeddings, which holds no others."""
+
 WITH_IDS = ("jsonl", "parquet")
 
 
@@ -46,36 +49,72 @@ class FormattedEmbeddingFile(EmbeddingFile):
 
     def write(self, path: str, rows: EmbeddingRows, metadata: Mapping[str, Json]) -> Sequence[str]:
         """Write the file, its ids and its metadata: all of them whole, or none."""
-        self._check(rows)
+        _check(self.format, rows)
         place = Path(path)
         described, named = place.with_suffix(".json"), place.with_suffix(".ids.jsonl")
         if place in (described, named):
             raise UsageError(f"{path}: the name of the metadata; give the file another suffix than .json")
-        paths = [place, described]
-        if rows.ids is not None and self.format not in WITH_IDS:
-            paths.append(named)
-        about = {
-            **metadata,
-            "format": self.format,
-            "file": place.name,
-            "ids": named.name if named in paths else None,
-        }
-        with whole_files(paths) as files:
-            FORMATS[self.format](files[0], rows, str(metadata.get("model_name", "")))
-            files[1].write(json.dumps(about, indent=1).encode() + b"\n")
-            if named in paths:
-                _write_ids(files[2], rows)
-        return [str(one) for one in paths]
+        return _write({self.format: place}, described, named, rows, metadata)
 
-    def _check(self, rows: EmbeddingRows) -> None:
-        if self.format not in FORMATS:
-            raise UsageError(f"format {self.format!r} is not one of {', '.join(FORMATS)}")
-        sparse = rows.shape.sparse
-        if sparse != (self.format == "npz"):
-            fitting = "npz" if sparse else ", ".join(name for name in FORMATS if name != "npz")
-            raise UsageError(
-                f"format {self.format!r} does not hold {'sparse' if sparse else 'dense'} embeddings; use {fitting}"
-            )
+
+@attrs.frozen
+class EmbeddingFileSet(EmbeddingFile):
+    """The same embeddings in several formats, with one file of metadata and one of ids for all.
+
+    The path that is written to is the beginning of every name: ``NAME.npy``, ``NAME.jsonl``, ``NAME.json``.
+
+    Attributes:
+        formats: each as `FormattedEmbeddingFile` writes it.
+    """
+
+    formats: Sequence[str]
+
+    def write(self, path: str, rows: EmbeddingRows, metadata: Mapping[str, Json]) -> Sequence[str]:
+        """Write every format, the ids and the metadata: all of them whole, or none."""
+        for form in self.formats:
+            _check(form, rows)
+        # The name may hold dots of its own, as bge-large-en-v1.5 does, so that nothing can take a suffix's place.
+        files = {form: Path(f"{path}.{form}") for form in self.formats}
+        return _write(files, Path(f"{path}.json"), Path(f"{path}.ids.jsonl"), rows, metadata)
+
+
+def _write(
+    places: Mapping[str, Path],
+    described: Path,
+    named: Path,
+    rows: EmbeddingRows,
+    metadata: Mapping[str, Json],
+) -> Sequence[str]:
+    paths = [*places.values(), described]
+    if rows.ids is not None and not set(places) <= set(WITH_IDS):
+        paths.append(named)
+    first = next(iter(places))
+    about = {
+        **metadata,
+        "format": first,
+        "file": places[first].name,
+        "files": {form: place.name for form, place in places.items()},
+        "ids": named.name if named in paths else None,
+    }
+    model = str(metadata.get("model") or metadata.get("model_name") or "")
+    with whole_files(paths) as files:
+        for form, file in zip(places, files, strict=False):
+            FORMATS[form](file, rows, model)
+        files[len(places)].write(json.dumps(about, indent=1).encode() + b"\n")
+        if named in paths:
+            _write_ids(files[-1], rows)
+    return [str(one) for one in paths]
+
+
+def _check(form: str, rows: EmbeddingRows) -> None:
+    if form not in FORMATS:
+        raise UsageError(f"format {form!r} is not one of {', '.join(FORMATS)}")
+    sparse = rows.shape.sparse
+    if sparse != (form == SPARSE):
+        fitting = SPARSE if sparse else ", ".join(name for name in FORMATS if name != SPARSE)
+        raise UsageError(
+            f"format {form!r} does not hold {'sparse' if sparse else 'dense'} embeddings; use {fitting}"
+        )
 
 
 def _write_ids(file: IO[bytes], rows: EmbeddingRows) -> None:

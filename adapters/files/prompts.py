@@ -8,11 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
 
-from fusionapp.adapters.files.opening import not_utf8, opened
+from fusionapp.adapters.files.lines import decoded_lines
+from fusionapp.adapters.files.opening import opened
 from fusionapp.adapters.files.source import read_rows
-from fusionapp.domain.columns import Place, layout
-
-_BOM = b"\xef\xbb\xbf"
+from fusionapp.domain.columns import layout
 
 
 def read_prompts(
@@ -43,9 +42,5 @@ def read_prompts(
 
 
 def _lines(stream: Iterable[bytes], source: str) -> Iterator[str]:
-    for number, line in enumerate(stream, 1):
-        content = line.removeprefix(_BOM) if number == 1 else line
-        try:
-            yield content.rstrip(b"\r\n").decode()
-        except UnicodeDecodeError as error:
-            raise not_utf8(Place(source, number - 1, number), line[error.start]) from error
+    for _, line in decoded_lines(stream, source):
+        yield line

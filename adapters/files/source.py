@@ -12,6 +12,7 @@ from typing import TypeAlias
 from fusionapp.adapters.files.class_names import read_class_names
 from fusionapp.adapters.files.delimited import read_delimited
 from fusionapp.adapters.files.json_lines import read_json_lines
+from fusionapp.adapters.files.lines import read_lines
 from fusionapp.adapters.files.opening import check_file
 from fusionapp.adapters.files.parquet import read_parquet
 from fusionapp.application.ports.dataset_source import DatasetSource
@@ -28,6 +29,7 @@ _TEXT_READERS: Mapping[str, Reader] = {
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
     ".json": read_json_lines,
+    ".txt": read_lines,
 }
 
 
@@ -56,7 +58,7 @@ def _reader(path: Path) -> Reader:
 
 
 class FileDatasetSource(DatasetSource):
-    """Splits in files, by suffix: .csv, .tsv, .jsonl (.ndjson, .json), each also .gz, and .parquet.
+    """Splits in files, by suffix: .csv, .tsv, .jsonl (.ndjson, .json), .txt, each also .gz, and .parquet.
 
     Files are UTF-8, with or without a byte-order mark. A split of several files is read as one, in order.
     """

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.application.ports.embedding_file import EmbeddingFile, EmbeddingRows
-from fusionapp.application.ports.embedding_store import EmbeddingStore, StoredEmbeddings
+from fusionapp.application.ports.embedding_store import EmbeddingStore, Quarantined, StoredEmbeddings
 from fusionapp.application.ports.spool import Spool, SpooledSplit
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import UsageError
@@ -37,6 +39,7 @@ class ExportEmbeddings:
         file: EmbeddingFile,
         path: str,
         model_name: str,
+        more: Mapping[str, Json] | None = None,
     ) -> Sequence[str]:
         """Write `path` and its metadata; return what was written.
 
@@ -47,6 +50,7 @@ class ExportEmbeddings:
             file: the format.
             path: where to.
             model_name: what the experiment calls the encoder's model.
+            more: metadata beside what is known here.
 
         Raises:
             UsageError: no such encoder or split, several to choose from, or they are not extracted yet.
@@ -59,7 +63,9 @@ class ExportEmbeddings:
         stored = self.store.read(place["key"])
         if stored is None or not stored.status().complete:
             raise UsageError(f"{encoder} {split}: not extracted completely; run `fusionapp extract` first")
-        rows = _rows(stored, self.spool.read(split))
+        spooled = self.spool.read(split)
+        ids = _fingerprint_ids(spooled)
+        rows = _rows(stored, spooled, ids is not None)
         metadata = {
             "encoder": encoder,
             "model_name": model_name,
@@ -68,8 +74,11 @@ class ExportEmbeddings:
             "sparse": described["sparse"],
             "split": split,
             **_described(stored),
+            "quarantined": [_left_out(one, spooled, ids is not None) for one in stored.status().quarantined],
+            "ids_sha256": ids,
             **_speed(place),
             "versions": inventory.get("versions", {}),
+            **(more or {}),
         }
         return file.write(path, rows, metadata)
 
@@ -89,7 +98,7 @@ def only(name: str | None, known: Mapping[str, Json], kind: str) -> str:
     return name
 
 
-def _rows(stored: StoredEmbeddings, spooled: SpooledSplit) -> EmbeddingRows:
+def _rows(stored: StoredEmbeddings, spooled: SpooledSplit, named: bool) -> EmbeddingRows:
     def ids(rows: NDArray[np.int64]) -> Sequence[Mapping[str, Json]]:
         if not len(rows):
             return []
@@ -99,16 +108,22 @@ def _rows(stored: StoredEmbeddings, spooled: SpooledSplit) -> EmbeddingRows:
 
     header = stored.header
     count = stored.status().durable_rows
-    return EmbeddingRows(count, header.shape, stored.shards, ids if _has_ids(spooled) else None)
+    return EmbeddingRows(count, header.shape, stored.shards, ids if named else None)
 
 
-def _has_ids(spooled: SpooledSplit) -> bool:
-    """Whether any row has an id that is not just its number."""
-    return any(
-        dict(one) != {"row": row}
-        for start in range(0, spooled.rows, _STEP)
-        for row, one in enumerate(spooled.ids(start, start + _STEP), start)
-    )
+def _fingerprint_ids(spooled: SpooledSplit) -> str | None:
+    """A hash of every row's id columns; None where no row has an id but its number."""
+    found, named = sha256(), False
+    for start in range(0, spooled.rows, _STEP):
+        for row, one in enumerate(spooled.ids(start, start + _STEP), start):
+            named = named or dict(one) != {"row": row}
+            found.update(json.dumps(dict(one)).encode() + b"\n")
+    return found.hexdigest() if named else None
+
+
+def _left_out(one: Quarantined, spooled: SpooledSplit, named: bool) -> dict[str, Json]:
+    ids = {"id": dict(spooled.ids(one.row, one.row + 1)[0])} if named else {}
+    return {**attrs.asdict(one), **ids}
 
 
 def _described(stored: StoredEmbeddings) -> dict[str, Json]:
@@ -116,7 +131,6 @@ def _described(stored: StoredEmbeddings) -> dict[str, Json]:
     return {
         "rows": status.durable_rows,
         "dtype": "float32",
-        "quarantined": [attrs.asdict(one) for one in status.quarantined],
         "truncated": status.truncated,
         "fingerprint": header.fingerprint,
         "identity": dict(header.identity),

@@ -148,8 +148,10 @@ class ExtractEmbeddings:
             pending = writer.pending()
             if pending and earlier is not None and writer.header.shard_rows == header.shard_rows:
                 pending = reuse.copy(earlier, writer, pending)
+            _tell_missing(f"{name} {split}", texts.rows, pending, self.store.locate(key), writer.header.plan)
             if pending:
                 effort = self._encode(f"{name} {split}", encoder, texts, writer, pending, header.plan)
+                _tell_speed(f"{name} {split}", effort)
         stored = self.store.read(key)
         assert stored is not None, "a set that was written can be read"
         return ExtractedSet(
@@ -204,6 +206,38 @@ class ExtractEmbeddings:
                     asked = perf_counter()
             disk.finish()
         return attrs.evolve(effort, seconds=perf_counter() - start, disk_seconds=disk.waited)
+
+
+def _tell_missing(
+    name: str, rows: int, pending: Sequence[Shard], directory: str, plan: ExecutionPlan
+) -> None:
+    missing = sum(shard.stop - shard.start for shard in pending)
+    if not missing:
+        logger.info("%s: each of %d rows stands in %s already; no model is loaded", name, rows, directory)
+        return
+    logger.info(
+        "%s: %d of %d rows are missing, in %d shards; they are encoded with %d tokens a batch and go to %s",
+        name,
+        missing,
+        rows,
+        len(pending),
+        plan.batch_tokens,
+        directory,
+    )
+
+
+def _tell_speed(name: str, effort: Effort) -> None:
+    seconds = max(effort.seconds, 1e-9)
+    logger.info(
+        "%s: %d rows in %.1f s, %.0f texts/s, %.0f tokens/s, padding ratio %.2f, limited by the %s",
+        name,
+        effort.rows,
+        effort.seconds,
+        effort.rows / seconds,
+        effort.tokens / seconds,
+        effort.padded_tokens / max(effort.tokens, 1),
+        effort.bottleneck,
+    )
 
 
 def job_header(encoder: Encoder | SplitVectors, texts: SpooledSplit, shard_rows: int) -> Header:

@@ -15,7 +15,7 @@ RESOLVED = "experiment.json"
 EXTRACTED = ("task", "dataset", "encoders", "storage")
 TRAINED = ("seed", "fusion", "train")
 HEADS = ("models/trained.json", "protocol/trained.json")
-HARMLESS = ("device", "batch_tokens")
+HARMLESS = ("device", "batch_tokens", "batch_size")
 """Keys that change how something is computed, not what."""
 
 
@@ -42,7 +42,7 @@ class GuardExperiment:
         if changed:
             raise UsageError(
                 f"{self.runs.directory} holds another experiment (changed: {', '.join(changed)}); "
-                "choose another `name`, or give --overwrite to replace it"
+                "choose another `name` or --output, or give --overwrite to replace it"
             )
         if self.runs.read_document(RESOLVED) != resolved:
             self.runs.write_document(RESOLVED, dict(resolved))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Literal
@@ -13,6 +14,8 @@ from fusionapp.application.ports.spool import Spool, SpooledSplit
 from fusionapp.domain.columns import Place
 from fusionapp.domain.errors import DatasetError, UsageError
 from fusionapp.domain.examples import Example
+
+logger = logging.getLogger(__name__)
 
 OnEmpty = Literal["error", "quarantine"]
 
@@ -52,11 +55,15 @@ class ReadSplits:
         for split in splits:
             if split not in available:
                 raise UsageError(f"split {split!r}: the dataset has {', '.join(available)}")
-        return {
-            split: self.spool.write(split, self._examples(split, limit, on_empty))
-            for split in available
-            if not splits or split in splits
-        }
+        spooled = {}
+        for split in available:
+            if not splits or split in splits:
+                logger.info(
+                    "%s: reading column %s of %s", split, self.text_column, self.source.describe(split)
+                )
+                spooled[split] = self.spool.write(split, self._examples(split, limit, on_empty))
+                logger.info("%s: %d rows, which every encoder now reads", split, spooled[split].rows)
+        return spooled
 
     def _examples(self, split: str, limit: int | None, on_empty: OnEmpty) -> Iterator[Example]:
         empty = True

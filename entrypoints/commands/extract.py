@@ -8,18 +8,24 @@ from typing import Any, Literal
 
 import click
 
+from fusionapp.entrypoints.commands.grouped_help import GroupedCommand
 from fusionapp.entrypoints.commands.options import (
-    experiment_from,
+    content_from,
     experiment_options,
+    given,
     is_quiet,
     json_option,
     overwrite_option,
     runs_option,
 )
+from fusionapp.entrypoints.commands.texts_options import EPILOG, GROUPS, job_from, texts_options
+from fusionapp.entrypoints.experiment.schema import Experiment
+from fusionapp.entrypoints.export_formats import check_formats
 
 
-@click.command("extract")
+@click.command("extract", cls=GroupedCommand, groups=GROUPS, epilog=EPILOG)
 @experiment_options
+@texts_options
 @click.option("--split", "splits", multiple=True, help="Only this split; may be given several times.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first rows of each split: a partial run.")
 @click.option(
@@ -41,6 +47,7 @@ def command(
     dry_run: bool,
     runs: str,
     output: Path | None,
+    formats: tuple[str, ...],
     overwrite: bool,
     as_json: bool,
     experiment: Path | None,
@@ -49,31 +56,58 @@ def command(
     device: str | None,
     **flags: Any,
 ) -> None:
-    """Embed the texts of EXPERIMENT with each of its encoders.
+    """Embed the texts of EXPERIMENT, or of --texts FILE, with each encoder.
 
-    Killed at any point, the same command goes on where it stopped and writes the same bytes. Exit codes: 0 done, 5
-    done but for quarantined rows, 4 another process writes there.
+    Killed at any point, the same command goes on where it stopped and writes the same bytes; when all is done, it
+    looks and says so. Exit codes: 0 done, 5 done but for quarantined rows, 4 another process writes there.
     """
-    settings = experiment_from(experiment, sets, encoders, device, **flags)
+    settings = _settings(experiment, sets, encoders, device, output, formats, flags)
     if dry_run:
         _print_plan(settings, splits, limit, on_empty, as_json)
         return
     from fusionapp.entrypoints import api, inspection
     from fusionapp.entrypoints.exit_codes import ExitCode
     from fusionapp.entrypoints.experiment.load import runs_directory
-    from fusionapp.entrypoints.output import print_extraction, print_json
+    from fusionapp.entrypoints.exporting import export_beside
+    from fusionapp.entrypoints.output import print_exported, print_extraction, print_json
     from fusionapp.entrypoints.reports import status_json
 
     run = output or Path(runs_directory(experiment, runs), settings.name)
     limits: Any = {"splits": splits, "limit": limit, "on_empty": on_empty}
     extraction = api.extract(settings, **limits, output=run, overwrite=overwrite, quiet=is_quiet())
     report = status_json(inspection.status(run), extraction)
+    wanted = formats or (("npy",) if settings.dataset.texts is not None and experiment is None else ())
+    exported = export_beside(run, wanted) if wanted else []
+    if wanted:
+        report["files"] = [path for one in exported for path in one.files]
     if as_json:
         print_json(report)
     else:
         print_extraction(report)
+        print_exported(exported)
     if report["quarantined"]:
         sys.exit(ExitCode.QUARANTINED)
+
+
+def _settings(
+    experiment: Path | None,
+    sets: tuple[str, ...],
+    encoders: tuple[str, ...],
+    device: str | None,
+    output: Path | None,
+    formats: tuple[str, ...],
+    flags: dict[str, Any],
+) -> Experiment:
+    """The experiment that the command line describes."""
+    from fusionapp.entrypoints.experiment.load import named_experiment
+
+    job = job_from(flags)
+    job.check(experiment, output, given(flags))
+    content = content_from(experiment, sets, device, encoders, **flags)
+    job.complete(content, output)
+    settings = named_experiment(content, experiment)
+    check_formats(formats, settings)
+    return settings
 
 
 def _print_plan(settings: Any, splits: Any, limit: int | None, on_empty: Any, as_json: bool) -> None:

@@ -85,7 +85,7 @@ def experiment_from(
     return load_experiment(
         experiment,
         sets=sets,
-        flags=_given(flags),
+        flags=given(flags),
         defaults=read_environment().defaults(),
         chosen_encoders=encoders,
         device=device,
@@ -93,7 +93,11 @@ def experiment_from(
 
 
 def content_from(
-    experiment: Path | None, sets: tuple[str, ...], device: str | None, **flags: Any
+    experiment: Path | None,
+    sets: tuple[str, ...],
+    device: str | None,
+    encoders: tuple[str, ...] = (),
+    **flags: Any,
 ) -> dict[str, Any]:
     """The same as a plain dict, for a command that completes it.
 
@@ -104,15 +108,23 @@ def content_from(
     from fusionapp.entrypoints.experiment.load import read_content
 
     defaults = read_environment().defaults()
-    return read_content(experiment, sets=sets, flags=_given(flags), defaults=defaults, device=device)
+    return read_content(
+        experiment,
+        sets=sets,
+        flags=given(flags),
+        defaults=defaults,
+        chosen_encoders=encoders,
+        device=device,
+    )
 
 
-def _given(flags: dict[str, Any]) -> dict[str, Any]:
-    given: dict[str, Any] = {
+def given(flags: dict[str, Any]) -> dict[str, Any]:
+    """The dotted keys that flags of `experiment_options` set, and their values."""
+    found: dict[str, Any] = {
         key: flags[_parameter(key)] for _, key, _ in FLAGS if flags.get(_parameter(key)) is not None
     }
-    if "dataset.name" in given:
-        given["dataset.source"] = "huggingface"
-    if "dataset.train" in given:
-        given["dataset.source"] = "files"
-    return given
+    if "dataset.name" in found:
+        found["dataset.source"] = "huggingface"
+    if "dataset.train" in found:
+        found["dataset.source"] = "files"
+    return found

@@ -39,7 +39,15 @@ def load_experiment(
         UsageError: the file is missing or cannot be parsed, or an override is malformed.
         ConfigurationError: the experiment has problems.
     """
-    content = read_content(source, sets, flags, defaults, chosen_encoders, device)
+    return named_experiment(read_content(source, sets, flags, defaults, chosen_encoders, device), source)
+
+
+def named_experiment(content: dict[str, Any], source: Source | None) -> Experiment:
+    """The experiment that a plain dict describes, with a name made from it where it comes from flags alone.
+
+    Raises:
+        ConfigurationError: the experiment has problems.
+    """
     if source is None:
         content.setdefault("name", _name(content))
     return structure(content)
@@ -92,7 +100,7 @@ def _choose_encoders(present: Any, chosen: Sequence[str]) -> dict[str, Any]:
         elif name == "lexical":
             encoders[name] = {"adapter": "lexical"}
         else:
-            short = _safe(name)
+            short = plain_name(name)
             encoders[short if short not in encoders else f"{short}-{len(encoders)}"] = {"model": name}
     return encoders
 
@@ -109,10 +117,11 @@ def _name(content: Mapping[str, Any]) -> str:
     """A name for an experiment that only flags describe: ``r52-gemma-e5-quaternion``."""
     dataset = _get(content, "dataset.name") or _get(content, "dataset.train") or "experiment"
     parts = [Path(str(dataset)).name.split(".")[0], *(content.get("encoders") or ())]
-    return _safe("-".join([*parts, str(_get(content, "fusion.kind") or "concat")]))[:100]
+    return plain_name("-".join([*parts, str(_get(content, "fusion.kind") or "concat")]))[:100]
 
 
-def _safe(text: str) -> str:
+def plain_name(text: str) -> str:
+    """The last part of a path, a hub id or a name, with nothing in it that a file's name should not hold."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text.rstrip("/").rsplit("/", 1)[-1]).strip("-.") or "encoder"
 
 

@@ -39,6 +39,10 @@ class DatasetSettings:
         "files: path or paths of the validation split; absent: a stratified part of train", None
     )
     test: str | tuple[str, ...] | None = setting("files: path or paths of the test split", None)
+    texts: str | tuple[str, ...] | None = setting(
+        "files: path or paths of texts without labels, for `extract` alone; takes the place of the three",
+        None,
+    )
     name: str | None = setting(
         "huggingface: a DatasetDict directory, its name under DATA_DIR, or a hub name", None
     )
@@ -302,7 +306,11 @@ def _source_problems(name: str, source: SourceRecipe, encoders: Mapping[str, Enc
 
 def _dataset_problems(dataset: DatasetSettings) -> list[str]:
     found = []
-    if dataset.source == "files" and dataset.train is None:
+    splits = [split for split in ("train", "validation", "test") if getattr(dataset, split) is not None]
+    if dataset.texts is not None and (splits or dataset.source != "files"):
+        other = " and ".join(f"dataset.{split}" for split in splits) or f'dataset.source = "{dataset.source}"'
+        found.append(f"dataset.texts: does not go with {other}; leave one of them out")
+    if dataset.source == "files" and dataset.train is None and dataset.texts is None:
         found.append('dataset.train: missing; name the training file, such as train = "train.csv"')
     if dataset.source == "huggingface" and dataset.name is None:
         found.append("dataset.name: missing; name a DatasetDict directory or a hub dataset")

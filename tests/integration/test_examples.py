@@ -22,8 +22,8 @@ from fusionapp.entrypoints.experiment.load import load_experiment
 from fusionapp.entrypoints.experiment.schema import Experiment, HuggingFaceSettings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-ELSEWHERE = ("sweep.toml", "stored-embeddings.toml")
-"""Examples with tests of their own: test_sweep_example.py, test_import.py."""
+ELSEWHERE = ("sweep.toml", "stored-embeddings.toml", "multi-embed.toml")
+"""Examples with tests of their own: test_sweep_example.py, test_import.py, test_multi_embed.py."""
 EXPERIMENTS = sorted(path for path in EXAMPLES.glob("*.toml") if path.name not in ELSEWHERE)
 WORDS = ("sad", "lonely", "rain", "happy", "thank", "good", "quick", "fox", "house", "dog", "day", "red")
 QUICK = (

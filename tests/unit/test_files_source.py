@@ -92,7 +92,8 @@ def test_a_header_alone_is_no_rows(tmp_path: Path) -> None:
         ("a.jsonl", b'{"text": "\xe9", "label": 1}\n', "column 'text': byte 0xe9"),
         ("a.jsonl", b"\xe9\n", "line 1: byte 0xe9"),
         ("a.parquet", b"PAR1", "not a Parquet file"),
-        ("a.txt", "a\n", "unknown kind of file; known are .csv"),
+        ("a.doc", "a\n", "unknown kind of file; known are .csv"),
+        ("a.txt", "a\n", "column 'label': a .txt file holds a text a line and no other column"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_its_place(
