@@ -27,7 +27,8 @@ from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 from fusionapp.application.ports.dataset_source import DatasetSource
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.spool import SpooledSplit
-from fusionapp.application.services.extract_embeddings import ExtractedSet, ExtractEmbeddings
+from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
+from fusionapp.application.services.extracted_sets import ExtractedSet
 from fusionapp.domain.embeddings import Json, fingerprint_texts
 from fusionapp.domain.examples import Example
 

@@ -14,7 +14,7 @@ from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.compare_runs import Comparison
 from fusionapp.application.services.evaluate_classifier import Evaluation, LeaderboardRow
 from fusionapp.application.services.extract_dataset import Extraction
-from fusionapp.application.services.extract_embeddings import Effort
+from fusionapp.application.services.extracted_sets import Effort
 from fusionapp.application.services.report_status import ExtractionStatus
 from fusionapp.application.services.train_classifier import Training
 from fusionapp.domain.scores import Summary

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from fusionapp.application.ports.embedding_store import Problem
@@ -23,6 +23,11 @@ class SpooledSplit(Protocol):
 
     def texts(self, start: int, stop: int) -> list[str]:
         """Texts of rows [start, stop)."""
+
+    def stream(self, step: int = 4096) -> Iterator[str]:
+        """Every text in order, so many in memory at a time."""
+        for start in range(0, self.rows, step):
+            yield from self.texts(start, min(start + step, self.rows))
 
     def labels(self, start: int = 0, stop: int | None = None) -> list[str | None]:
         """Labels of rows [start, stop); of every row where no range is given."""

@@ -12,12 +12,8 @@ from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.imported_vectors import VectorsBySplit
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.spool import SpooledSplit
-from fusionapp.application.services.extract_embeddings import (
-    ExtractedSet,
-    ExtractEmbeddings,
-    job_header,
-    set_key,
-)
+from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
+from fusionapp.application.services.extracted_sets import ExtractedSet, job_header, set_key
 from fusionapp.application.services.import_embeddings import ImportEmbeddings, describing
 from fusionapp.application.services.read_splits import OnEmpty, ReadSplits
 from fusionapp.domain.embeddings import Json, fingerprint_texts

@@ -3,99 +3,31 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from time import perf_counter
-from types import TracebackType
 
 import attrs
 
 from fusionapp.application.ports.embedding_store import (
     EmbeddingStore,
     EmbeddingWriter,
-    Header,
     Shard,
-    StoreStatus,
 )
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.executor import Executor
-from fusionapp.application.ports.imported_vectors import SplitVectors
 from fusionapp.application.ports.progress import Progress, ProgressTask
 from fusionapp.application.ports.spool import SpooledSplit
+from fusionapp.application.services.extracted_sets import Effort, ExtractedSet, job_header, set_key
 from fusionapp.application.services.reuse_shards import ReuseShards
 from fusionapp.application.services.shard_jobs import ShardJob, finish_shard, shard_job
-from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, fingerprint
+from fusionapp.application.services.write_behind import WriteBehind
+from fusionapp.domain.embeddings import Encoding, ExecutionPlan
 from fusionapp.domain.errors import DatasetError, TextTooLongError
 from fusionapp.domain.repeats import first_rows
 
 logger = logging.getLogger(__name__)
-
-
-@attrs.frozen
-class Effort:
-    """What an extraction took, for one set.
-
-    Attributes:
-        seconds: from the first shard to the last.
-        encoder_seconds: of these, spent waiting for encodings.
-        tokenizer_seconds: spent on tokenising, by whoever did it.
-        disk_seconds: spent waiting for shards to become durable.
-        rows: rows of the shards made.
-        texts: of these, texts that went through the encoder; blank ones and repeats do not.
-        tokens: tokens encoded.
-        padded_tokens: the same with padding.
-        peak_device_bytes: most memory taken on a GPU; 0 elsewhere.
-    """
-
-    seconds: float = 0.0
-    encoder_seconds: float = 0.0
-    tokenizer_seconds: float = 0.0
-    disk_seconds: float = 0.0
-    rows: int = 0
-    texts: int = 0
-    tokens: int = 0
-    padded_tokens: int = 0
-    peak_device_bytes: int = 0
-
-    def __add__(self, other: Effort) -> Effort:
-        """Both together, one after the other."""
-        names = [field.name for field in attrs.fields(Effort)]
-        sums = {name: getattr(self, name) + getattr(other, name) for name in names}
-        return Effort(**sums | {"peak_device_bytes": max(self.peak_device_bytes, other.peak_device_bytes)})
-
-    @property
-    def bottleneck(self) -> str:
-        """What took longest: "tokenizer", "device" or "disk"."""
-        shares = {
-            "device": self.encoder_seconds - min(self.tokenizer_seconds, self.encoder_seconds),
-            "tokenizer": min(self.tokenizer_seconds, self.encoder_seconds),
-            "disk": self.disk_seconds,
-        }
-        return max(shares, key=shares.__getitem__)
-
-
-@attrs.frozen
-class ExtractedSet:
-    """One encoder's embeddings of one split.
-
-    Attributes:
-        split: which split.
-        key: the set's name in the store.
-        directory: where it stands.
-        shape: of one text's embedding.
-        status: how far it has come.
-        effort: what was spent on it now; nothing where everything was there.
-    """
-
-    split: str
-    key: str
-    directory: str
-    shape: EmbeddingShape
-    status: StoreStatus
-    effort: Effort = Effort()
 
 
 @attrs.frozen
@@ -175,7 +107,7 @@ class ExtractEmbeddings:
         # Everything but the device is the header's: where a set that was begun elsewhere is resumed, closeness
         # takes the place of equal bytes.
         plan = attrs.evolve(writer.header.plan, device=wanted.device)
-        first = None if writer.header.shape.sparse else first_rows(_all_texts(texts), texts.rows)
+        first = None if writer.header.shape.sparse else first_rows(texts.stream(), texts.rows)
         waiting: deque[ShardJob] = deque()
 
         def parts() -> Iterator[Sequence[str]]:
@@ -240,26 +172,6 @@ def _tell_speed(name: str, effort: Effort) -> None:
     )
 
 
-def job_header(encoder: Encoder | SplitVectors, texts: SpooledSplit, shard_rows: int) -> Header:
-    """What a set of these texts by this encoder is, before anything is encoded."""
-    identity = dict(encoder.identity)
-    return Header(
-        fingerprint=fingerprint({"encoder": identity, "texts": texts.texts_sha256}),
-        identity=identity,
-        texts_sha256=texts.texts_sha256,
-        rows=texts.rows,
-        shard_rows=shard_rows,
-        shape=encoder.shape,
-        plan=encoder.plan(texts.rows),
-    )
-
-
-def set_key(header: Header) -> str:
-    """The set's name, ``huggingface-3f2a9c...``: what a model is called does not change a vector."""
-    slug = re.sub(r"[^a-z0-9]+", "-", str(header.identity.get("adapter")).lower()).strip("-")
-    return f"{slug or 'encoder'}-{header.fingerprint[:16]}"
-
-
 @attrs.frozen(eq=False)
 class _Commit:
     """A shard on its way to the disk."""
@@ -293,43 +205,6 @@ class _Commit:
             logger.warning("%s, shard %d: %s", self.name, self.job.shard.index, note)
 
 
-class WriteBehind:
-    """Does one thing at a time in the background, in order; a failure comes up with the next one.
-
-    Attributes:
-        waited: seconds that the giver was held up.
-    """
-
-    def __init__(self) -> None:
-        self.waited = 0.0
-        self._pool = ThreadPoolExecutor(1, "write")
-        self._last: Future[None] | None = None
-
-    def submit(self, commit: _Commit) -> None:
-        """Begin a commit once the one before is done."""
-        self.finish()
-        self._last = self._pool.submit(commit)
-
-    def finish(self) -> None:
-        """Wait for the last one."""
-        last, self._last = self._last, None
-        if last is not None:
-            start = perf_counter()
-            try:
-                last.result()
-            finally:
-                self.waited += perf_counter() - start
-
-    def __enter__(self) -> WriteBehind:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let what was begun come to its end: it is whole, and worth keeping."""
-        self._pool.shutdown(wait=True)
-
-
 @contextmanager
 def named_row(name: str, waiting: Sequence[ShardJob]) -> Iterator[None]:
     """Say which row a text stands in that is too long: encodings come in order, so it is the first job's."""
@@ -355,8 +230,3 @@ def _show(task: ProgressTask, job: ShardJob, effort: Effort) -> None:
     """Count the rows that needed no encoding, and show how much of the work is padding."""
     rest = job.shard.stop - job.shard.start - len(job.texts)
     task.advance(rest, padding=effort.padded_tokens / max(effort.tokens, 1))
-
-
-def _all_texts(texts: SpooledSplit, step: int = 4096) -> Iterator[str]:
-    for start in range(0, texts.rows, step):
-        yield from texts.texts(start, min(start + step, texts.rows))

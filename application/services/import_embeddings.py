@@ -13,7 +13,7 @@ from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.imported_vectors import SplitVectors, VectorsBySplit
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.spool import SpooledSplit
-from fusionapp.application.services.extract_embeddings import Effort, ExtractedSet, job_header, set_key
+from fusionapp.application.services.extracted_sets import Effort, ExtractedSet, job_header, set_key
 from fusionapp.domain.embeddings import Dense
 from fusionapp.domain.errors import UsageError
 

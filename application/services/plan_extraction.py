@@ -9,7 +9,7 @@ import attrs
 from fusionapp.application.ports.embedding_store import EmbeddingStore
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.spool import SpooledSplit
-from fusionapp.application.services.extract_embeddings import job_header, set_key
+from fusionapp.application.services.extracted_sets import job_header, set_key
 from fusionapp.application.services.import_embeddings import describing
 from fusionapp.application.services.read_splits import OnEmpty, ReadSplits
 

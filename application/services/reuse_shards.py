@@ -57,7 +57,7 @@ class ReuseShards:
         if not candidates:
             return None
         sizes = sorted({one.stored.header.rows for one in candidates})
-        begins = dict(zip(sizes, fingerprint_prefixes(_texts(texts), sizes), strict=True))
+        begins = dict(zip(sizes, fingerprint_prefixes(texts.stream(), sizes), strict=True))
         same = [one for one in candidates if one.stored.header.texts_sha256 == begins[one.stored.header.rows]]
         return max(same, key=lambda one: one.stored.status().durable_rows, default=None)
 
@@ -108,8 +108,3 @@ def taken_layers(found: Mapping[str, Json], wanted: Mapping[str, Json]) -> tuple
     if not all(layer in places for layer in wanted["layers"]):
         return None
     return tuple(places[layer] for layer in wanted["layers"])
-
-
-def _texts(texts: SpooledSplit, step: int = 4096) -> Iterator[str]:
-    for start in range(0, texts.rows, step):
-        yield from texts.texts(start, min(start + step, texts.rows))

@@ -11,7 +11,7 @@ import pytest
 from fakes.encoders import CountingEncoder, FailingEncoder
 from fakes.house import BuildHouse, examples
 
-from fusionapp.application.services.extract_embeddings import ExtractedSet
+from fusionapp.application.services.extracted_sets import ExtractedSet
 from fusionapp.application.services.plan_extraction import PlanExtraction
 from fusionapp.application.services.report_status import ReportStatus
 from fusionapp.application.services.verify_embeddings import VerifyEmbeddings
