@@ -219,7 +219,7 @@ def test_an_embedded_ray_cluster_ends_with_an_interrupt_or_with_its_parent(begun
     assert "Traceback" not in ended.err
     assert seconds_until_gone(family, limit=60) < 10
 
-    process = start(begun, *LEXICAL, "--set", "storage.shard_rows=1", *WORDS["ray"])
+    process = start(begun, *LEXICAL, "--set", "storage.shard_rows=1", "--overwrite", *WORDS["ray"])
     while len(children(process.pid)) < 3:
         assert process.poll() is None, process.communicate()
         sleep(0.05)
