@@ -11,7 +11,7 @@ import attrs
 
 from fusionapp.domain.catalogue import find_card
 from fusionapp.domain.errors import UsageError
-from fusionapp.entrypoints.experiment.structure import ENCODERS
+from fusionapp.entrypoints.experiment.structure import settings_class
 from fusionapp.entrypoints.text_batches import batch_budget, text_tokens
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def _same_model(model: str, name: str) -> bool:
 
 def _settings(table: Mapping[str, Any]) -> Sequence[str]:
     """Names of the settings that an encoder's table may hold; of an unknown adapter, what flags can give."""
-    kind = ENCODERS.get(str(table.get("adapter", "huggingface")))
+    kind = settings_class(str(table.get("adapter", "huggingface")))
     if kind is None:
         return ("prefix", "max_length", "normalize", "batch_tokens")
     return [field.name for field in attrs.fields(kind)]

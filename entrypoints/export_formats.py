@@ -9,8 +9,8 @@ from fusionapp.entrypoints.experiment.schema import Experiment
 
 FORMATS = ("npy", "npz", "jsonl", "parquet", "pt", "safetensors")
 SPARSE = "npz"
-UNKNOWN = ("lexical", "imported")
-"""Adapters whose embeddings are sparse, or may be what they like; those of the others here are dense."""
+DENSE = ("huggingface", "sentence_transformers", "onnx", "openai")
+"""Adapters whose embeddings are dense whatever their settings."""
 
 
 def check_formats(formats: Sequence[str], experiment: Experiment) -> None:
@@ -20,7 +20,7 @@ def check_formats(formats: Sequence[str], experiment: Experiment) -> None:
         UsageError: there is such an encoder; named.
     """
     for name, settings in experiment.encoders.items() if formats else ():
-        if settings.adapter not in UNKNOWN:
+        if settings.adapter in DENSE:
             fitting_formats(formats, sparse=False, encoder=name)
 
 

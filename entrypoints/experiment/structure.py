@@ -120,14 +120,14 @@ def _structure_encoder(converter: Converter, value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise ValueError(f'expected a table such as {{model = "minilm"}}, got {shown(value)}')
     adapter = value.get("adapter", "huggingface")
-    kind = _settings_class(adapter) if isinstance(adapter, str) else None
+    kind = settings_class(adapter) if isinstance(adapter, str) else None
     if kind is None:
         known = (*ENCODERS, *plugin_names(ENCODER_PLUGINS))
         raise _UnknownAdapterError(f"expected one of {', '.join(map(repr, known))}, got {shown(adapter)}")
     return _structure_table(converter, value, kind)
 
 
-def _settings_class(adapter: str) -> type | None:
+def settings_class(adapter: str) -> type | None:
     """What an encoder's table is structured as; another package's where it announces the adapter."""
     return ENCODERS.get(adapter) or load_settings(adapter)
 

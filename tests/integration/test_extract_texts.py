@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 from pathlib import Path
+from shutil import copytree, ignore_patterns
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import pytest
 from command_line import call, refused
 from numpy.typing import NDArray
 from scipy.sparse import load_npz
+from small_job import Job
 from tiny_models import DIM, POSITIONS, save_tiny
 
 WORDS = (
@@ -318,3 +320,27 @@ def test_help_groups_its_options_and_shows_examples(tmp_path: Path) -> None:
         assert f"\n{heading}" in shown or f"  {heading}" in shown
     assert "Other options:" not in shown, "an option without a heading"
     assert "--prefix e5-large='passage: ' \\\n" in shown
+
+
+def test_an_experiment_of_several_splits_leaves_a_file_for_each(finished: Job, tmp_path: Path) -> None:
+    copytree(finished.directory, tmp_path / "job", ignore=ignore_patterns("runs"))
+    words = ("extract", "tiny.toml", "--encoder", "bert", "--encoder", "last", "--encoder", "lexical")
+    files = call(tmp_path / "job", *words, "--format", "npy", "--json").json["files"]
+    assert [Path(path).name for path in files] == [
+        f"{name}.{split}.{suffix}"
+        for name, form in (("model", "npy"), ("model-2", "npy"), ("lexical", "npz"))
+        for split in ("train", "test")
+        for suffix in (form, "json")
+    ]
+    assert np.load(tmp_path / "job/runs/tiny/model.test.npy").shape == (40, 2, DIM)
+    assert np.load(tmp_path / "job/runs/tiny/model-2.test.npy").shape == (40, DIM)
+
+
+@pytest.mark.slow
+def test_several_workers_leave_the_same_files(tmp_path: Path, models: Path) -> None:
+    write_lines(tmp_path / "p.jsonl", paragraphs(24, blank=(5,)))
+    shards = ("--shard-rows", "4")
+    call(tmp_path, *words(models), *shards, code=5)
+    call(tmp_path, *words(models), *shards, "--workers", "2", "--output", "other", code=5)
+    for name in ("bge-tiny-v1.5.npy", "e5-tiny.ids.jsonl"):
+        assert (tmp_path / "other" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()

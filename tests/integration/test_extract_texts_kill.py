@@ -6,36 +6,43 @@ import json
 from pathlib import Path
 from time import sleep
 
-import numpy as np
+import pytest
 from command_line import call, finish, start
 from tiny_models import tiny_model
 
-ROWS = 240
+ROWS = 400
 WORDS = ("extract", "--texts", "p.jsonl", "--text", "paragraph", "--id", "paper", "--shard-rows", "4")
 
 
-def test_a_killed_job_goes_on_and_leaves_the_files_of_an_undisturbed_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "suffixes"),
+    [("lexical", ("npz",)), pytest.param("bert", ("npy", "jsonl"), marks=pytest.mark.slow)],
+)
+def test_a_killed_job_goes_on_and_leaves_the_files_of_an_undisturbed_one(
+    tmp_path: Path, kind: str, suffixes: tuple[str, ...]
+) -> None:
     rows = [{"paper": row, "paragraph": f"the quick brown fox {row}"} for row in range(ROWS)]
     (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    words = (*WORDS, "--encoder", tiny_model("bert"), "--format", "npy", "--format", "jsonl")
+    encoder = kind if kind == "lexical" else tiny_model(kind)
+    words = (*WORDS, "--encoder", encoder, "--format", "npy", "--format", "jsonl")
     call(tmp_path, *words, "--output", "whole")
 
     process = start(tmp_path, *words, "--output", "killed")
-    while len(list((tmp_path / "killed").rglob("*.npy"))) < 3:
+    while sum(1 for _ in (tmp_path / "killed/embeddings").rglob("*")) < 12:
         assert process.poll() is None, process.communicate()
         sleep(0.002)
     process.kill()
     process.communicate()
     done = call(tmp_path, "status", "killed", "--json").json["durable_rows"]
     assert 0 < done < ROWS
-    assert not (tmp_path / "killed/bert.npy").exists()
+    assert not list((tmp_path / "killed").glob(f"{kind}.*"))
 
     resumed = finish(start(tmp_path, *words, "--output", "killed", "--json"))
     assert resumed.code == 0, resumed.err
-    assert resumed.json["encoders"]["bert"]["encoded_rows"] == ROWS - done
-    for name in ("bert.npy", "bert.jsonl", "bert.ids.jsonl"):
-        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert np.load(tmp_path / "killed/bert.npy").shape[0] == ROWS
+    assert resumed.json["encoders"][kind]["encoded_rows"] == ROWS - done
+    for suffix in (*suffixes, "ids.jsonl"):
+        whole, killed = (tmp_path / place / f"{kind}.{suffix}" for place in ("whole", "killed"))
+        assert killed.read_bytes() == whole.read_bytes()
     assert call(tmp_path, "verify", "killed", "--json").json["ok"]
 
 
