@@ -23,7 +23,7 @@ def watch() -> BaseProcess:
 
 def _outlive_parent() -> None:
     import ray  # noqa: F401  # brings psutil along
-    from psutil import NoSuchProcess, Process  # type: ignore[import-untyped]
+    from psutil import NoSuchProcess, Process
 
     parent = parent_process()
     assert parent is not None, "called in a worker process"
