@@ -160,7 +160,10 @@ def evaluate(
     store = session.gateways.runs()
     refuse_untrained(session)
     with store.lock():
-        session.services.guard()(session.resolved, overwrite)
+        guard = session.services.guard()
+        # Replacing scores is no leave to rename the run's heads: of those only `train --overwrite` makes others.
+        elsewhere = [path for path in guard.changed(session.resolved) if not path.startswith("dataset.")]
+        guard(session.resolved, overwrite and not elsewhere)
         extraction = extract_embeddings(session)
         carried = carry(session, extraction)
         if follows_protocol(session.experiment):

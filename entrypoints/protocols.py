@@ -17,7 +17,7 @@ from fusionapp.application.services.deal_rounds import DealRounds, Pool, Round, 
 from fusionapp.application.services.evaluate_classifier import Evaluation
 from fusionapp.application.services.evaluate_rounds import EvaluateRounds, Kind
 from fusionapp.application.services.extract_dataset import Extraction
-from fusionapp.application.services.guard_experiment import differences
+from fusionapp.application.services.guard_experiment import differences, is_trained
 from fusionapp.application.services.prepare_classification import exclude_rows
 from fusionapp.application.services.train_classifier import Training
 from fusionapp.application.services.train_rounds import ROUNDS, TrainRounds
@@ -50,13 +50,16 @@ def train_protocol(
     Raises:
         UsageError: the run holds rounds of other data or settings, and `overwrite` is not set.
     """
-    found = session.gateways.runs().read_document(ROUNDS)
-    if found is not None and any(differences(found["carried"], dict(carried))) and not overwrite:
-        raise UsageError(
-            f"{session.gateways.runs().directory}: the data or an encoder changed since training; "
-            "choose another `name`, or give --overwrite to train again"
-        )
-    experiment = session.experiment
+    store, experiment = session.gateways.runs(), session.experiment
+    found = store.read_document(ROUNDS)
+    if found is not None and not _is_of(found, carried, experiment):
+        if not overwrite and is_trained(found):
+            raise UsageError(
+                f"{store.directory}: the data or an encoder changed since training; "
+                "choose another `name`, or give --overwrite to train again"
+            )
+        # A kill must not leave new rounds behind the name of the old ones.
+        store.write_document(ROUNDS, {"carried": None, "protocol": None, "rounds": []})
     train = TrainRounds(_services(session, "train"), session.gateways.runs(), session.gateways.progress())
     trainings = train(
         _deal(session, extraction),
@@ -65,6 +68,7 @@ def train_protocol(
         experiment.train,
         session.seeds,
         carried,
+        _protocol(experiment),
     )
     return Training(
         heads=[head for training in trainings for head in training.heads],
@@ -85,7 +89,7 @@ def evaluate_protocol(
     if split != "test":
         raise UsageError(f"split {split!r}: a k-fold or few-shot run scores its own test rows alone")
     found = store.read_document(ROUNDS)
-    if found is None or any(differences(found["carried"], dict(carried))):
+    if found is None or not _is_of(found, carried, experiment):
         raise UsageError(
             f"{store.directory} is not trained on these data by these settings; run `fusionapp train`"
         )
@@ -129,6 +133,19 @@ def refuse_protocol(experiment: Experiment, what: str) -> None:
             f"{what}: a k-fold or few-shot run has a model for each round, and no single one; "
             "leave dataset.folds and dataset.shots out under another `name`"
         )
+
+
+def _protocol(experiment: Experiment) -> dict[str, Any]:
+    """Which rounds an experiment asks for."""
+    dataset = experiment.dataset
+    sizes = {"folds": dataset.folds} if dataset.folds else {"shots": dataset.shots, "draws": dataset.draws}
+    return {**sizes, "drop_duplicates": dataset.drop_duplicates}
+
+
+def _is_of(found: Mapping[str, Any], carried: Mapping[str, Any], experiment: Experiment) -> bool:
+    """Whether trained rounds are those of an experiment and its data."""
+    same_rounds = found.get("protocol") == _protocol(experiment)
+    return same_rounds and not any(differences(found["carried"], dict(carried)))
 
 
 def _kind(experiment: Experiment) -> Kind:
@@ -216,6 +233,7 @@ def _basis(session: Session, extraction: Extraction, trained: Mapping[str, Any])
     return fingerprint(
         {
             "carried": trained["carried"],
+            "protocol": trained["protocol"],
             "weights": weights,
             "data": extraction.inventory["splits"],
             "evaluate": session.resolved["evaluate"],

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from fusionapp.application.services.guard_experiment import differences
+from fusionapp.application.services.guard_experiment import HEADS, differences, is_trained
 from fusionapp.application.services.prepare_classification import ClassificationData
 from fusionapp.application.services.search_recipe import Decision, Search, read_search
 from fusionapp.domain.embeddings import Json
@@ -66,12 +66,16 @@ def search_settings(
     """
     own = _by_own_settings(session)
     runs = session.gateways.runs()
-    found = read_search(runs)
-    undecided = found is None or found.decision is None
-    if undecided and not overwrite and runs.read_document("models/trained.json") is not None:
+    trained = is_trained(runs.read_document(HEADS[0]))
+    if read_search(runs) is None and trained and not overwrite:
         raise UsageError(
             f"{runs.directory} was trained without a search; give --overwrite, or choose another `name`"
         )
+    if overwrite and trained:
+        # From here on the run is this search's, which a kill must not leave behind another one's heads.
+        runs.write_document(HEADS[0], {"carried": None, "seconds": 0.0, "heads": []})
+    if overwrite:
+        session.services.guard()(own.resolved, True)
     experiment = own.experiment
     space = head_space(
         experiment.fusion,
@@ -82,7 +86,7 @@ def search_settings(
         kinds=budget.kinds,
     )
     search: Search = session.services.search()(
-        settings={table: own.resolved[table] for table in SEARCHED},
+        settings=_searched(own),
         fusion=experiment.fusion,
         recipe=experiment.train,
         space=space,
@@ -135,11 +139,15 @@ def _by_own_settings(session: Session) -> Session:
     search = read_search(session.gateways.runs())
     if search is None or search.decision is None:
         return session
-    own = _reopened(session, {**session.resolved, **search.settings})
-    decided = apply_values(search.decision.values, own.experiment.fusion, own.experiment.train)
-    if decided != (session.experiment.fusion, session.experiment.train):
+    settings = {
+        **search.settings,
+        "train": {**search.settings["train"], "device": session.experiment.train.device},
+    }
+    own = _reopened(session, {**session.resolved, **settings})
+    decided = _with_values(own, search.decision.values)
+    if any(differences(_searched(decided), _searched(session))):
         return _reopened(session, session.resolved)
-    return own
+    return _reopened(session, own.resolved)
 
 
 def _with_values(session: Session, values: Values) -> Session:
@@ -154,5 +162,8 @@ def _reopened(session: Session, resolved: Mapping[str, Json]) -> Session:
 
 
 def _differ(settings: Mapping[str, Json], session: Session) -> bool:
-    own = {table: session.resolved[table] for table in SEARCHED}
-    return any(differences(dict(settings), own))
+    return any(differences(dict(settings), _searched(session)))
+
+
+def _searched(session: Session) -> dict[str, Json]:
+    return {table: session.resolved[table] for table in SEARCHED}

@@ -15,8 +15,8 @@ RESOLVED = "experiment.json"
 EXTRACTED = ("task", "dataset", "encoders", "storage")
 TRAINED = ("seed", "fusion", "train")
 HEADS = ("models/trained.json", "protocol/trained.json")
-HARMLESS = ("device", "batch_tokens", "batch_size")
-"""Keys that change how something is computed, not what."""
+HARMLESS = frozenset({"device", "batch_tokens", "batch_size", "compile", "concurrency", "timeout", "retries"})
+"""Keys of an encoder's table that change how its vectors are computed, not which."""
 
 
 @attrs.frozen
@@ -54,15 +54,39 @@ class GuardExperiment:
             return []
         fixed = [
             *(EXTRACTED if self.runs.read_document(INVENTORY) is not None else ()),
-            *(TRAINED if any(self.runs.read_document(heads) is not None for heads in HEADS) else ()),
+            *(TRAINED if any(is_trained(self.runs.read_document(heads)) for heads in HEADS) else ()),
         ]
         return [path for path in differences(earlier, resolved) if path.split(".")[0] in fixed]
 
 
-def differences(left: Json, right: Json, path: str = "") -> Iterator[str]:
-    """Dotted paths at which two JSON values differ, aside from keys that only say how something is computed."""
+def is_trained(document: Json) -> bool:
+    """Whether a document of heads says what they were trained on: one that a new training voided does not."""
+    return document is not None and document["carried"] is not None
+
+
+def differences(left: Json, right: Json, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Dotted paths at which two experiments, or what heads carry of them, differ in what is computed."""
     if isinstance(left, dict) and isinstance(right, dict):
-        for key in sorted({*left, *right} - set(HARMLESS)):
-            yield from differences(left.get(key), right.get(key), f"{path}.{key}" if path else key)
+        for key in sorted({*left, *right}):
+            if not _is_harmless((*path, key)):
+                yield from differences(left.get(key), right.get(key), (*path, key))
     elif left != right:
-        yield path
+        yield ".".join(path)
+
+
+def essential(value: Json, path: tuple[str, ...] = ()) -> Json:
+    """An experiment, or what heads carry of one, without what only says how it is computed."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: essential(inner, (*path, key)) for key, inner in value.items() if not _is_harmless((*path, key))
+    }
+
+
+def _is_harmless(path: tuple[str, ...]) -> bool:
+    """The device of training, and keys of an encoder's table, or of the copy of it that heads carry."""
+    if path[-2:] == ("train", "device"):
+        return True
+    if path[0] != "encoders" or path[-1] not in HARMLESS:
+        return False
+    return len(path) == 3 or (len(path) == 4 and path[2] == "settings")

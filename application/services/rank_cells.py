@@ -58,8 +58,8 @@ class Entrant:
 
     @property
     def alone(self) -> bool:
-        """Whether it is a single source by plain concatenation, asked for as a cell or not."""
-        return len(self.encoders) == 1 and self.fusion == "concat"
+        """Whether it is a single source by concatenation, asked for as a cell or not."""
+        return len(self.encoders) == 1 and self.fusion.split(" ")[0] == "concat"
 
 
 @attrs.frozen

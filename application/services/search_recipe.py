@@ -10,6 +10,7 @@ import attrs
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.trial_sampler import Trial, TrialSampler
+from fusionapp.application.services.guard_experiment import essential
 from fusionapp.application.services.prepare_classification import ClassificationData
 from fusionapp.application.services.try_settings import Paths, TrySettings
 from fusionapp.domain.embeddings import Json, fingerprint
@@ -109,13 +110,16 @@ class SearchRecipe:
             anew: forget an earlier search.
 
         Raises:
-            UsageError: the own settings cannot be trained.
+            UsageError: the own settings cannot be trained, or what an earlier search went by changed.
         """
-        basis = fingerprint({"carried": dict(carried), "space": [attrs.asdict(one) for one in space]})
+        basis = search_basis(carried, space)
         found = None if anew else read_search(self.runs)
         if found is not None and found.basis != basis:
-            logger.warning("%s: the data, the settings or the space changed; searching anew", SEARCH)
-        if found is None or found.basis != basis:
+            raise UsageError(
+                f"{self.runs.directory}/{SEARCH}: the data, the settings or the space changed since; give "
+                "--overwrite to search anew, or choose another `name`"
+            )
+        if found is None:
             found = Search(basis, settings, recipe.metric)
         paths: Paths = {}
         done = self._trials(found, fusion, recipe, space, seeds, data, paths, trials, seconds)
@@ -182,6 +186,11 @@ class SearchRecipe:
     def _keep(self, search: Search) -> Search:
         self.runs.write_document(SEARCH, {"format": 1, **attrs.asdict(search)})
         return search
+
+
+def search_basis(carried: Mapping[str, Json], space: Sequence[Parameter]) -> str:
+    """A fingerprint of what a search goes by; on which device is no part of it."""
+    return fingerprint({"carried": essential(dict(carried)), "space": [attrs.asdict(one) for one in space]})
 
 
 def read_search(runs: RunStore) -> Search | None:

@@ -39,6 +39,7 @@ class TrainRounds:
         recipe: TrainingRecipe,
         seeds: Sequence[int],
         carried: Mapping[str, Json],
+        protocol: Mapping[str, Json],
     ) -> list[Training]:
         """What each round's training left, in order.
 
@@ -49,6 +50,7 @@ class TrainRounds:
             recipe: how heads are trained.
             seeds: one head each, the same in every round.
             carried: what makes a head what it is; a round adds its rows.
+            protocol: which rounds there are, kept to recognise them by.
         """
         trained, described = [], []
         with self.progress.task("train rounds", total=count, unit="rounds") as task:
@@ -58,7 +60,9 @@ class TrainRounds:
                 trained.append(training)
                 described.append(_describe(one, training))
                 task.advance(1)
-        self.runs.write_document(ROUNDS, {"carried": dict(carried), "rounds": described})
+        self.runs.write_document(
+            ROUNDS, {"carried": dict(carried), "protocol": dict(protocol), "rounds": described}
+        )
         return trained
 
 

@@ -17,7 +17,7 @@ from fusionapp.application.ports.tracker import Tracker
 from fusionapp.application.ports.trial_sampler import Trial
 from fusionapp.application.services.fit_linear_path import FitLinearPath, RowsBesidePath
 from fusionapp.application.services.prepare_classification import ClassificationData
-from fusionapp.domain.errors import UsageError
+from fusionapp.domain.errors import ResourceError, UsageError
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.domain.scores import Scores
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 REPLICATES = 2000
 
-Paths = dict[str, RowsBesidePath]
+Paths = dict[tuple[str, int], RowsBesidePath]
 """By kind of linear path, the rows with its scores: no other searched setting changes them."""
 
 
@@ -88,7 +88,7 @@ class TrySettings:
         try:
             with self.scratch() as directory:
                 heads, _ = self._train(values, fusion, recipe, seeds, data, paths, directory)
-        except UsageError as error:
+        except (UsageError, ResourceError) as error:
             logger.warning("search: %s: %s", dict(values), error)
             return Trial(values, None, (), perf_counter() - start, str(error))
         by_seed = _by_seed(heads, recipe)
@@ -146,11 +146,12 @@ class TrySettings:
     def _beside_path(
         self, recipe: TrainingRecipe, seed: int, data: ClassificationData, paths: Paths, directory: str
     ) -> RowsBesidePath:
-        if recipe.linear_path not in paths:
-            paths[recipe.linear_path] = self.fit_path(
+        key = (recipe.linear_path, seed)
+        if key not in paths:
+            paths[key] = self.fit_path(
                 recipe, len(data.classes), data.train, data.validation, seed, directory
             )
-        return paths[recipe.linear_path]
+        return paths[key]
 
 
 def _by_seed(heads: Sequence[TrainedHead], recipe: TrainingRecipe) -> NDArray[np.float64]:

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 import attrs
 
 from fusionapp.application.services.rank_cells import Role
+from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.entrypoints.experiment.schema import DatasetSettings, Experiment
+from fusionapp.entrypoints.experiment.structure import unstructure
 from fusionapp.entrypoints.sweep.names import name_cells
 
 
@@ -97,19 +99,20 @@ def combine(shared: Experiment, choices: Choices) -> list[Cell]:
         shared: the tables that all cells share; its encoders are the ones that sets choose from.
         choices: what cells combine.
     """
-    found: dict[tuple[str, ...], Cell] = {}
+    found: dict[str, tuple[tuple[str, ...], Cell]] = {}
     for dataset in choices.datasets:
         for encoders in choices.encoders:
             for parts, cell in _of_set(shared, choices, dataset, encoders):
-                earlier = found.get(parts)
-                if earlier is None:
-                    found[parts] = cell
-                elif cell.role == "cell":
-                    found[parts] = attrs.evolve(earlier, role="cell")
-    names = name_cells(list(found))
+                # By what is computed, not by what it is called: shared settings have no label of their own.
+                key = fingerprint(
+                    {"svm": cell.role == "linear_svm", "experiment": unstructure(cell.experiment)}
+                )
+                if key not in found or cell.role == "cell":
+                    found[key] = parts, cell
+    names = name_cells([parts for parts, _ in found.values()])
     return [
         attrs.evolve(cell, experiment=attrs.evolve(cell.experiment, name=name))
-        for name, cell in zip(names, found.values(), strict=True)
+        for name, (_, cell) in zip(names, found.values(), strict=True)
     ]
 
 

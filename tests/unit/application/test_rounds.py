@@ -62,7 +62,8 @@ class Laboratory:
     def train(self, deal: DealRounds, **carried: Any) -> list[Training]:
         train = TrainRounds(self._trains, self.house.runs, self.house.progress)
         rounds = list(deal(self.pool, self.test))
-        return train(rounds, len(rounds), GATED, TrainingRecipe(), [0, 1], {"encoders": {}, **carried})
+        made = {"encoders": {}, **carried}
+        return train(rounds, len(rounds), GATED, TrainingRecipe(), [0, 1], made, {"folds": len(rounds)})
 
     def evaluate(
         self, kind: Literal["folds", "shots"], deal: DealRounds, baselines: bool = True

@@ -40,13 +40,16 @@ class DropoutTrainer(HeadTrainer):
 
     Attributes:
         slope: how steeply.
-        fails_at: which training runs out of memory.
+        fails_at: which training is cut short.
+        cut: by what.
         calls: (dropout, seeds) of every training.
         linear: whether the rows came with a linear path's scores, of every training.
     """
 
-    def __init__(self, slope: float = 0.5, fails_at: int | None = None) -> None:
-        self.slope, self.fails_at = slope, fails_at
+    def __init__(
+        self, slope: float = 0.5, fails_at: int | None = None, cut: type[BaseException] = KeyboardInterrupt
+    ) -> None:
+        self.slope, self.fails_at, self.cut = slope, fails_at, cut
         self.calls: list[tuple[float, list[int]]] = []
         self.linear: list[bool] = []
 
@@ -55,7 +58,7 @@ class DropoutTrainer(HeadTrainer):
         self.calls.append((recipe.dropout, list(how["seeds"])))
         self.linear.append(how["train"].linear is not None and how["validation"].linear is not None)
         if len(self.calls) == self.fails_at:
-            raise ResourceError("memory ran out")
+            raise self.cut("memory ran out")
         if recipe.batch_size == 128 and how["fusion"].kind == "moe":
             raise UsageError("no moe of 128")
         heads = []
@@ -201,7 +204,7 @@ def test_of_a_loss_less_is_better() -> None:
 
 def test_every_trial_is_written_down_as_it_ends() -> None:
     job = Job(trainer=DropoutTrainer(fails_at=4))
-    with pytest.raises(ResourceError):
+    with pytest.raises(KeyboardInterrupt):
         job(6)
     kept = read_search(job.runs)
     assert kept is not None
@@ -210,13 +213,19 @@ def test_every_trial_is_written_down_as_it_ends() -> None:
 
 def test_a_killed_search_ends_as_one_that_was_not() -> None:
     killed, whole = Job(trainer=DropoutTrainer(fails_at=4)), Job()
-    with pytest.raises(ResourceError):
+    with pytest.raises(KeyboardInterrupt):
         killed(6)
     killed.trainer.fails_at = None
     ended, straight = killed(6), whole(6)
     assert [one.values for one in ended.trials] == [one.values for one in straight.trials]
     assert ended.decision == straight.decision
     assert len(killed.trainer.calls) == 1 + len(whole.trainer.calls)
+
+
+def test_settings_for_which_memory_runs_out_are_a_trial_without_a_score() -> None:
+    search = Job(trainer=DropoutTrainer(fails_at=3, cut=ResourceError))(6)
+    assert [one.problem for one in search.trials if one.score is None] == ["memory ran out"]
+    assert decided(search).trials == 6
 
 
 def test_a_finished_search_trains_nothing() -> None:
@@ -235,13 +244,23 @@ def test_more_trials_go_on_from_the_ones_there_are() -> None:
     assert decided(more).trials == 5
 
 
-@pytest.mark.parametrize("how", [{"anew": True}, {"carried": {"data": "y"}}, {"space": SPACE[:1]}])
-def test_other_data_another_space_or_being_asked_to_begins_anew(how: dict[str, Any]) -> None:
+@pytest.mark.parametrize("how", [{"carried": {"data": "y"}}, {"space": SPACE[:1]}])
+def test_other_data_or_another_space_begins_anew_only_where_that_is_asked_for(how: dict[str, Any]) -> None:
     job = Job()
-    job(3)
+    first = job(3)
+    with pytest.raises(UsageError, match="give --overwrite to search anew"):
+        job(3, **how)
+    assert read_search(job.runs) == first
     before = len(job.trainer.calls)
-    job(3, **how)
+    job(3, anew=True, **how)
     assert len(job.trainer.calls) - before >= 3
+
+
+def test_a_search_goes_on_on_another_device() -> None:
+    job = Job()
+    first = job(3, carried={"settings": {"train": {"device": "cpu"}}})
+    more = job(4, carried={"settings": {"train": {"device": "cuda:0"}}})
+    assert more.trials[:3] == first.trials
 
 
 def test_no_trial_starts_once_the_time_is_spent() -> None:
@@ -263,10 +282,10 @@ def test_own_settings_that_cannot_be_trained_end_the_search() -> None:
         Job()(5, attrs.evolve(RECIPE, batch_size=128), FusionSpec(kind="moe"))
 
 
-def test_the_linear_path_is_fitted_once_for_all_trials() -> None:
+def test_the_linear_path_is_fitted_once_for_all_trials_and_once_for_the_decision() -> None:
     job = Job()
     job(5, recipe=attrs.evolve(RECIPE, linear_path="linear_svm"))
-    assert job.path.fits == 1
+    assert job.path.fits == 2  # folds are those of the seeds that train beside it
     assert all(job.trainer.linear)
 
 
