@@ -19,12 +19,16 @@ from fusionapp.entrypoints.experiment.schema import (
     HuggingFaceSettings,
     ImportedSettings,
     LexicalSettings,
+    OnnxSettings,
     OpenAISettings,
+    SentenceTransformersSettings,
 )
 from fusionapp.entrypoints.experiment.types import is_plain, match, shown
 
 ENCODERS: dict[str, type] = {
     "huggingface": HuggingFaceSettings,
+    "sentence_transformers": SentenceTransformersSettings,
+    "onnx": OnnxSettings,
     "openai": OpenAISettings,
     "lexical": LexicalSettings,
     "imported": ImportedSettings,
