@@ -11,6 +11,7 @@ from fusionapp.application.services.explain_classifier import ExplainClassifier
 from fusionapp.application.services.explain_retraining import ExplainRetraining
 from fusionapp.application.services.export_classifier import ExportClassifier
 from fusionapp.application.services.export_embeddings import ExportEmbeddings
+from fusionapp.application.services.export_encoder import ExportEncoder
 from fusionapp.application.services.extract_dataset import ExtractDataset
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
 from fusionapp.application.services.fit_linear_path import FitLinearPath
@@ -47,10 +48,15 @@ class Gateways(containers.DeclarativeContainer):
     )
     encoder = providers.FactoryAggregate(
         huggingface=providers.Factory(build.huggingface_encoder, model_cache=config.environment.model_cache),
+        sentence_transformers=providers.Factory(
+            build.pipeline_encoder, model_cache=config.environment.model_cache
+        ),
+        onnx=providers.Factory(build.onnx_encoder),
         openai=providers.Factory(build.openai_encoder),
         lexical=providers.Factory(build.lexical_encoder),
         imported=providers.Factory(build.imported_encoder),
     )
+    open_exported = providers.Object(build.exported_encoder)
     store = providers.Singleton(
         build.embedding_store, config.experiment.storage.root, config.experiment.storage.adapter
     )
@@ -105,6 +111,7 @@ class Services(containers.DeclarativeContainer):
         path=gateways.linear_path,
         exporter=gateways.head_exporter,
     )
+    export_encoder = providers.Factory(ExportEncoder, open=gateways.open_exported)
     gather = providers.Factory(GatherEmbeddings, store=gateways.store, spool=gateways.spool)
     prepare = providers.Factory(
         PrepareClassification,

@@ -11,6 +11,7 @@ from fusionapp.application.ports.charts import Charts
 from fusionapp.application.ports.dataset_source import DatasetSource
 from fusionapp.application.ports.embedding_store import EmbeddingStore
 from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.encoder_exporter import EncoderExporter
 from fusionapp.application.ports.executor import Executor
 from fusionapp.application.ports.head_exporter import HeadExporter
 from fusionapp.application.ports.head_inspector import HeadInspector
@@ -99,6 +100,44 @@ def huggingface_encoder(
     if isinstance(plain["layers"], list):
         plain["layers"] = tuple(plain["layers"])
     return HuggingFaceEncoder(**plain, cache_dir=model_cache, token_folder=token_folder)
+
+
+def pipeline_encoder(settings: dict[str, Any], model_cache: str | None) -> Encoder:
+    """A saved sentence-transformers pipeline."""
+    from fusionapp.adapters.sentence_transformers.encoder import SentenceTransformersEncoder
+
+    plain = {key: value for key, value in settings.items() if key != "adapter"}
+    return SentenceTransformersEncoder(**plain, cache_dir=model_cache)
+
+
+def onnx_encoder(settings: dict[str, Any], **_: Any) -> Encoder:
+    """An exported graph."""
+    from fusionapp.adapters.machine.onnx_providers import choose_providers
+    from fusionapp.adapters.onnx.encoder import OnnxEncoder
+
+    plain = {key: value for key, value in settings.items() if key != "adapter"}
+    return OnnxEncoder(**plain, choose_providers=choose_providers)
+
+
+def exported_encoder(directory: str) -> Encoder:
+    """An exported graph on the CPU, to be held to the encoder that it was made of."""
+    return onnx_encoder({"model": directory, "device": "cpu"})
+
+
+def onnx_encoder_exporter(settings: dict[str, Any], source: str, model_cache: str | None) -> EncoderExporter:
+    """Transformers as ONNX; `source` is the fingerprint of the encoder of these settings in float32."""
+    from fusionapp.adapters.huggingface.decisions import Wishes
+    from fusionapp.adapters.huggingface.onnx_exporter import OnnxEncoderExporter
+
+    layers = settings["layers"]
+    wishes = Wishes(
+        layers="all" if layers == "all" else tuple(layers),
+        pooling=settings["pooling"],
+        prefix=settings["prefix"],
+        max_length=settings["max_length"],
+        normalize=settings["normalize"],
+    )
+    return OnnxEncoderExporter(settings["model"], wishes, source, settings["revision"], model_cache)
 
 
 def openai_encoder(settings: dict[str, Any], **_: Any) -> Encoder:

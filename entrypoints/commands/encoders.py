@@ -37,5 +37,7 @@ def command(as_json: bool) -> None:
             for card in CARDS
         ],
     )
+    click.echo('sentence_transformers runs a saved pipeline whole (adapter = "sentence_transformers").')
+    click.echo('onnx runs what `fusionapp export encoder` wrote (adapter = "onnx", model = its directory).')
     click.echo('openai asks a server by its /v1/embeddings for any model (adapter = "openai").')
     click.echo('lexical needs no model: hashed word and character n-grams (adapter = "lexical").')

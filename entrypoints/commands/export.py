@@ -11,7 +11,7 @@ from fusionapp.entrypoints.commands.options import json_option
 
 @click.group("export")
 def command() -> None:
-    """Write stored embeddings, or a trained model, to one file."""
+    """Write stored embeddings, a trained model or an encoder for others to read."""
 
 
 @command.command("embeddings")
@@ -77,3 +77,34 @@ def model(model: Path, form: str, output: Path, as_json: bool) -> None:
             f"agrees with predict to {exported.largest_difference:.1g} on {exported.rows} stored rows",
             err=True,
         )
+
+
+@command.command("encoder")
+@click.argument("source", metavar="EXPERIMENT_OR_MODEL")
+@click.option("--encoder", help="Name of the encoder in the experiment; may be left out where there is one.")
+@click.option(
+    "--format", "form", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="Graph format."
+)
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="Directory to write.")
+@click.option("--int8", is_flag=True, help="Quantise the weights to 8 bits; the vectors differ a little.")
+@json_option
+def encoder(source: str, encoder: str | None, form: str, output: Path, int8: bool, as_json: bool) -> None:
+    """Write an encoder as a graph with its tokenizer, for onnxruntime.
+
+    EXPERIMENT_OR_MODEL is an experiment file, a run directory, or a model as an experiment names it. The graph
+    takes input_ids and attention_mask, padded on the right, and gives text_embedding (batch, layers, dim), pooled
+    and normalised in float32; fusionapp_encoder.json says the rest (prefix, max length, hashes). It is written
+    once its vectors are the encoder's. Read it with adapter = "onnx" and model = the directory.
+    """
+    import attrs
+
+    from fusionapp.entrypoints.encoder_export import export_encoder
+    from fusionapp.entrypoints.output import print_json
+
+    parity = export_encoder(source, encoder, output, int8)
+    if as_json:
+        print_json({"directory": str(output), "format": form, "int8": int8, **attrs.asdict(parity)})
+    else:
+        click.echo(output)
+        agreement = f"lowest cosine {parity.cosine:.6f}, largest relative error {parity.error:.1g}"
+        click.echo(f"{agreement} on {parity.texts} texts", err=True)

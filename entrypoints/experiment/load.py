@@ -105,11 +105,15 @@ def _choose_encoders(present: Any, chosen: Sequence[str]) -> dict[str, Any]:
     return encoders
 
 
+_ON_DEVICES = ("huggingface", "sentence_transformers", "onnx")
+"""Adapters whose encoders compute on a device of this machine."""
+
+
 def _put_device(content: dict[str, Any], device: str) -> None:
     _put(content, "train.device", device)
     encoders = content.get("encoders")
     for encoder in encoders.values() if isinstance(encoders, dict) else ():
-        if isinstance(encoder, dict) and encoder.get("adapter", "huggingface") == "huggingface":
+        if isinstance(encoder, dict) and encoder.get("adapter", "huggingface") in _ON_DEVICES:
             encoder["device"] = device
 
 

@@ -179,7 +179,43 @@ class ImportedSettings:
     model: str | None = setting("what made the vectors; a part of their identity", None)
 
 
-EncoderSettings = HuggingFaceSettings | LexicalSettings | OpenAISettings | ImportedSettings
+@attrs.frozen
+class SentenceTransformersSettings:
+    """An ``[encoders.NAME]`` table of a saved sentence-transformers pipeline, all of its modules included."""
+
+    adapter: Literal["sentence_transformers"] = setting("which adapter encodes")
+    model: str = setting("an alias, a hub id, or a local directory with a modules.json", check=min_len(1))
+    prefix: str | None = setting("put before every text; default: the card's, else the pipeline's", None)
+    max_length: int | None = setting("tokens kept of a text; default: the pipeline's", None, optional(ge(1)))
+    normalize: bool = setting("L2-normalise each vector, whatever the pipeline ends in", False)
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        "compute dtype; auto is float32 on a CPU, bfloat16 or float16 on a GPU", "auto"
+    )
+    device: str = setting('"auto", "cpu" or a CUDA device such as "cuda:0"', "auto")
+    batch_tokens: int | None = setting("tokens in a batch, padding included", None, optional(ge(1)))
+    revision: str | None = setting("the hub model's revision", None)
+
+
+@attrs.frozen
+class OnnxSettings:
+    """An ``[encoders.NAME]`` table of a directory that `fusionapp export encoder` wrote."""
+
+    adapter: Literal["onnx"] = setting("which adapter encodes")
+    model: str = setting(
+        "the directory; prefix, length, layers and pooling are those it was written with", check=min_len(1)
+    )
+    device: str = setting('"auto", "cpu" or a CUDA device such as "cuda:0"', "auto")
+    batch_tokens: int | None = setting("tokens in a batch, padding included", None, optional(ge(1)))
+
+
+EncoderSettings = (
+    HuggingFaceSettings
+    | SentenceTransformersSettings
+    | OnnxSettings
+    | LexicalSettings
+    | OpenAISettings
+    | ImportedSettings
+)
 
 
 @attrs.frozen
@@ -333,7 +369,9 @@ __all__ = [
     "HuggingFaceSettings",
     "ImportedSettings",
     "LexicalSettings",
+    "OnnxSettings",
     "OpenAISettings",
+    "SentenceTransformersSettings",
     "StorageSettings",
     "TaskSettings",
 ]

@@ -19,13 +19,17 @@ from fusionapp.entrypoints.experiment.schema import (
     HuggingFaceSettings,
     ImportedSettings,
     LexicalSettings,
+    OnnxSettings,
     OpenAISettings,
+    SentenceTransformersSettings,
 )
 from fusionapp.entrypoints.experiment.types import is_plain, match, shown
 from fusionapp.entrypoints.plugins import ENCODERS as ENCODER_PLUGINS, load_settings, plugin_names
 
 ENCODERS: dict[str, type] = {
     "huggingface": HuggingFaceSettings,
+    "sentence_transformers": SentenceTransformersSettings,
+    "onnx": OnnxSettings,
     "openai": OpenAISettings,
     "lexical": LexicalSettings,
     "imported": ImportedSettings,

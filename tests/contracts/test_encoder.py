@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
+from exported import exported, opened
 from fakes.embedding_server import shared_server
 from fakes.encoders import CountingEncoder, FailingEncoder
 from numpy.typing import NDArray
@@ -82,6 +83,20 @@ def _pipeline(kind: str) -> Callable[..., Encoder]:
     return build
 
 
+def _graph(**wishes: Any) -> Encoder:
+    whole: dict[str, Any] = {"layers": (1, -1), "max_length": 24, **wishes}
+    return opened(exported("bert", **whole))
+
+
+_GRAPH_CHANGES: tuple[Mapping[str, Any], ...] = (
+    {"layers": (-1,)},
+    {"pooling": "cls"},
+    {"prefix": "query: "},
+    {"max_length": 20},
+    {"normalize": True},
+)
+
+
 CASES = {
     "counting": Case(CountingEncoder, ({"layers": 1}, {"dim": 4}, {"max_length": 9}, {"name": "b"}), 64),
     "failing": Case(FailingEncoder, ({"layers": 1},), 64),
@@ -93,6 +108,7 @@ CASES = {
     "cnn": Case(_pipeline("cnn"), _PIPELINE_CHANGES, 24),
     "lstm": Case(_pipeline("lstm"), _PIPELINE_CHANGES, 24),
     "openai": Case(_served, _SERVED_CHANGES, 24),
+    "graph": Case(_graph, _GRAPH_CHANGES, 24),
 }
 
 

@@ -15,17 +15,6 @@ from fusionapp.application.services.guard_experiment import differences, essenti
 
 SHORT = ("--set", "train.epochs=2", "--set", "train.seeds=1", "--set", "train.linear_path=none")
 FAST = (*SHORT, "--encoder", "lexical")
-    [
-        "--encoder",
-        "lexical",
-        "--set",
-        "train.epochs=2",
-        "--set",
-        "train.seeds=1",
-        "--set",
-        "train.linear_path=none",
-    ]
-)
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from typing import Any, get_args, get_type_hints
 import numpy as np
 import pytest
 from dependency_injector import errors, providers
+from exported import exported
 from tiny_models import tiny_model
+from tiny_pipelines import tiny_pipeline
 
 from fusionapp.entrypoints.containers import Gateways, Services
 from fusionapp.entrypoints.experiment.schema import STORES, DatasetSettings
@@ -82,6 +84,10 @@ def test_every_encoder_adapter_is_built(adapter: str, tmp_path: Path) -> None:
         "openai": {"model": "m", "dim": 4},
         "lexical": {"dim": 64},
         "imported": {"train": str(tmp_path / "train.npy")},
+        "sentence_transformers": {"model": str(tiny_pipeline("dense"))}
+        if adapter.startswith("sentence")
+        else {},
+        "onnx": {"model": str(exported("bert"))} if adapter == "onnx" else {},
     }
     encoders = {"a": {"adapter": adapter, **settings[adapter]}}
     experiment = structure({"dataset": {"train": "t.csv"}, "encoders": encoders})

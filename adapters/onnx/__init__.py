@@ -1,0 +1,1 @@
+"""Encoders exported as ONNX graphs, run by onnxruntime."""
