@@ -87,8 +87,11 @@ def extract(
     """
     session = open_experiment(experiment, runs, quiet, output)
     with session.gateways.runs().lock():
-        session.services.guard()(session.resolved, overwrite)
-        return extract_embeddings(session, splits, limit, on_empty)
+        guard = session.services.guard()
+        guard(session.resolved, overwrite)
+        extraction = extract_embeddings(session, splits, limit, on_empty)
+        guard.record(session.resolved)
+        return extraction
 
 
 def train(
@@ -122,9 +125,11 @@ def train(
         extraction = extract_embeddings(session)
         if search is not None:
             refuse_protocol(session.experiment, "train --search")
+        if not follows_protocol(session.experiment):
             data = prepare_data(session, extraction)
+        if search is not None:
             session = search_settings(session, data, partial(carry, extraction=extraction), search, overwrite)
-            session.services.guard()(session.resolved, True)
+        session.services.guard().record(session.resolved)
         carried = carry(session, extraction)
         if follows_protocol(session.experiment):
             _describe_environment(session)
@@ -136,7 +141,7 @@ def train(
                 "choose another `name`, or give --overwrite to train again"
             )
         _describe_environment(session)
-        return train_heads(session, prepare_data(session, extraction), carried)
+        return train_heads(session, data, carried)
 
 
 def evaluate(
@@ -165,6 +170,7 @@ def evaluate(
         elsewhere = [path for path in guard.changed(session.resolved) if not path.startswith("dataset.")]
         guard(session.resolved, overwrite and not elsewhere)
         extraction = extract_embeddings(session)
+        guard.record(session.resolved)
         carried = carry(session, extraction)
         if follows_protocol(session.experiment):
             return evaluate_protocol(session, extraction, carried, split, overwrite)

@@ -75,7 +75,7 @@ def search_settings(
         # From here on the run is this search's, which a kill must not leave behind another one's heads.
         runs.write_document(HEADS[0], {"carried": None, "seconds": 0.0, "heads": []})
     if overwrite:
-        session.services.guard()(own.resolved, True)
+        session.services.guard().record(own.resolved)
     experiment = own.experiment
     space = head_space(
         experiment.fusion,

@@ -32,18 +32,26 @@ class GuardExperiment:
     def __call__(self, resolved: Mapping[str, Json], overwrite: bool) -> None:
         """Write the resolved experiment down, unless an earlier one stands in the way.
 
+        One that is to be replaced stays until `record`: a misspelt model must not cost a good run its name.
+
         What was extracted fixes dataset, encoders and storage; what was trained fixes seed, fusion and
         training too. `[evaluate]` may always change, and everything while nothing came of it (a misspelt model).
 
         Raises:
             UsageError: names every key that differs.
         """
-        changed = [] if overwrite else self.changed(resolved)
+        changed = self.changed(resolved)
+        if changed and overwrite:
+            return
         if changed:
             raise UsageError(
                 f"{self.runs.directory} holds another experiment (changed: {', '.join(changed)}); "
                 "choose another `name` or --output, or give --overwrite to replace it"
             )
+        self.record(resolved)
+
+    def record(self, resolved: Mapping[str, Json]) -> None:
+        """Write the resolved experiment down, whatever stands there: it is known to work, so far as it came."""
         if self.runs.read_document(RESOLVED) != resolved:
             self.runs.write_document(RESOLVED, dict(resolved))
 

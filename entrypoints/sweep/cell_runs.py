@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 
 from fusionapp.application.ports.run_store import RunStore
+from fusionapp.application.services.guard_experiment import essential
 from fusionapp.application.services.rank_cells import Entrant, RightRows, read_right_rows
 from fusionapp.application.services.score_linear import LinearResult, ScoreLinearControl
 from fusionapp.domain.embeddings import fingerprint
@@ -86,12 +87,14 @@ def _fit_linear(cell: Cell, directory: Path, overwrite: bool, quiet: bool) -> Li
     experiment = cell.experiment
     session = steps.open_experiment(experiment, directory, quiet)
     with session.gateways.runs().lock():
-        session.services.guard()(session.resolved, overwrite)
+        guard = session.services.guard()
+        guard(session.resolved, overwrite)
         extraction = steps.extract_embeddings(session)
+        guard.record(session.resolved)
         score: ScoreLinearControl = session.services.score_linear()
         basis = fingerprint(
             {
-                "carried": steps.carry(session, extraction),
+                "carried": essential(steps.carry(session, extraction)),
                 "test": extraction.inventory["splits"].get(SPLIT),
                 "evaluate": session.resolved["evaluate"],
             }

@@ -96,3 +96,15 @@ def test_a_search_goes_on_elsewhere_and_starts_anew_only_where_that_is_asked_for
 def _unsealed(document: Any) -> Any:
     """A document of the run, whether it is kept plain or within its seal."""
     return document.get("record", document)
+
+
+@pytest.mark.parametrize(
+    "typo", ["dataset.label=emotion", "dataset.train=trian.csv", "encoders.lexical.model=x"]
+)
+def test_a_typo_beside_overwrite_costs_a_good_run_nothing(job: Path, typo: str) -> None:
+    train(job)
+
+    call(job, "train", "tiny.toml", *FAST, "--set", typo, "--overwrite", code=2)
+
+    assert train(job)["reused"]
+    call(job, "evaluate", "tiny.toml", *FAST, "--set", "evaluate.baselines=false")

@@ -68,9 +68,12 @@ def test_an_experiment_that_nothing_came_of_may_be_mended() -> None:
     assert runs.read_document("experiment.json") == mended
 
 
-def test_overwrite_replaces_the_experiment(guarded: MemoryRunStore) -> None:
+def test_overwrite_replaces_the_experiment_once_the_new_one_is_known_to_work(guarded: MemoryRunStore) -> None:
     other = changed(dataset={"train": "u.csv"})
-    GuardExperiment(guarded)(other, overwrite=True)
+    guard = GuardExperiment(guarded)
+    guard(other, overwrite=True)
+    assert guarded.read_document("experiment.json") == EXPERIMENT
+    guard.record(other)
     assert guarded.read_document("experiment.json") == other
 
 
