@@ -94,6 +94,7 @@ _GRAPH_CHANGES: tuple[Mapping[str, Any], ...] = (
     {"prefix": "query: "},
     {"max_length": 20},
     {"normalize": True},
+    {"int8": True},
 )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from command_line import call, refused
 from small_job import Job
+from tiny_pipelines import DENSE_DIM, tiny_pipeline
 
 
 @pytest.fixture
@@ -53,3 +54,31 @@ def test_a_graph_that_was_changed_is_corrupt_and_nothing_is_extracted(job: Path)
     graph.write_bytes(content)
 
     assert "model.onnx" in refused(job, "extract", "two.toml", code=3)
+
+
+def test_a_pipeline_is_extracted_by_its_adapters_name(job: Path) -> None:
+    (job / "three.toml").write_text(
+        'name = "three"\n[dataset]\ntrain = "train.csv"\n'
+        f"[encoders.dense]\nadapter = \"sentence_transformers\"\nmodel = '{tiny_pipeline('dense')}'\n"
+    )
+    report = call(job, "extract", "three.toml", "--json").json
+    assert report["complete"]
+    assert report["encoders"]["dense"]["dim"] == DENSE_DIM
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("graphs.toml", "--encoder", "graph"), 'adapter = "onnx" is not exported'),
+        (("graphs.toml", "--encoder", "nobody"), "name one of bert, graph"),
+        (("graphs.toml",), "--encoder: missing"),
+        (("no-such-model",), "no alias"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused(job: Path, words: tuple[str, ...], message: str) -> None:
+    (job / "graphs.toml").write_text(
+        '[dataset]\ntrain = "train.csv"\n[encoders.bert]\nmodel = "model"\n'
+        '[encoders.graph]\nadapter = "onnx"\nmodel = "graph"\n'
+    )
+    assert message in refused(job, "export", "encoder", *words, "--output", "other", code=2)
+    assert not (job / "other").exists()

@@ -81,13 +81,11 @@ def test_every_encoder_adapter_is_built(adapter: str, tmp_path: Path) -> None:
     np.save(tmp_path / "train.npy", np.zeros((3, 4), dtype=np.float32))
     settings: dict[str, dict[str, Any]] = {
         "huggingface": {"model": str(tiny_model("bert"))},
+        "sentence_transformers": {"model": str(tiny_pipeline("dense"))},
+        "onnx": {"model": str(exported("bert"))},
         "openai": {"model": "m", "dim": 4},
         "lexical": {"dim": 64},
         "imported": {"train": str(tmp_path / "train.npy")},
-        "sentence_transformers": {"model": str(tiny_pipeline("dense"))}
-        if adapter.startswith("sentence")
-        else {},
-        "onnx": {"model": str(exported("bert"))} if adapter == "onnx" else {},
     }
     encoders = {"a": {"adapter": adapter, **settings[adapter]}}
     experiment = structure({"dataset": {"train": "t.csv"}, "encoders": encoders})

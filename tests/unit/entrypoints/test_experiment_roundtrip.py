@@ -18,7 +18,9 @@ from fusionapp.entrypoints.experiment.schema import (
     HuggingFaceSettings,
     ImportedSettings,
     LexicalSettings,
+    OnnxSettings,
     OpenAISettings,
+    SentenceTransformersSettings,
     StorageSettings,
 )
 from fusionapp.entrypoints.experiment.structure import structure, unstructure
@@ -67,15 +69,26 @@ SERVED = st.builds(
     normalize=st.none() | st.booleans(),
     timeout=st.floats(0.1, 999),
 )
+PIPELINES = st.builds(
+    SentenceTransformersSettings,
+    adapter=st.just("sentence_transformers"),
+    model=NAMES,
+    prefix=st.none() | TEXT,
+    normalize=st.booleans(),
+)
+GRAPHS = st.builds(
+    OnnxSettings, adapter=st.just("onnx"), model=NAMES, batch_tokens=st.none() | st.integers(1, 99)
+)
 IMPORTS = st.builds(ImportedSettings, adapter=st.just("imported"), train=NAMES, model=st.none() | TEXT)
 UNLIKE_RESIDUAL = ("concat", "all_features", "late")
+ENCODERS = TRANSFORMERS | PIPELINES | GRAPHS | SERVED | LEXICALS | IMPORTS
 FUSIONS = st.sampled_from([kind for kind in get_args(FusionKind) if kind not in UNLIKE_RESIDUAL])
 EXPERIMENTS = st.builds(
     Experiment,
     name=NAMES,
     seed=st.integers(0, 2**31),
     dataset=DATASETS,
-    encoders=st.dictionaries(NAMES, TRANSFORMERS | SERVED | LEXICALS | IMPORTS, min_size=1, max_size=3),
+    encoders=st.dictionaries(NAMES, ENCODERS, min_size=1, max_size=3),
     storage=st.builds(StorageSettings, adapter=st.sampled_from(STORES), root=TEXT),
     fusion=st.builds(FusionSpec, kind=FUSIONS, residual=st.booleans(), sigma=st.floats(0.1, 9)),
     train=st.builds(
