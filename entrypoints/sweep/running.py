@@ -63,8 +63,11 @@ def run_sweep(
     if (directory / RESOLVED).exists():
         raise UsageError(f"{directory} is an experiment's run; choose another `name` for the sweep")
     store = run_directory(str(directory))
+    _refuse_without_test(planned.cells)
+    finished = set()
     if not overwrite:
         _refuse_changed(planned.cells, directory)
+        finished = {cell.name for cell in planned.cells if is_finished(cell, directory)}
     with store.lock():
         store.write_document("sweep.json", dict(planned.content))
         entrants: list[Entrant] = []
@@ -75,6 +78,11 @@ def run_sweep(
                 found, judged[cell.name] = run_cell(cell, directory, overwrite, quiet)
             except Exception as error:  # a fault in one cell must not cost the others
                 logger.debug("%s failed", cell.name, exc_info=True)
+                if isinstance(error, UsageError) and cell.name in finished:
+                    raise UsageError(
+                        f"{directory}: the data changed since the cells were trained ({cell.name}: {error}); the "
+                        "board stays as it was; choose another `name`, or give `fusionapp sweep` --overwrite"
+                    ) from error
                 found = attrs.evolve(entrant(cell), error=_said(error))
                 code = code or int(exit_code(error) or 1)
                 tell(f"{cell.name} failed: {found.error}")
@@ -114,6 +122,16 @@ def _announced(cells: Sequence[Cell], directory: Path, tell: Tell) -> Iterator[C
             # Encoders hang in reference cycles: uncollected, one cell's models stay in the next one's memory.
             gc.collect()
             seconds.append(perf_counter() - start)
+
+
+def _refuse_without_test(cells: Sequence[Cell]) -> None:
+    """Refuse before anything is trained what could not be judged in the end."""
+    for cell in cells:
+        if cell.experiment.dataset.source == "files" and cell.experiment.dataset.test is None:
+            raise UsageError(
+                f"{cell.dataset or 'dataset'}: names no test split, and cells are judged on one; "
+                'name its file, such as test = "test.csv"'
+            )
 
 
 def _refuse_changed(cells: Sequence[Cell], directory: Path) -> None:

@@ -261,6 +261,23 @@ def test_changed_settings_are_refused_before_anything_is_touched(again: Path) ->
     assert (board / "leaderboard.json").read_bytes() == before
 
 
+def test_data_that_changed_leave_the_board_as_it_was(again: Path) -> None:
+    board = again / "runs/board"
+    before = (board / "leaderboard.json").read_bytes()
+    write_rows(again / "small.csv", 61, 7)
+    ended = call(again, "sweep", "sweep.toml", code=2)
+    assert "the data changed since the cells were trained (small-bert-concat" in ended.err
+    assert "the board stays as it was" in ended.err
+    assert (board / "leaderboard.json").read_bytes() == before
+
+
+def test_a_sweep_without_a_test_split_is_refused_before_anything_is_trained(again: Path) -> None:
+    (again / "sweep.toml").write_text(SWEEP.replace('test = "test.csv"', ""), encoding="utf-8")
+    ended = call(again, "sweep", "sweep.toml", "--set", "name=untested", code=2)
+    assert "names no test split" in ended.err
+    assert not (again / "runs/untested").exists()
+
+
 def test_overwriting_trains_what_changed_and_that_alone(again: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = counting(monkeypatch)
     changed = SWEEP.replace('train = "large.csv"', 'train = "large.csv"\ndrop_duplicates = true')
