@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from command_line import call
+from interrupts import heed_interrupts
 from small_job import Job, write_job
 
 from fusionapp.entrypoints.experiment.environment import NAMES
+
+heed_interrupts()
 
 
 @pytest.fixture(scope="session")
