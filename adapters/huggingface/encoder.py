@@ -52,7 +52,7 @@ class HuggingFaceEncoder(Encoder):
             it, "chunk" takes the mean over windows.
         quantization: "none", or "int8" or "nf4" weights by bitsandbytes.
         token_folder: where encoders of this run that have the same tokenizer share their tokens.
-        compile: whether layers go through `torch.compile`; "auto" where the job is long enough to pay.
+        compile: whether layers go through `torch.compile`.
 
     Raises:
         UsageError: an unknown model or dtype, or remote code that is not pinned.
@@ -76,7 +76,7 @@ class HuggingFaceEncoder(Encoder):
         batch_tokens: int | None = None,
         on_truncate: OnTruncate = "warn",
         quantization: str = "none",
-        compile: bool | str = "auto",
+        compile: bool = False,
         token_folder: str | None = None,
     ) -> None:
         if dtype not in _DTYPES:
@@ -141,7 +141,6 @@ class HuggingFaceEncoder(Encoder):
 
         return choose_plan(
             self._decisions.architecture,
-            rows,
             device=self._device,
             dtype=self._dtype,
             batch_tokens=self._batch_tokens,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from shutil import which
-
 import torch
 
 from fusionapp.adapters.huggingface.architecture import Architecture
@@ -17,26 +15,16 @@ _CPU_TOKENS = {"float32": 1024, "bfloat16": 2048, "float16": 1024}
 _SMALL_MODEL_TOKENS, _LARGE_MODEL_TOKENS = 65536, 16384
 """Tokens a batch on a GPU, for models up to 1024 wide and for wider ones."""
 
-_TOKENS = 64
-"""Guess at a text's tokens, for a job whose texts nobody has seen yet."""
-
-_RATE = 2e11
-"""Floating-point operations a second on one CPU thread in bfloat16, roughly."""
-
-_PAYS = 900.0
-"""Seconds of computing from which compiling, about half a minute, is worth its tenth of the time."""
-
 
 def choose_plan(
     architecture: Architecture,
-    rows: int,
     *,
     device: str,
     dtype: str,
     batch_tokens: int | None,
-    compiled: bool | str,
+    compiled: bool,
 ) -> ExecutionPlan:
-    """How so many texts go through a model; arguments beside the first two are the user's settings.
+    """How texts go through a model; arguments beside the first are the user's settings.
 
     A CPU is fastest with 512 to 2,048 tokens a batch, which stay in its cache; a GPU wants many.
 
@@ -50,15 +38,13 @@ def choose_plan(
     if place.type == "cuda":
         tokens = _SMALL_MODEL_TOKENS if architecture.dim <= 1024 else _LARGE_MODEL_TOKENS
     threads = torch.get_num_threads()
-    if compiled == "auto":
-        compiled = place.type == "cpu" and not spread and _pays(architecture, rows, chosen, threads)
     return ExecutionPlan(
         device=SPREAD if spread else str(place),
         dtype=chosen,
         attention=_attention(architecture, spread),
         threads=threads,
         batch_tokens=batch_tokens or tokens,
-        compile=bool(compiled),
+        compile=compiled,
     )
 
 
@@ -69,9 +55,3 @@ def _attention(architecture: Architecture, spread: bool) -> str:
     if architecture.model_type in PACKED and not spread:
         return "packed"
     return "sdpa" if supports_sdpa(architecture.model_type) else "eager"
-
-
-def _pays(architecture: Architecture, rows: int, dtype: str, threads: int) -> bool:
-    """Whether compiling is worth while on this CPU: a layer has about 12 dim² weights, two operations each."""
-    operations = 24.0 * architecture.dim**2 * architecture.layers * rows * _TOKENS
-    return dtype == "bfloat16" and operations / (_RATE * threads) > _PAYS and which("g++") is not None

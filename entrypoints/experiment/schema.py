@@ -105,8 +105,9 @@ class HuggingFaceSettings:
         "what becomes of a text longer than max_length: cut and counted, refused, or the mean over its windows",
         "warn",
     )
-    compile: Literal["auto"] | bool = setting(
-        "put the layers through torch.compile; auto where the job is long enough to pay", "auto"
+    compile: bool = setting(
+        "put the layers through torch.compile: for GPUs and long jobs; on CPUs it gained nothing measurable",
+        False,
     )
     batch_tokens: int | None = setting("tokens in a batch, padding included", None, optional(ge(1)))
     revision: str | None = setting("the hub model's revision", None)
