@@ -50,5 +50,5 @@ $(STAMP)-demo: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(STAMP)-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) ".[cpu,demo,dev]"
+	$(INSTALL) ".[cpu,demo,dev,eval,retrieve,tune]"
 	touch $@
