@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fusionapp.domain.errors import UsageError
-from fusionapp.entrypoints.experiment.schema import Experiment
+from fusionapp.entrypoints.experiment.structure import AnyExperiment
 
 FORMATS = ("npy", "npz", "jsonl", "parquet", "pt", "safetensors")
 SPARSE = "npz"
@@ -13,7 +13,7 @@ DENSE = ("huggingface", "sentence_transformers", "onnx", "openai")
 """Adapters whose embeddings are dense whatever their settings."""
 
 
-def check_formats(formats: Sequence[str], experiment: Experiment) -> None:
+def check_formats(formats: Sequence[str], experiment: AnyExperiment) -> None:
     """Refuse formats that leave an encoder without one.
 
     Raises:

@@ -11,8 +11,8 @@ from fusionapp.application.ports.embedding_store import Problem
 from fusionapp.application.ports.head_exporter import ExportedGraph
 from fusionapp.application.services.compare_runs import Comparison
 from fusionapp.application.services.export_embeddings import only
-from fusionapp.application.services.extract_dataset import INVENTORY
 from fusionapp.application.services.guard_experiment import RESOLVED
+from fusionapp.application.services.inventories import INVENTORY
 from fusionapp.application.services.plan_extraction import PlannedSet
 from fusionapp.application.services.read_splits import OnEmpty
 from fusionapp.application.services.report_status import ExtractionStatus

@@ -14,7 +14,7 @@ import attrs
 from fusionapp.adapters.machine.packages import refuse_conflicts
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.entrypoints.containers import Application
-from fusionapp.entrypoints.experiment.environment import read_environment
+from fusionapp.entrypoints.experiment.environment import Environment, read_environment
 from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.experiment.structure import ENCODERS, structure_encoder, unstructure
 
@@ -68,8 +68,7 @@ class Session:
 
     def root_beside_run(self) -> str:
         """The storage root as seen from the run directory, so that both can be moved together."""
-        root = self.experiment.storage.root
-        return root if Path(root).is_absolute() else os.path.relpath(root, self.gateways.runs().directory)
+        return root_beside(self.experiment.storage.root, self.gateways.runs().directory)
 
     @property
     def seeds(self) -> list[int]:
@@ -97,18 +96,27 @@ def open_session(
     refuse_conflicts()
     resolved = unstructure(experiment)
     run = run or Path(runs) / experiment.name
-    environment = read_environment()
     container = Application()
-    container.config.from_dict(
-        {
-            "experiment": resolved,
-            "run": str(run),
-            "spool": str(run / "spool"),
-            "quiet": quiet,
-            "environment": attrs.asdict(environment),
-        }
-    )
+    container.config.from_dict(run_settings(resolved, run, quiet, read_environment()))
     return Session(experiment, resolved, container)
+
+
+def run_settings(
+    resolved: Mapping[str, Any], run: Path, quiet: bool, environment: Environment
+) -> dict[str, Any]:
+    """What a container is configured with."""
+    return {
+        "experiment": resolved,
+        "run": str(run),
+        "spool": str(run / "spool"),
+        "quiet": quiet,
+        "environment": attrs.asdict(environment),
+    }
+
+
+def root_beside(root: str, run: str) -> str:
+    """A storage root as seen from a run directory; an absolute one stays as it is."""
+    return root if Path(root).is_absolute() else os.path.relpath(root, run)
 
 
 def build_encoders(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -13,18 +12,21 @@ from fusionapp.application.ports.imported_vectors import VectorsBySplit
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.spool import SpooledSplit
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
-from fusionapp.application.services.extracted_sets import ExtractedSet, job_header, set_key
-from fusionapp.application.services.import_embeddings import ImportEmbeddings, describing
+from fusionapp.application.services.extracted_sets import ExtractedSet
+from fusionapp.application.services.import_embeddings import ImportEmbeddings
+from fusionapp.application.services.inventories import (
+    INVENTORY,
+    add_times,
+    carry_times,
+    describe_encoder,
+    describe_split,
+    read_earlier,
+)
 from fusionapp.application.services.read_splits import OnEmpty, ReadSplits
-from fusionapp.domain.embeddings import Json, fingerprint_texts
-from fusionapp.domain.errors import CorruptArtifactError
+from fusionapp.domain.embeddings import Json
 from fusionapp.domain.splitting import SharedTexts, duplicate_rows
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-
-INVENTORY = "embeddings.json"
 
 
 @attrs.frozen
@@ -93,21 +95,21 @@ class ExtractDataset:
             "storage": dict(storage),
             "versions": dict(versions or {}),
             "splits": {
-                split: _describe_split(texts, self.read.source.describe(split))
+                split: describe_split(texts, self.read.source.describe(split))
                 for split, texts in spooled.items()
             },
             "encoders": {
-                name: _describe_encoder(encoder, spooled, shard_rows, self.extract.store.locate)
+                name: describe_encoder(encoder, spooled, shard_rows, self.extract.store.locate)
                 for name, encoder in encoders.items()
             },
         }
-        _carry_times(inventory, self._earlier())
+        carry_times(inventory, read_earlier(self.runs))
         # Written before the first shard, so that `status` can follow an extraction and find a killed one.
         self.runs.write_document(INVENTORY, inventory)
         sets = {}
         for name, encoder in encoders.items():
             sets[name] = self._fill(name, encoder, spooled, shard_rows)
-            _add_times(inventory["encoders"][name]["sets"], sets[name])
+            add_times(inventory["encoders"][name]["sets"], sets[name])
             self.runs.write_document(INVENTORY, inventory)
         inventory["finished"] = True
         self.runs.write_document(INVENTORY, inventory)
@@ -115,9 +117,7 @@ class ExtractDataset:
             sets=sets,
             rows=sum(texts.rows for texts in spooled.values()),
             partial=partial,
-            shared=duplicate_rows(
-                {split: _in_steps(texts.texts, texts.rows) for split, texts in spooled.items()}
-            ),
+            shared=duplicate_rows({split: texts.stream() for split, texts in spooled.items()}),
             inventory=inventory,
         )
 
@@ -128,62 +128,3 @@ class ExtractDataset:
             take = ImportEmbeddings(self.extract.store, self.extract.progress)
             return take(name, encoder, spooled, shard_rows)
         return self.extract(name, encoder, spooled, shard_rows)
-
-    def _earlier(self) -> Mapping[str, Json]:
-        """The inventory that an earlier extraction left here."""
-        try:
-            return self.runs.read_document(INVENTORY) or {}
-        except CorruptArtifactError:  # it is written anew
-            return {}
-
-
-def _carry_times(inventory: Mapping[str, Json], earlier: Mapping[str, Json]) -> None:
-    """Begin with what earlier runs spent on the same sets. A killed run's time is lost, and so are its rows."""
-    spent = {
-        place["key"]: place
-        for encoder in earlier.get("encoders", {}).values()
-        for place in encoder["sets"].values()
-    }
-    for encoder in inventory["encoders"].values():
-        for place in encoder["sets"].values():
-            for key in ("seconds", "encoded_rows"):
-                place[key] = spent.get(place["key"], {}).get(key, 0)
-
-
-def _add_times(places: Mapping[str, Json], sets: Sequence[ExtractedSet]) -> None:
-    for one in sets:
-        places[one.split]["seconds"] += one.effort.seconds
-        places[one.split]["encoded_rows"] += one.effort.rows
-
-
-def _describe_split(texts: SpooledSplit, origin: str) -> dict[str, Json]:
-    return {
-        "origin": origin,
-        "rows": texts.rows,
-        "texts_sha256": texts.texts_sha256,
-        "labels_sha256": fingerprint_texts(label or "" for label in _in_steps(texts.labels, texts.rows)),
-    }
-
-
-def _describe_encoder(
-    encoder: Encoder, spooled: Mapping[str, SpooledSplit], shard_rows: int, locate: Callable[[str], str]
-) -> dict[str, Json]:
-    sets = {}
-    for split, texts in spooled.items():
-        key = set_key(job_header(describing(encoder, split), texts, shard_rows))
-        sets[split] = {"key": key, "directory": locate(key)}
-    shape = encoder.shape
-    return {
-        "identity": dict(encoder.identity),
-        "choices": list(encoder.choices),
-        "dim": shape.dim,
-        "layers": shape.layers,
-        "sparse": shape.sparse,
-        "sets": sets,
-    }
-
-
-def _in_steps(read: Callable[[int, int], Iterable[T]], rows: int, step: int = 4096) -> Iterator[T]:
-    """What `read(start, stop)` gives of all rows, a few at a time in memory."""
-    for start in range(0, rows, step):
-        yield from read(start, min(start + step, rows))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import attrs
 
 from fusionapp.application.ports.run_store import RunStore
-from fusionapp.application.services.extract_dataset import INVENTORY
+from fusionapp.application.services.inventories import INVENTORY
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import UsageError
 

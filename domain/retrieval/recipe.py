@@ -105,4 +105,30 @@ class TuningRecipe:
     patience: int = setting("scorings without a better validation MRR before training stops", 4, ge(1))
     checkpoint_steps: int = setting("steps between checkpoints that a killed run goes on from", 100, ge(1))
     mining: Mining = setting("hard negatives from the encoder's own rankings", Mining)
+    seeds: int = setting("how many times to tune: seed ... seed + n - 1", 1, ge(1))
     device: str = setting('"auto", "cpu" or a CUDA device such as "cuda:0"', "auto")
+
+    @property
+    def step_size(self) -> float:
+        """The learning rate asked for, else the fine-tuning method's."""
+        return self.finetuning.learning_rate() if self.learning_rate is None else self.learning_rate
+
+    @property
+    def pools_per_step(self) -> int:
+        """How many pools' gradients an optimizer step adds up."""
+        return 1 if self.optimizer_batch is None else self.optimizer_batch // self.negatives_pool
+
+    def problems(self) -> list[str]:
+        """What does not go together, one line each, starting with the key's path."""
+        found = []
+        pool, batch = self.negatives_pool, self.optimizer_batch
+        if batch is not None and batch % pool:
+            found.append(
+                f"train.optimizer_batch: {batch} is no multiple of negatives_pool = {pool}; use "
+                f"{max(1, round(batch / pool)) * pool}"
+            )
+        if self.learn_temperature and self.loss != "infonce":
+            found.append(f'train.learn_temperature: goes with loss = "infonce", not {self.loss!r}')
+        if self.mining.rounds and not self.hard_negatives:
+            found.append("train.hard_negatives: 0 leaves out what train.mining finds; set it to 1 or more")
+        return found

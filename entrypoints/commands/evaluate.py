@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from fusionapp.entrypoints.commands.options import (
-    experiment_from,
+    any_experiment_from,
     experiment_options,
     is_quiet,
     json_option,
     overwrite_option,
     runs_option,
 )
+from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 
 
 @click.command("evaluate")
@@ -45,9 +46,17 @@ def command(
     with a verdict: better, worse or not separable. A second call prints what the first one found; --overwrite
     scores again.
     """
-    settings = experiment_from(experiment, sets, encoders, device, **flags)
-    from fusionapp.entrypoints import api
+    settings = any_experiment_from(experiment, sets, encoders, device, **flags)
     from fusionapp.entrypoints.experiment.load import runs_directory
+
+    if isinstance(settings, RetrievalExperiment):
+        from fusionapp.entrypoints.retrieval import commands
+
+        if other is not None:
+            raise click.UsageError("--on scores labelled texts, and this experiment has pairs; use --split")
+        commands.evaluate(settings, split, runs_directory(experiment, runs), overwrite, as_json)
+        return
+    from fusionapp.entrypoints import api
     from fusionapp.entrypoints.output import print_json, print_leaderboard
     from fusionapp.entrypoints.reports import evaluation_json
 

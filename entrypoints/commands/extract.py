@@ -19,8 +19,9 @@ from fusionapp.entrypoints.commands.options import (
     runs_option,
 )
 from fusionapp.entrypoints.commands.texts_options import EPILOG, GROUPS, job_from, texts_options
-from fusionapp.entrypoints.experiment.schema import Experiment
+from fusionapp.entrypoints.experiment.structure import AnyExperiment
 from fusionapp.entrypoints.export_formats import check_formats
+from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 
 
 @click.command("extract", cls=GroupedCommand, groups=GROUPS, epilog=EPILOG)
@@ -62,17 +63,27 @@ def command(
     looks and says so. Exit codes: 0 done, 5 done but for quarantined rows, 4 another process writes there.
     """
     settings = _settings(experiment, sets, encoders, device, output, formats, flags)
+    if isinstance(settings, RetrievalExperiment):
+        from fusionapp.entrypoints.retrieval import commands
+
+        if limit is not None or formats:
+            raise click.UsageError(
+                "--limit and --format go with texts, and this experiment has pairs of them"
+            )
+        commands.extract(
+            settings, splits, dry_run, _run(settings, experiment, runs, output), overwrite, as_json
+        )
+        return
     if dry_run:
         _print_plan(settings, splits, limit, on_empty, as_json)
         return
     from fusionapp.entrypoints import api, inspection
     from fusionapp.entrypoints.exit_codes import ExitCode
-    from fusionapp.entrypoints.experiment.load import runs_directory
     from fusionapp.entrypoints.exporting import export_beside
     from fusionapp.entrypoints.output import print_exported, print_extraction, print_json
     from fusionapp.entrypoints.reports import status_json
 
-    run = output or Path(runs_directory(experiment, runs), settings.name)
+    run = _run(settings, experiment, runs, output)
     limits: Any = {"splits": splits, "limit": limit, "on_empty": on_empty}
     extraction = api.extract(settings, **limits, output=run, overwrite=overwrite, quiet=is_quiet())
     report = status_json(inspection.status(run), extraction)
@@ -89,6 +100,13 @@ def command(
         sys.exit(ExitCode.QUARANTINED)
 
 
+def _run(settings: AnyExperiment, experiment: Path | None, runs: str, output: Path | None) -> Path:
+    """The run directory."""
+    from fusionapp.entrypoints.experiment.load import runs_directory
+
+    return output or Path(runs_directory(experiment, runs), settings.name)
+
+
 def _settings(
     experiment: Path | None,
     sets: tuple[str, ...],
@@ -97,7 +115,7 @@ def _settings(
     output: Path | None,
     formats: tuple[str, ...],
     flags: dict[str, Any],
-) -> Experiment:
+) -> AnyExperiment:
     """The experiment that the command line describes."""
     from fusionapp.entrypoints.experiment.load import named_experiment
 

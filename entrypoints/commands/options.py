@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from fusionapp.entrypoints.experiment.schema import Experiment
+from fusionapp.entrypoints.experiment.structure import AnyExperiment
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,15 +75,32 @@ def experiment_from(
     device: str | None,
     **flags: Any,
 ) -> Experiment:
-    """The experiment that a command line describes.
+    """The classification that a command line describes.
 
     Raises:
         UsageError, ConfigurationError: as `load_experiment` says.
     """
-    from fusionapp.entrypoints.experiment.environment import read_environment
-    from fusionapp.entrypoints.experiment.load import load_experiment
+    from fusionapp.entrypoints.experiment.load import only_classification
 
-    return load_experiment(
+    return only_classification(any_experiment_from(experiment, sets, encoders, device, **flags))
+
+
+def any_experiment_from(
+    experiment: Path | None,
+    sets: tuple[str, ...],
+    encoders: tuple[str, ...],
+    device: str | None,
+    **flags: Any,
+) -> AnyExperiment:
+    """The experiment, of any kind of task, that a command line describes.
+
+    Raises:
+        UsageError, ConfigurationError: as `load_any` says.
+    """
+    from fusionapp.entrypoints.experiment.environment import read_environment
+    from fusionapp.entrypoints.experiment.load import load_any
+
+    return load_any(
         experiment,
         sets=sets,
         flags=given(flags),

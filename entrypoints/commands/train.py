@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from fusionapp.entrypoints.commands.options import (
-    experiment_from,
+    any_experiment_from,
     experiment_options,
     is_quiet,
     json_option,
     overwrite_option,
     runs_option,
 )
+from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 
 
 @click.command("train")
@@ -60,9 +61,17 @@ def command(
     """
     if trials is None and (search_seconds is not None or search_fusion):
         raise click.UsageError("--search-seconds and --search-fusion go with --search N")
-    settings = experiment_from(experiment, sets, encoders, device, **flags)
-    from fusionapp.entrypoints import api
+    settings = any_experiment_from(experiment, sets, encoders, device, **flags)
     from fusionapp.entrypoints.experiment.load import runs_directory
+
+    if isinstance(settings, RetrievalExperiment):
+        from fusionapp.entrypoints.retrieval import commands
+
+        if trials is not None:
+            raise click.UsageError("--search tunes fusion heads, and this experiment tunes an encoder")
+        commands.train(settings, runs_directory(experiment, runs), overwrite, as_json)
+        return
+    from fusionapp.entrypoints import api
     from fusionapp.entrypoints.output import print_json, print_table
     from fusionapp.entrypoints.reports import training_json
     from fusionapp.entrypoints.searching import decision_toml, search_json, search_sentence

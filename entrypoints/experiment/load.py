@@ -12,9 +12,10 @@ from typing import Any
 
 from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.schema import Experiment
-from fusionapp.entrypoints.experiment.structure import structure
+from fusionapp.entrypoints.experiment.structure import AnyExperiment, structure_any
+from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 
-Source = str | os.PathLike[str] | Mapping[str, Any] | Experiment
+Source = str | os.PathLike[str] | Mapping[str, Any] | Experiment | RetrievalExperiment
 
 
 def load_experiment(
@@ -25,7 +26,26 @@ def load_experiment(
     chosen_encoders: Sequence[str] = (),
     device: str | None = None,
 ) -> Experiment:
-    """The experiment that a file, a dict, a run directory or nothing but flags describes.
+    """The classification that a file, a dict, a run directory or nothing but flags describes.
+
+    Args are those of `load_any`.
+
+    Raises:
+        UsageError: as `load_any`; it is an experiment of another kind of task, too.
+        ConfigurationError: the experiment has problems.
+    """
+    return only_classification(load_any(source, sets, flags, defaults, chosen_encoders, device))
+
+
+def load_any(
+    source: Source | None,
+    sets: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    chosen_encoders: Sequence[str] = (),
+    device: str | None = None,
+) -> AnyExperiment:
+    """The experiment, of any kind of task, that a file, a dict, a run directory or nothing but flags describes.
 
     Args:
         source: a TOML, JSON or YAML file, a run directory, a dict, an `Experiment`, or None.
@@ -42,7 +62,21 @@ def load_experiment(
     return named_experiment(read_content(source, sets, flags, defaults, chosen_encoders, device), source)
 
 
-def named_experiment(content: dict[str, Any], source: Source | None) -> Experiment:
+def only_classification(experiment: AnyExperiment) -> Experiment:
+    """The experiment, where it is a classification.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if isinstance(experiment, Experiment):
+        return experiment
+    raise UsageError(
+        f'task.kind: this is for "classify", and experiment {experiment.name!r} is of kind '
+        f"{experiment.task.kind!r}, which extract, train, evaluate, status, verify, index and search take"
+    )
+
+
+def named_experiment(content: dict[str, Any], source: Source | None) -> AnyExperiment:
     """The experiment that a plain dict describes, with a name made from it where it comes from flags alone.
 
     Raises:
@@ -50,7 +84,7 @@ def named_experiment(content: dict[str, Any], source: Source | None) -> Experime
     """
     if source is None:
         content.setdefault("name", _name(content))
-    return structure(content)
+    return structure_any(content)
 
 
 def read_content(
@@ -141,7 +175,7 @@ def parse_value(text: str) -> Any:
 def _content(source: Source | None) -> dict[str, Any]:
     if source is None:
         return {}
-    if isinstance(source, Experiment):
+    if isinstance(source, Experiment | RetrievalExperiment):
         from fusionapp.entrypoints.experiment.structure import unstructure
 
         return unstructure(source)

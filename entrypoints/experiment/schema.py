@@ -287,18 +287,25 @@ class Experiment:
             found.append(
                 'encoders: none is named; add a table such as [encoders.minilm] with model = "minilm"'
             )
-        stores = (*STORES, *plugin_names(STORE_PLUGINS))
-        if self.storage.adapter not in stores:
-            known = ", ".join(map(repr, stores))
-            found.append(f"storage.adapter: expected one of {known}, got {self.storage.adapter!r}")
+        found += storage_problems(self.storage)
         for name, encoder in self.encoders.items():
-            found += _encoder_problems(name, encoder)
+            found += encoder_problems(name, encoder)
         for name, source in self.train.sources.items() if self.encoders else ():
             found += _source_problems(name, source, self.encoders)
         return found + _dataset_problems(self.dataset)
 
 
-def _encoder_problems(name: str, encoder: EncoderSettings) -> list[str]:
+def storage_problems(storage: StorageSettings) -> list[str]:
+    """A store that is not known."""
+    stores = (*STORES, *plugin_names(STORE_PLUGINS))
+    if storage.adapter in stores:
+        return []
+    known = ", ".join(map(repr, stores))
+    return [f"storage.adapter: expected one of {known}, got {storage.adapter!r}"]
+
+
+def encoder_problems(name: str, encoder: EncoderSettings) -> list[str]:
+    """What does not go together within an encoder's table."""
     found = []
     if not re.fullmatch(NAME_PATTERN, name):
         found.append(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 from cattrs import BaseValidationError, Converter, IterableValidationError
@@ -25,6 +25,7 @@ from fusionapp.entrypoints.experiment.schema import (
 )
 from fusionapp.entrypoints.experiment.types import is_plain, match, shown
 from fusionapp.entrypoints.plugins import ENCODERS as ENCODER_PLUGINS, load_settings, plugin_names
+from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 
 ENCODERS: dict[str, type] = {
     "huggingface": HuggingFaceSettings,
@@ -41,8 +42,33 @@ DECIDING = ("kind", "source", "text", "revision")
 Path = tuple[str, ...]
 
 
+E = TypeVar("E", Experiment, RetrievalExperiment)
+AnyExperiment = Experiment | RetrievalExperiment
+
+
 def structure(raw: Mapping[str, Any]) -> Experiment:
-    """The experiment that a plain dict describes.
+    """The classification that a plain dict describes.
+
+    Raises:
+        ConfigurationError: as `structure_as`; another kind of task, too.
+    """
+    return structure_as(raw, Experiment)
+
+
+def structure_any(raw: Mapping[str, Any]) -> AnyExperiment:
+    """The experiment that a plain dict describes, of the kind that its ``task.kind`` names.
+
+    Raises:
+        ConfigurationError: as `structure_as`.
+    """
+    task = raw.get("task")
+    if isinstance(task, Mapping) and task.get("kind") == "retrieve":
+        return structure_as(raw, RetrievalExperiment)
+    return structure_as(raw, Experiment)
+
+
+def structure_as(raw: Mapping[str, Any], kind: type[E]) -> E:
+    """The experiment of one kind that a plain dict describes.
 
     Raises:
         ConfigurationError: unknown keys, wrong types, values out of range and impossible combinations, all of
@@ -51,7 +77,7 @@ def structure(raw: Mapping[str, Any]) -> Experiment:
     content = deepcopy(dict(raw))
     problems: list[str] = []
     with attrs.validators.disabled():
-        experiment = _structure_what_fits(content, problems)
+        experiment = _structure_what_fits(content, problems, kind)
     if experiment is not None:
         problems += _out_of_range(experiment, ())
         problems += [line for line in experiment.problems() if not _follows(line, problems)]
@@ -65,18 +91,18 @@ def structure_encoder(table: Mapping[str, Any]) -> Any:
     return _structure_encoder(_converter(), table)
 
 
-def unstructure(experiment: Experiment) -> dict[str, Any]:
+def unstructure(experiment: AnyExperiment) -> dict[str, Any]:
     """The experiment as a plain dict of JSON values; `structure` gives the same experiment back."""
     plain: dict[str, Any] = json.loads(json.dumps(_converter().unstructure(experiment)))
     return plain
 
 
-def _structure_what_fits(content: dict[str, Any], problems: list[str]) -> Experiment | None:
+def _structure_what_fits(content: dict[str, Any], problems: list[str], kind: type[E]) -> E | None:
     """Report and drop keys that do not fit, so that the rest can be checked as well."""
     converter = _converter()
     while True:
         try:
-            return converter.structure(content, Experiment)
+            return converter.structure(content, kind)
         except BaseValidationError as error:
             found = list(_leaves(error, ()))
         problems += [f"{'.'.join(path)}: {message}" for path, message in found]

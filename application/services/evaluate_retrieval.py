@@ -1,0 +1,246 @@
+"""Judge a tuned encoder's rankings beside every control, query by query."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionapp.application.ports.ranking_metrics import RankingMetrics
+from fusionapp.application.ports.run_store import Column, RunStore
+from fusionapp.application.ports.vector_index import Hits
+from fusionapp.application.services.rank_documents import Ranking, SearchProblem
+from fusionapp.domain.embeddings import Json
+from fusionapp.domain.scores import Summary, deviation
+from fusionapp.domain.statistics.bootstrap import Difference, interval, paired_difference
+from fusionapp.domain.statistics.bootstrap_values import bootstrap_means
+from fusionapp.domain.statistics.holm import holm
+from fusionapp.domain.statistics.sign_flips import differing_units
+from fusionapp.domain.statistics.verdict import Verdict, verdict
+
+VERDICT_ON = "mrr@10"
+"""The metric that verdicts are on and contenders are ranked by."""
+
+RAGAS_METRICS = ("ragas_id_precision@10", "ragas_id_recall@10")
+
+
+@attrs.frozen
+class RetrievalRow:
+    """One contender with its numbers.
+
+    Attributes:
+        name: as printed.
+        validation: mean validation MRR@10, which the leaderboard is ranked by.
+        metrics: on the split that was judged.
+        seconds: what its rankings took, training included.
+        note: what was chosen on validation.
+        verdict: the result against this control; "" for the result itself.
+    """
+
+    name: str
+    validation: float
+    metrics: Mapping[str, Summary]
+    seconds: float
+    note: str
+    verdict: Verdict | str
+
+
+@attrs.frozen
+class RetrievalEvaluation:
+    """A tuned encoder beside its controls.
+
+    Attributes:
+        split: which split was scored.
+        queries: how many.
+        documents: how many they were searched in.
+        result: the tuned encoder alone, the mean of seeds.
+        controls: by name.
+        verdicts: the result against each control, on MRR@10, corrected by Holm.
+        differences: MRR@10 of the result less each control's.
+        hybrid: the tuned encoder with words; None without controls.
+        hybrid_verdicts: the hybrid against each other contender, corrected by Holm among themselves.
+        hybrid_differences: MRR@10 of the hybrid less each other contender's.
+        leaderboard: every contender, ranked by validation MRR@10.
+        skipped: contenders that were left out, and why.
+        vectors: what shorter and coarser vectors of the result lose, one row each; empty where not asked for.
+    """
+
+    split: str
+    queries: int
+    documents: int
+    result: Mapping[str, Summary]
+    controls: Mapping[str, Mapping[str, Summary]]
+    verdicts: Mapping[str, Verdict]
+    differences: Mapping[str, Difference]
+    hybrid: Mapping[str, Summary] | None
+    hybrid_verdicts: Mapping[str, Verdict]
+    hybrid_differences: Mapping[str, Difference]
+    leaderboard: Sequence[RetrievalRow]
+    skipped: Mapping[str, str]
+    vectors: Sequence[Mapping[str, Json]] = ()
+
+
+@attrs.frozen(eq=False)
+class _Judged:
+    """A contender's numbers, query by query.
+
+    Attributes:
+        ranking: the contender.
+        validation: mean validation MRR@10.
+        values: by metric (seeds, queries).
+        metrics: the same, summed up.
+        replicates: (draws,) of the mean MRR@10.
+    """
+
+    ranking: Ranking
+    validation: float
+    values: Mapping[str, NDArray[np.float64]]
+    metrics: Mapping[str, Summary]
+    replicates: NDArray[np.float64]
+
+    @property
+    def by_query(self) -> NDArray[np.float64]:
+        """(queries,) MRR@10, the mean of seeds."""
+        return self.values[VERDICT_ON].mean(axis=0)
+
+
+@attrs.frozen
+class EvaluateRetrieval:
+    """Turns rankings into an evaluation.
+
+    Attributes:
+        measures: computes metrics of ranked lists.
+        runs: the run directory, which receives every query's numbers.
+        sets: computes metrics of the ten best as a set; None where they are not wanted.
+    """
+
+    measures: RankingMetrics
+    runs: RunStore
+    sets: RankingMetrics | None = None
+
+    def __call__(
+        self,
+        split: str,
+        validation: SearchProblem,
+        test: SearchProblem,
+        query_ids: Sequence[str],
+        rankings: Sequence[Ranking],
+        metrics: Sequence[str],
+        draws: int,
+        skipped: Mapping[str, str],
+        vectors: Sequence[Mapping[str, Json]] = (),
+    ) -> RetrievalEvaluation:
+        """Judge by `test`.
+
+        Args:
+            split: its name.
+            validation: what was chosen by.
+            test: what is judged by.
+            query_ids: names of the test queries.
+            rankings: the result first; one named "hybrid" is compared with all others as well.
+            metrics: by name.
+            draws: of the bootstrap, over queries.
+            skipped: contenders that were left out, and why.
+            vectors: the table of shorter vectors, passed through.
+        """
+        judged = [self._judge(one, validation, test, metrics, draws) for one in rankings]
+        for one in judged:
+            self._keep(one, query_ids)
+        result, others = judged[0], judged[1:]
+        differences, verdicts = _compare(result, others)
+        hybrid = next((one for one in others if one.ranking.name == "hybrid"), None)
+        rest = [] if hybrid is None else [one for one in judged if one is not hybrid]
+        hybrid_differences, hybrid_verdicts = ({}, {}) if hybrid is None else _compare(hybrid, rest)
+        rows = [
+            RetrievalRow(
+                one.ranking.name,
+                one.validation,
+                one.metrics,
+                one.ranking.seconds,
+                one.ranking.note,
+                verdicts.get(one.ranking.name, ""),
+            )
+            for one in judged
+        ]
+        return RetrievalEvaluation(
+            split=split,
+            queries=len(test.queries),
+            documents=len(test.documents),
+            result=result.metrics,
+            controls={one.ranking.name: one.metrics for one in others},
+            verdicts=verdicts,
+            differences=differences,
+            hybrid=None if hybrid is None else hybrid.metrics,
+            hybrid_verdicts=hybrid_verdicts,
+            hybrid_differences=hybrid_differences,
+            leaderboard=sorted(rows, key=lambda row: -row.validation),
+            skipped=dict(skipped),
+            vectors=list(vectors),
+        )
+
+    def _judge(
+        self,
+        ranking: Ranking,
+        validation: SearchProblem,
+        test: SearchProblem,
+        metrics: Sequence[str],
+        draws: int,
+    ) -> _Judged:
+        wanted = list(dict.fromkeys((VERDICT_ON, *metrics)))
+        chosen = [self.measures.score(hits, validation.relevant, [VERDICT_ON]) for hits in ranking.validation]
+        values = _stack([self._score(hits, test, wanted) for hits in ranking.test])
+        replicates = bootstrap_means({name: each.mean(axis=0) for name, each in values.items()}, draws)
+        summaries = {}
+        for name, each in values.items():
+            bounds, means = interval(replicates[name]), each.mean(axis=1)
+            summaries[name] = Summary(float(means.mean()), deviation(means), bounds.low, bounds.high)
+        return _Judged(
+            ranking,
+            float(np.mean([one[VERDICT_ON].mean() for one in chosen])),
+            values,
+            summaries,
+            replicates[VERDICT_ON],
+        )
+
+    def _score(
+        self, hits: Hits, problem: SearchProblem, metrics: Sequence[str]
+    ) -> Mapping[str, NDArray[np.float64]]:
+        found = dict(self.measures.score(hits, problem.relevant, metrics))
+        if self.sets is not None:
+            for name, values in self.sets.score(hits, problem.relevant, RAGAS_METRICS).items():
+                found[name.partition("@")[0]] = values
+        return found
+
+    def _keep(self, judged: _Judged, query_ids: Sequence[str]) -> None:
+        columns: dict[str, Column] = {"query_id": query_ids}
+        for seed, hits in enumerate(judged.ranking.test):
+            columns |= {f"{name}_{seed}": values[seed] for name, values in judged.values.items()}
+            columns[f"documents_{seed}"] = hits.rows[:, :10]
+        self.runs.write_table(f"scores/{judged.ranking.name.replace(' ', '-')}", columns)
+
+
+def _stack(
+    scored: Sequence[Mapping[str, NDArray[np.float64]]],
+) -> dict[str, NDArray[np.float64]]:
+    return {name: np.stack([one[name] for one in scored]) for name in scored[0]}
+
+
+def _compare(
+    first: _Judged, others: Sequence[_Judged]
+) -> tuple[dict[str, Difference], dict[str, Verdict]]:
+    differences = {
+        one.ranking.name: paired_difference(
+            first.replicates,
+            one.replicates,
+            first.metrics[VERDICT_ON].mean,
+            one.metrics[VERDICT_ON].mean,
+            differing_units(first.by_query, one.by_query),
+        )
+        for one in others
+    }
+    adjusted = holm({name: difference.p_value for name, difference in differences.items()})
+    return differences, {
+        name: verdict(difference.interval, adjusted[name]) for name, difference in differences.items()
+    }

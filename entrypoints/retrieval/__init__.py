@@ -1,0 +1,1 @@
+"""Experiments of ``kind = "retrieve"``: their settings, wiring, steps and reports."""
