@@ -82,7 +82,7 @@ def join_pairs(named: NamedPairs, chosen: Rows) -> JoinedPairs:
     queries, first_queries = number_rows(named.query_ids[chosen])
     documents, first_documents = number_rows(named.document_ids[chosen])
     keys = queries * len(first_documents) + documents
-    distinct, first, pair_of = np.unique(keys, return_index=True, return_inverse=True)
+    _, first, pair_of = np.unique(keys, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
@@ -95,17 +95,18 @@ def join_pairs(named: NamedPairs, chosen: Rows) -> JoinedPairs:
     place[chosen] = pair_of
     mine = np.flatnonzero(place[named.owners] >= 0)
     owners = place[named.owners[mine]]
-    rows, extra = _negative_rows(named, chosen[first_documents], mine)
-    relevant = (rows < len(first_documents)) & np.isin(
-        pairs[owners, 0] * len(first_documents) + rows, distinct
+    texts = _Texts.of(named, chosen[first_documents], mine)
+    relevant = np.isin(
+        texts.keys(pairs[owners, 0], texts.negatives),
+        texts.keys(pairs[:, 0], texts.documents[pairs[:, 1]]),
     )
     return JoinedPairs(
         queries=chosen[first_queries],
         documents=chosen[first_documents],
-        extra=extra,
+        extra=mine[texts.new],
         pairs=pairs,
         grades=grades,
-        negatives=_table(owners[~relevant], rows[~relevant], len(pairs)),
+        negatives=_table(owners[~relevant], texts.rows[~relevant], len(pairs)),
         repeated=len(chosen) - len(pairs),
         relevant_negatives=int(relevant.sum()),
     )
@@ -121,22 +122,45 @@ def text_numbers(named: NamedPairs) -> tuple[Rows, Rows, Rows]:
     return number_rows(named.query_texts)[0], documents, firsts
 
 
-def _negative_rows(named: NamedPairs, documents: Rows, mine: Rows) -> tuple[Rows, Rows]:
-    """The document row of each negative, and the negatives that become documents of their own."""
-    count = len(documents)
-    numbers, firsts = number_rows(
-        np.concatenate([named.document_texts[documents], named.negative_texts[mine]])
-    )
-    # A number that first appears among the negatives is a new document; documents of one text share a number.
-    new = firsts >= count
-    row_of_number = firsts.copy()
-    row_of_number[new] = count + np.arange(new.sum())
-    return row_of_number[numbers[count:]], mine[firsts[new] - count]
+@attrs.frozen(eq=False)
+class _Texts:
+    """Documents and negatives by their texts, numbered together.
+
+    Attributes:
+        documents: (documents,) number of each document's text.
+        negatives: (negatives,) number of each negative's.
+        rows: (negatives,) the document row of each: the first document of that text, or a row behind them all.
+        new: (extra,) the first negative of each text that is no document's.
+        count: distinct texts.
+    """
+
+    documents: Rows
+    negatives: Rows
+    rows: Rows
+    new: Rows
+    count: int
+
+    @classmethod
+    def of(cls, named: NamedPairs, documents: Rows, negatives: Rows) -> _Texts:
+        rows = len(documents)
+        numbers, firsts = number_rows(
+            np.concatenate([named.document_texts[documents], named.negative_texts[negatives]])
+        )
+        new = firsts >= rows
+        row_of_number = firsts.copy()
+        row_of_number[new] = rows + np.arange(new.sum())
+        return cls(
+            numbers[:rows], numbers[rows:], row_of_number[numbers[rows:]], firsts[new] - rows, len(firsts)
+        )
+
+    def keys(self, queries: Rows, texts: Rows) -> Rows:
+        """One number for each query and text."""
+        return queries * self.count + texts
 
 
 def _table(owners: Rows, rows: Rows, pairs: int) -> Rows:
     """(pairs, most) the distinct negatives of each pair, in the order given."""
-    _, first = np.unique(np.stack([owners, rows]), axis=1, return_index=True)
+    _, first = np.unique(owners * (rows.max(initial=0) + 1) + rows, return_index=True)
     kept = np.sort(first)
     kept = kept[np.argsort(owners[kept], kind="stable")]
     counts = np.bincount(owners[kept], minlength=pairs)
