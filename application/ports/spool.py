@@ -50,5 +50,8 @@ class Spool(Protocol):
             CorruptArtifactError: it was changed since.
         """
 
+    def remove(self, split: str) -> None:
+        """Forget a split; nothing happens where there is none."""
+
     def verify(self) -> Sequence[Problem]:
         """Every split against its hash; files are named relative to the spool."""

@@ -236,6 +236,9 @@ class MemorySpool(Spool):
             raise UsageError(f"there is no split {split!r}")
         return self.splits[split]
 
+    def remove(self, split: str) -> None:
+        self.splits.pop(split, None)
+
     def verify(self) -> Sequence[Problem]:
         return []
 
