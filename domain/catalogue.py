@@ -111,6 +111,10 @@ CARDS: tuple[EncoderCard, ...] = (
 )
 
 
+SERVED = {"openai-small": "text-embedding-3-small", "openai-large": "text-embedding-3-large"}
+"""Short names of models that stand behind OpenAI's own server, for the adapter `openai`."""
+
+
 def _names(card: EncoderCard) -> tuple[str, ...]:
     return (card.alias, card.model, card.model.partition("/")[2], *card.names)
 

@@ -13,11 +13,11 @@ import attrs
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.compare_runs import Comparison
 from fusionapp.application.services.evaluate_classifier import Evaluation, LeaderboardRow
-from fusionapp.application.services.extract_dataset import Extraction
-from fusionapp.application.services.extracted_sets import Effort
+from fusionapp.application.services.extracted_sets import Effort, ExtractedSet
 from fusionapp.application.services.report_status import ExtractionStatus
 from fusionapp.application.services.train_classifier import Training
 from fusionapp.domain.scores import Summary
+from fusionapp.domain.splitting import SharedTexts
 from fusionapp.domain.statistics.verdict import Verdict
 
 LEADERBOARD = (
@@ -62,8 +62,12 @@ def reading(evaluation: Evaluation) -> str:
     return template.format_map(evaluation.protocol)
 
 
-def status_json(status: ExtractionStatus, extraction: Extraction | None = None) -> dict[str, Any]:
-    """The object of `status --json` and, with speeds of the run just made, of `extract --json`."""
+def status_json(
+    status: ExtractionStatus,
+    sets: Mapping[str, Sequence[ExtractedSet]] | None = None,
+    shared: SharedTexts | None = None,
+) -> dict[str, Any]:
+    """The object of `status --json` and, with the sets just made and the texts they share, of `extract --json`."""
     encoders: dict[str, dict[str, Any]] = {}
     for name, one in status.encoders.items():
         encoders[name] = {
@@ -77,8 +81,8 @@ def status_json(status: ExtractionStatus, extraction: Extraction | None = None) 
             "truncated": one.truncated,
             "complete": one.complete,
         }
-        if extraction is not None:
-            encoders[name] |= _speeds(extraction, name)
+        if sets is not None:
+            encoders[name] |= _speeds(sets[name])
     report = {
         "rows": status.rows,
         "durable_rows": min((one.durable_rows for one in status.encoders.values()), default=0),
@@ -87,9 +91,9 @@ def status_json(status: ExtractionStatus, extraction: Extraction | None = None) 
         "complete": status.complete,
         "encoders": encoders,
     }
-    if extraction is not None:
-        shared = extraction.shared.counts.items()
-        report["shared_texts"] = [{"splits": list(pair), "texts": count} for pair, count in shared]
+    if shared is not None:
+        counts = shared.counts.items()
+        report["shared_texts"] = [{"splits": list(pair), "texts": count} for pair, count in counts]
     return report
 
 
@@ -97,8 +101,8 @@ def _common_directory(directories: Sequence[str]) -> str:
     return directories[0] if len(directories) == 1 else os.path.commonpath(directories)
 
 
-def _speeds(extraction: Extraction, name: str) -> dict[str, Any]:
-    effort = sum((one.effort for one in extraction.sets[name]), Effort())
+def _speeds(sets: Sequence[ExtractedSet]) -> dict[str, Any]:
+    effort = sum((one.effort for one in sets), Effort())
     seconds, tokens = effort.seconds, effort.tokens
     return {
         "encoded_rows": effort.rows,

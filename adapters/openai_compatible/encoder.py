@@ -18,7 +18,7 @@ from fusionapp.adapters.openai_compatible.requests import EmbeddingRequests, Par
 from fusionapp.adapters.openai_compatible.server import EmbeddingServer
 from fusionapp.adapters.openai_compatible.tokens import batches, cut, estimate_tokens
 from fusionapp.application.ports.encoder import Encoder
-from fusionapp.domain.catalogue import EncoderCard, find_card
+from fusionapp.domain.catalogue import SERVED, EncoderCard, find_card
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
 from fusionapp.domain.errors import ConfigurationError
 from fusionapp.domain.normalization import l2_normalize
@@ -35,7 +35,7 @@ class OpenAIEncoder(Encoder):
     such texts are not marked. The texts themselves leave this machine.
 
     Args:
-        model: as the server calls it.
+        model: as the server calls it, or "openai-small" or "openai-large".
         base_url: what stands before `/embeddings`.
         dimensions: width to ask the server for, where the model can be shortened.
         dim: width of its vectors, where it is known; else found by one request.
@@ -79,10 +79,10 @@ class OpenAIEncoder(Encoder):
         if problems := address_problems(base_url, api_key_env, allow_http) + dim_problems(dim, dimensions):
             raise ConfigurationError(problems)
         self._address = read_address(base_url, api_key_env)
-        self._model = model
+        self._model = SERVED.get(model, model)
         self._dimensions = dimensions
         card = find_card(model)
-        self._known = known_dim(model, dim, dimensions, card)
+        self._known = known_dim(self._model, dim, dimensions, card)
         self._prefix: str
         self._normalize: bool
         self._prefix, self._why_prefix = _choose(prefix, card, "prefix", "")

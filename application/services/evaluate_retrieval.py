@@ -6,18 +6,19 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
+from fusionapp.domain.statistics.bootstrap_values import bootstrap_means
+from fusionapp.domain.statistics.sign_flips import differing_units
 from numpy.typing import NDArray
 
 from fusionapp.application.ports.ranking_metrics import RankingMetrics
 from fusionapp.application.ports.run_store import Column, RunStore
 from fusionapp.application.ports.vector_index import Hits
-from fusionapp.application.services.rank_documents import Ranking, SearchProblem
+from fusionapp.application.services.load_pairs import SearchProblem
+from fusionapp.application.services.rank_documents import Ranking
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.scores import Summary, deviation
 from fusionapp.domain.statistics.bootstrap import Difference, interval, paired_difference
-from fusionapp.domain.statistics.bootstrap_values import bootstrap_means
 from fusionapp.domain.statistics.holm import holm
-from fusionapp.domain.statistics.sign_flips import differing_units
 from fusionapp.domain.statistics.verdict import Verdict, verdict
 
 VERDICT_ON = "mrr@10"
@@ -125,7 +126,6 @@ class EvaluateRetrieval:
         split: str,
         validation: SearchProblem,
         test: SearchProblem,
-        query_ids: Sequence[str],
         rankings: Sequence[Ranking],
         metrics: Sequence[str],
         draws: int,
@@ -138,13 +138,13 @@ class EvaluateRetrieval:
             split: its name.
             validation: what was chosen by.
             test: what is judged by.
-            query_ids: names of the test queries.
             rankings: the result first; one named "hybrid" is compared with all others as well.
             metrics: by name.
             draws: of the bootstrap, over queries.
             skipped: contenders that were left out, and why.
             vectors: the table of shorter vectors, passed through.
         """
+        query_ids = [str(id["id"]) for id in test.queries.ids()]
         judged = [self._judge(one, validation, test, metrics, draws) for one in rankings]
         for one in judged:
             self._keep(one, query_ids)
@@ -166,8 +166,8 @@ class EvaluateRetrieval:
         ]
         return RetrievalEvaluation(
             split=split,
-            queries=len(test.queries),
-            documents=len(test.documents),
+            queries=test.queries.rows,
+            documents=test.documents.rows,
             result=result.metrics,
             controls={one.ranking.name: one.metrics for one in others},
             verdicts=verdicts,
@@ -227,9 +227,7 @@ def _stack(
     return {name: np.stack([one[name] for one in scored]) for name in scored[0]}
 
 
-def _compare(
-    first: _Judged, others: Sequence[_Judged]
-) -> tuple[dict[str, Difference], dict[str, Verdict]]:
+def _compare(first: _Judged, others: Sequence[_Judged]) -> tuple[dict[str, Difference], dict[str, Verdict]]:
     differences = {
         one.ranking.name: paired_difference(
             first.replicates,

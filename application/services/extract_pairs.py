@@ -24,7 +24,7 @@ from fusionapp.domain.embeddings import Json
 
 logger = logging.getLogger(__name__)
 
-QUERIES, DOCUMENTS = "queries", "documents"
+QUERIES, DOCUMENTS = PARTS = ("queries", "documents")
 
 
 @attrs.frozen

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 
 import attrs
 import numpy as np
+from fusionapp.domain.retrieval.false_negatives import FalseNegatives
+from fusionapp.domain.retrieval.mining import choose_negatives
 from numpy.typing import NDArray
 
 from fusionapp.application.ports.encoder_tuner import PairSet
 from fusionapp.application.ports.vector_index import VectorIndex
 from fusionapp.domain.embeddings import Json
-from fusionapp.domain.retrieval.false_negatives import FalseNegatives
-from fusionapp.domain.retrieval.mining import choose_negatives
 from fusionapp.domain.retrieval.recipe import Mining, TuningRecipe
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,15 @@ class MineNegatives:
             train: the pairs.
         """
         queries, documents = self.embed(model)
-        guard = FalseNegatives.of(train, recipe.near_duplicate, recipe.mask_same_label)
+        guard = FalseNegatives.of(
+            train.queries,
+            train.documents,
+            train.query_ids,
+            train.document_ids,
+            train.pairs,
+            train.labels if recipe.mask_same_label else None,
+            recipe.near_duplicate,
+        )
         blocks = []
         with self.scratch() as directory:
             self.index.build([documents], f"{directory}/index")

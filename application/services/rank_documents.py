@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from time import perf_counter
 
 import attrs
 import numpy as np
+from fusionapp.domain.retrieval.nearest import rank_scores
+from fusionapp.domain.retrieval.rank_fusion import (
+    choose_weight,
+    reciprocal_rank_fusion,
+    weighted_score_fusion,
+)
+from fusionapp.domain.retrieval.ranking import reciprocal_ranks
 from numpy.typing import NDArray
 
-from fusionapp.application.ports.encoder_tuner import PairSet
 from fusionapp.application.ports.lexical_ranker import LexicalRanker
 from fusionapp.application.ports.vector_index import Hits
-from fusionapp.domain.retrieval.nearest import nearest
-from fusionapp.domain.retrieval.rank_fusion import choose_weight, reciprocal_rank_fusion, weighted_fusion
+from fusionapp.application.services.load_pairs import SearchProblem
 
 Vectors = NDArray[np.float32]
 
-
-@attrs.frozen(eq=False)
-class SearchProblem:
-    """Queries, the documents that they are searched in, and what they should find.
-
-    Attributes:
-        queries: texts.
-        documents: texts.
-        relevant: for each query, the rows of its documents and their grades.
-    """
-
-    queries: Sequence[str]
-    documents: Sequence[str]
-    relevant: Sequence[Mapping[int, int]]
-
-    @classmethod
-    def of(cls, pairs: PairSet) -> SearchProblem:
-        """The problem of finding each query's documents among all of them."""
-        relevant: list[dict[int, int]] = [{} for _ in pairs.queries]
-        for (query, document), grade in zip(pairs.pairs.tolist(), pairs.grades.tolist(), strict=True):
-            relevant[query][document] = max(grade, relevant[query].get(document, 0))
-        return cls(pairs.queries, pairs.documents, relevant)
+_SCORES_AT_ONCE = 2**24
+"""Scores of a dense ranking in memory at a time: 64 MiB."""
 
 
 @attrs.frozen(eq=False)
@@ -70,7 +55,7 @@ class SplitVectors:
 
 @attrs.frozen
 class RankDocuments:
-    """Ranks two problems alike: validation, where choices are made, and test, where they are judged.
+    """Ranks two problems alike: validation, where choices are made, and test, which is judged.
 
     Attributes:
         validation: where weights are chosen.
@@ -85,7 +70,13 @@ class RankDocuments:
     def dense(
         self, name: str, vectors: Sequence[tuple[SplitVectors, SplitVectors]], seconds: float = 0.0
     ) -> Ranking:
-        """By inner product; `vectors` are those of validation and test, once a seed."""
+        """By inner product.
+
+        Args:
+            name: of the contender.
+            vectors: of validation and of test, once a seed.
+            seconds: spent before.
+        """
         start = perf_counter()
         validation = [self._nearest(one) for one, _ in vectors]
         test = [self._nearest(other) for _, other in vectors]
@@ -95,7 +86,11 @@ class RankDocuments:
         """By words in common."""
         start = perf_counter()
         validation, test = (
-            ranker.rank(problem.documents, problem.queries, min(self.depth, len(problem.documents)))
+            ranker.rank(
+                list(problem.documents.stream()),
+                list(problem.queries.stream()),
+                min(self.depth, problem.documents.rows),
+            )
             for problem in (self.validation, self.test)
         )
         return Ranking(name, [validation], [test], perf_counter() - start)
@@ -106,39 +101,35 @@ class RankDocuments:
         Each seed chooses for itself.
         """
         start = perf_counter()
-        chosen = [
-            self._fuse(validation, test, lexical)
-            for validation, test in zip(dense.validation, dense.test, strict=True)
-        ]
-        notes = dict.fromkeys(note for _, _, note in chosen)
-        return Ranking(
-            name,
-            [validation for validation, _, _ in chosen],
-            [test for _, test, _ in chosen],
-            dense.seconds + sum(one.seconds for one in lexical) + perf_counter() - start,
-            "; ".join(notes),
-        )
+        validations, tests, notes = [], [], []
+        for validation, test in zip(dense.validation, dense.test, strict=True):
+            ways = (way for one in lexical for way in self._ways(validation, test, one))
+            _, fused_validation, fused_test, note = max(ways, key=lambda way: way[0])
+            validations.append(fused_validation)
+            tests.append(fused_test)
+            notes.append(note)
+        seconds = dense.seconds + sum(one.seconds for one in lexical) + perf_counter() - start
+        return Ranking(name, validations, tests, seconds, "; ".join(dict.fromkeys(notes)))
 
     def _nearest(self, vectors: SplitVectors) -> Hits:
-        return Hits(*nearest(vectors.queries, vectors.documents, self.depth))
-
-    def _fuse(self, validation: Hits, test: Hits, lexical: Sequence[Ranking]) -> tuple[Hits, Hits, str]:
-        best: tuple[float, Hits, Hits, str] | None = None
-        for partner in lexical:
-            for found in self._ways(validation, test, partner):
-                if best is None or found[0] > best[0]:
-                    best = found
-        assert best is not None, "a hybrid has a lexical partner"
-        return best[1:]
-
-    def _ways(
-        self, validation: Hits, test: Hits, partner: Ranking
-    ) -> list[tuple[float, Hits, Hits, str]]:
-        """Weighted scores and reciprocal ranks, each with its MRR on validation, the validation and test lists."""
-        words = partner.validation[0], partner.test[0]
-        weight, weighted_mrr = choose_weight(validation, words[0], self.validation.relevant)
-        weighted = [
-            weighted_fusion(dense, lexical, weight, self.depth)
-            for dense, lexical in ((validation, words[0]), (test, words[1]))
+        depth = min(self.depth, len(vectors.documents))
+        block = max(1, _SCORES_AT_ONCE // max(1, len(vectors.documents)))
+        parts = [
+            rank_scores(vectors.queries[start : start + block] @ vectors.documents.T, depth)
+            for start in range(0, len(vectors.queries), block)
         ]
-        ...
+        return Hits(*(np.concatenate(each) for each in zip(*parts, strict=True)))
+
+    def _ways(self, validation: Hits, test: Hits, words: Ranking) -> Iterator[tuple[float, Hits, Hits, str]]:
+        """Weighted scores and reciprocal ranks, each with its MRR on validation, its two lists and its name."""
+        pairs = ((validation, words.validation[0]), (test, words.test[0]))
+        lists = [[(one.rows, one.scores), (other.rows, other.scores)] for one, other in pairs]
+        relevant = self.validation.relevant
+        weight = choose_weight(*lists[0], relevant)
+        by_score = [Hits(*weighted_score_fusion(*both, weight)) for both in lists]
+        by_rank = [Hits(*reciprocal_rank_fusion(both)) for both in lists]
+        for fused, note in (
+            (by_score, f"{weight:g} dense + {1 - weight:g} {words.name}"),
+            (by_rank, f"reciprocal ranks of dense and {words.name}"),
+        ):
+            yield float(reciprocal_ranks(fused[0].rows, relevant, 10).mean()), fused[0], fused[1], note

@@ -86,7 +86,7 @@ def command(
     run = _run(settings, experiment, runs, output)
     limits: Any = {"splits": splits, "limit": limit, "on_empty": on_empty}
     extraction = api.extract(settings, **limits, output=run, overwrite=overwrite, quiet=is_quiet())
-    report = status_json(inspection.status(run), extraction)
+    report = status_json(inspection.status(run), extraction.sets, extraction.shared)
     wanted = formats or (("npy",) if settings.dataset.texts is not None and experiment is None else ())
     exported = export_beside(run, wanted) if wanted else []
     if wanted:

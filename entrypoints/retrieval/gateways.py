@@ -10,6 +10,7 @@ from fusionapp.application.ports.pair_source import PairSource
 from fusionapp.application.ports.ranking_metrics import RankingMetrics
 from fusionapp.application.ports.vector_index import VectorIndex
 from fusionapp.entrypoints.gateways import SPLITS
+from fusionapp.entrypoints.retrieval.roles import role_tables
 
 COLUMNS = ("query", "document", "topic", "label", "date", "id", "query_id", "negatives", "grade")
 
@@ -52,6 +53,48 @@ def beir_pairs(dataset: dict[str, Any]) -> PairSource:
     from fusionapp.adapters.beir.source import BeirSource
 
     return BeirSource(dataset["name"])
+
+
+def encoder_tuner(
+    settings: dict[str, Any], model: str | None, device: str, model_cache: str | None
+) -> EncoderTuner:
+    """A transformer that is to be tuned: that of an encoder's table, or one that an earlier round saved."""
+    from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings
+    from fusionapp.adapters.huggingface.tuning.tuner import HuggingFaceTuner
+
+    tables = role_tables(settings, model)
+    encoder = EncoderSettings(
+        model=tables["document"]["model"],
+        pooling=settings["pooling"],
+        query_prefix=tables["query"]["prefix"],
+        document_prefix=tables["document"]["prefix"],
+        max_length=settings["max_length"],
+        normalize=settings["normalize"],
+        revision=tables["document"]["revision"],
+        cache_dir=model_cache,
+    )
+    return HuggingFaceTuner(encoder, device=device)
+
+
+def numpy_index() -> VectorIndex:
+    """Exact search without a library."""
+    from fusionapp.adapters.numpy_index.index import NumpyIndex
+
+    return NumpyIndex()
+
+
+def faiss_index(kind: str) -> VectorIndex:
+    """FAISS."""
+    from fusionapp.adapters.faiss_index.index import FaissIndex
+
+    return FaissIndex(kind)
+
+
+def usearch_index() -> VectorIndex:
+    """USearch."""
+    from fusionapp.adapters.usearch_index.index import UsearchIndex
+
+    return UsearchIndex()
 
 
 def bm25() -> LexicalRanker:

@@ -76,10 +76,10 @@ class PairSettings:
     negatives: str | tuple[str, ...] | None = setting(
         "column, or columns, of texts that look relevant to the query and are not", None
     )
-    split_by: Literal["document", "date"] = setting(
-        "how test and validation are taken from train where they are not given: documents at random, or the "
-        "latest by date and id",
-        "document",
+    split_by: Literal["random", "date"] = setting(
+        "how test and validation are taken from train where they are not given, document by document: at random, "
+        "or the latest by date and id",
+        "random",
     )
     test_fraction: float = setting(
         "part of the documents taken for test, where the dataset names none; 0 takes none",
@@ -87,7 +87,7 @@ class PairSettings:
         and_(ge(0.0), lt(1.0)),
     )
     validation_fraction: float = setting(
-        "part of the other documents taken for validation, where the dataset names none",
+        "part of the documents taken for validation, where the dataset names none",
         0.1,
         and_(gt(0.0), le(0.5)),
     )

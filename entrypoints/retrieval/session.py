@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from fusionapp.entrypoints.retrieval.containers import RetrievalApplication
 
 from fusionapp.adapters.machine.packages import refuse_conflicts
 from fusionapp.application.services.extract_pairs import RoleEncoders
 from fusionapp.entrypoints.experiment.environment import read_environment
 from fusionapp.entrypoints.experiment.structure import unstructure
+from fusionapp.entrypoints.retrieval.containers import RetrievalApplication
 from fusionapp.entrypoints.retrieval.roles import role_tables
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 from fusionapp.entrypoints.session import build_encoders, root_beside, run_settings

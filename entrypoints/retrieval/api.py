@@ -1,0 +1,120 @@
+"""What the commands do for experiments of ``kind = "retrieve"``, as functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fusionapp.application.services.evaluate_retrieval import RetrievalEvaluation
+from fusionapp.application.services.extract_pairs import PARTS, PairExtraction
+from fusionapp.application.services.tune_encoder import Tuning, read_tuning
+from fusionapp.domain.embeddings import fingerprint
+from fusionapp.domain.errors import UsageError
+from fusionapp.entrypoints.retrieval.contest import run_contest
+from fusionapp.entrypoints.retrieval.reports import (
+    leaderboard_csv,
+    leaderboard_markdown,
+    read_evaluation,
+    write_evaluation,
+)
+from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
+from fusionapp.entrypoints.retrieval.session import Directory, RetrievalSession, open_retrieval
+from fusionapp.entrypoints.retrieval.steps import (
+    extract as extract_step,
+    read_pairs,
+    refuse_changed,
+    tune,
+)
+
+
+def extract(
+    experiment: RetrievalExperiment,
+    *,
+    splits: Sequence[str] = (),
+    run: Directory,
+    overwrite: bool = False,
+    quiet: bool = True,
+) -> PairExtraction:
+    """Embed the queries and documents of an experiment, resuming what an earlier call left.
+
+    Raises:
+        FusionAppError: see `fusionapp.domain.errors`.
+    """
+    session = open_retrieval(experiment, quiet=quiet, run=Path(run))
+    with session.gateways.runs().lock():
+        guard = session.services.guard()
+        guard(session.resolved, overwrite)
+        read = read_pairs(session)
+        encoders = {name: session.roles(name) for name in experiment.encoders}
+        found = extract_step(session, read, encoders, splits or list(read.splits))
+        guard.record(session.resolved)
+        return found
+
+
+def train(
+    experiment: RetrievalExperiment, *, runs: Directory = "runs", overwrite: bool = False, quiet: bool = True
+) -> Tuning:
+    """Tune an experiment's encoder, once a seed; one that was tuned on the same data is returned as it is.
+
+    Raises:
+        UsageError: the run holds an encoder of another experiment, or of other data, and `overwrite` is not set.
+        FusionAppError: see `fusionapp.domain.errors`.
+    """
+    session = open_retrieval(experiment, runs, quiet)
+    with session.gateways.runs().lock():
+        guard = session.services.guard()
+        guard(session.resolved, overwrite)
+        tuning = tune(session, read_pairs(session))
+        guard.record(session.resolved)
+        return tuning
+
+
+def evaluate(
+    experiment: RetrievalExperiment,
+    *,
+    split: str = "test",
+    runs: Directory = "runs",
+    overwrite: bool = False,
+    quiet: bool = True,
+) -> RetrievalEvaluation:
+    """Score a split of a tuned run, beside its controls. It is scored once, as a classification's is.
+
+    Raises:
+        UsageError: the run is not tuned for this experiment and these data.
+        FusionAppError: see `fusionapp.domain.errors`.
+    """
+    session = open_retrieval(experiment, runs, quiet)
+    store = session.gateways.runs()
+    tuning = read_tuning(store)
+    if tuning is None:
+        raise UsageError(f"{store.directory} is not trained; run `fusionapp train` first")
+    with store.lock():
+        session.services.guard()(session.resolved, overwrite)
+        read = read_pairs(session)
+        refuse_changed(session)
+        basis = _basis(session, split)
+        earlier = None if overwrite else read_evaluation(store, split, basis)
+        if earlier is not None:
+            return earlier
+        evaluation = run_contest(session, tuning, split, read)
+        write_evaluation(store, evaluation, basis)
+        store.write_text(f"leaderboard-{split}.md", leaderboard_markdown(evaluation))
+        store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation))
+        return evaluation
+
+
+def _basis(session: RetrievalSession, split: str) -> str:
+    """A fingerprint of everything that an evaluation's numbers depend on."""
+    runs, spool = session.gateways.runs(), session.gateways.spool()
+    return fingerprint(
+        {
+            "models": runs.hash_file("models/trained.json"),
+            "encoders": session.resolved["encoders"],
+            "split": split,
+            "texts": [
+                spool.read(f"{one}.{part}").texts_sha256 for one in ("validation", split) for part in PARTS
+            ],
+            "pairs": [runs.hash_file(f"pairs/{one}.parquet") for one in ("validation", split)],
+            "evaluate": session.resolved["evaluate"],
+        }
+    )

@@ -1,0 +1,126 @@
+"""Everyone's rankings of one split: the tuned encoder's, the controls', and what is made of both."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fusionapp.adapters.openai_compatible.address import read_address
+from fusionapp.application.services.evaluate_retrieval import RetrievalEvaluation
+from fusionapp.application.services.extract_pairs import PARTS, PairExtraction, RoleEncoders
+from fusionapp.application.services.extracted_sets import job_header, set_key
+from fusionapp.application.services.rank_documents import RankDocuments, Ranking
+from fusionapp.application.services.read_pairs import PairsRead
+from fusionapp.application.services.tune_encoder import Tuning
+from fusionapp.entrypoints.experiment.schema import OpenAISettings
+from fusionapp.entrypoints.retrieval.session import RetrievalSession
+from fusionapp.entrypoints.retrieval.steps import extract, split_vectors
+
+logger = logging.getLogger(__name__)
+
+CHOOSING = "validation"
+
+
+def run_contest(
+    session: RetrievalSession, tuning: Tuning, split: str, read: PairsRead
+) -> RetrievalEvaluation:
+    """Rank, and judge.
+
+    Raises:
+        UsageError: the dataset has no such split.
+        UpstreamError: the server of an encoder failed.
+    """
+    experiment = session.experiment
+    settings = experiment.evaluate
+    splits = list(dict.fromkeys((CHOOSING, split)))
+    tuned = {f"tuned-{seed}": one.directory for seed, one in tuning.encoders.items()}
+    name = experiment.tunable[0]
+    encoders = {key: session.roles(name, directory) for key, directory in tuned.items()}
+    others = experiment.encoders if settings.baselines else {}
+    skipped = {}
+    for other in others:
+        reason = _reason_to_skip(session, other, splits)
+        if reason is None:
+            encoders[other] = session.roles(other)
+        else:
+            skipped[other] = reason
+            logger.warning("%s: %s", other, reason)
+    extraction = extract(session, read, encoders, splits)
+    load = session.services.load()
+    problems = [load.search_problem(one) for one in (CHOOSING, split)]
+    rank = RankDocuments(*problems, depth=settings.depth)
+
+    def dense(called: str, sources: Sequence[str], seconds: float = 0.0) -> Ranking:
+        vectors = [
+            (
+                split_vectors(session, extraction, source, CHOOSING),
+                split_vectors(session, extraction, source, split),
+            )
+            for source in sources
+        ]
+        spent = sum(_seconds(extraction, source) for source in sources)
+        return rank.dense(called, vectors, seconds + spent)
+
+    rankings = [dense("tuned", list(tuned), tuning.seconds)]
+    if settings.baselines:
+        rankings += _controls(
+            session, rank, dense, rankings[0], name, [one for one in encoders if one in others]
+        )
+    evaluation: RetrievalEvaluation = session.services.evaluate(
+        sets=session.gateways.ragas() if settings.ragas else None
+    )(split, *problems, rankings, settings.metrics, settings.draws, skipped)
+    return evaluation
+
+
+def _controls(
+    session: RetrievalSession,
+    rank: RankDocuments,
+    dense: Any,
+    tuned: Ranking,
+    tunable: str,
+    others: Sequence[str],
+) -> list[Ranking]:
+    lexical = [
+        rank.lexical(name, ranker)
+        for name, ranker in (("bm25", session.gateways.bm25()), ("tfidf", session.gateways.tfidf()))
+    ]
+    untuned = dense("untuned", [tunable])
+    return [
+        rank.hybrid("hybrid", tuned, lexical),
+        untuned,
+        rank.hybrid("untuned hybrid", untuned, lexical),
+        *lexical,
+        *(dense(other, [other]) for other in others if other != tunable),
+    ]
+
+
+def _reason_to_skip(session: RetrievalSession, name: str, splits: Sequence[str]) -> str | None:
+    """Why an encoder cannot be asked now; None where it can, or where everything it would say is stored."""
+    settings = session.experiment.encoders[name]
+    if not isinstance(settings, OpenAISettings):
+        return None
+    variable = read_address(settings.base_url, settings.api_key_env).key_name
+    if variable is None or os.environ.get(variable, "").strip():
+        return None
+    return (
+        None
+        if _is_stored(session, session.roles(name), splits)
+        else f"skipped: no key ({variable} is not set)"
+    )
+
+
+def _is_stored(session: RetrievalSession, roles: RoleEncoders, splits: Sequence[str]) -> bool:
+    spool, store = session.gateways.spool(), session.gateways.store()
+    for part in (f"{split}.{part}" for split in splits for part in PARTS):
+        stored = store.read(set_key(job_header(roles.of(part), spool.read(part), 1)))
+        if stored is None or not stored.status().complete:
+            return False
+    return True
+
+
+def _seconds(extraction: PairExtraction, name: str) -> float:
+    """Spent on an encoder's vectors of all parts, now or by an earlier run."""
+    sets: Mapping[str, Any] = extraction.inventory["encoders"][name]["sets"]
+    return float(sum(place["seconds"] for place in sets.values()))
