@@ -16,6 +16,7 @@ from fusionapp.adapters.huggingface.decisions import Decisions, Wishes, decide
 from fusionapp.adapters.huggingface.rules import Layers
 from fusionapp.adapters.model_files.files import ModelFiles
 from fusionapp.adapters.model_files.source import ModelSource, find_source
+from fusionapp.adapters.torch_shared.shard_encoder import ShardEncoder
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
 from fusionapp.domain.errors import UsageError
@@ -106,7 +107,7 @@ class HuggingFaceEncoder(Encoder):
         self._compile = compile
         self._token_folder = None if token_folder is None else Path(token_folder)
         self._loaded: tuple[tuple[str, str, str, bool], LoadedModel] | None = None
-        self._most_tokens: int | None = None
+        self._encode_shard = ShardEncoder()
 
     @property
     def identity(self) -> Mapping[str, Json]:
@@ -196,39 +197,23 @@ class HuggingFaceEncoder(Encoder):
         self, tokens: Tokens, plan: ExecutionPlan, on_batch: Callable[[int, int], None] | None
     ) -> Encoding:
         from fusionapp.adapters.huggingface.windows import average_windows
-        from fusionapp.adapters.torch_shared.device import peak_memory
-        from fusionapp.adapters.torch_shared.shard import ShardRun, encode_rows
 
-        shape = (self.shape.layers, self.shape.dim)
         loaded = self._load(plan)
-        budget = min(plan.batch_tokens, self._most_tokens or plan.batch_tokens)
-        run = ShardRun(
+        encoding = self._encode_shard(
             loaded.views,
-            tokens.ids,
-            shape,
+            tokens,
+            self.shape,
+            plan,
+            on_batch,
             skip=0 if self._decisions.pool_prefix else self._tokenizer.prefix_length,
-            budget=budget,
-            threads=plan.threads if plan.device == "cpu" else 1,
-            packed=plan.attention == "packed",
+            in_float32=loaded.in_float32 if loaded.widens else None,
         )
-        if budget < plan.batch_tokens:
-            run.notes.append(f"{budget} tokens a batch, after an earlier shard ran out of memory")
-        encode_rows(run, plan.dtype, loaded.in_float32 if loaded.widens else None, on_batch)
-        if run.budget < budget:
-            self._most_tokens = run.budget
-        vectors, done = run.vectors, run.done
-        if tokens.first is not None:
-            vectors, done = average_windows(vectors, done, tokens.first, self._decisions.normalize)
-        return Encoding(
-            embeddings=vectors,
-            truncated=tokens.truncated,
-            failed=~done,
-            tokens=int(run.lengths.sum()),
-            padded_tokens=run.padded_tokens,
-            notes=tuple(run.notes),
-            tokenizer_seconds=tokens.seconds,
-            peak_device_bytes=peak_memory(plan.device),
+        if tokens.first is None:
+            return encoding
+        vectors, done = average_windows(
+            np.asarray(encoding.embeddings), ~encoding.failed, tokens.first, self._decisions.normalize
         )
+        return attrs.evolve(encoding, embeddings=vectors, failed=~done)
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings and decisions; another process loads weights and tokenizer of its own."""
@@ -241,10 +226,9 @@ class HuggingFaceEncoder(Encoder):
         if self._loaded is None:
             return
         self._loaded = None
-        import torch
+        from fusionapp.adapters.torch_shared.device import free_cached_memory
 
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_cached_memory()
 
     def _load(self, plan: ExecutionPlan) -> LoadedModel:
         from fusionapp.adapters.huggingface.loading import SPREAD, LoadedModel, loading_errors

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +28,16 @@ from fusionapp.adapters.model_files.exported import (
 from fusionapp.adapters.model_files.files import ModelFiles
 from fusionapp.adapters.model_files.source import ModelSource, find_source
 from fusionapp.adapters.model_files.tokenization import load_backend
+from fusionapp.adapters.torch_shared.onnx_export import EXPORTER_LOGGERS, import_onnx
+from fusionapp.adapters.torch_shared.quiet import quiet_loggers
 from fusionapp.application.ports.encoder_exporter import EncoderExporter, Parity
 from fusionapp.domain.embeddings import ExecutionPlan
 from fusionapp.domain.errors import ResourceError, UsageError
 
 _ONE_FILE = 1_900_000_000
 """Bytes of weights that one protobuf file holds; more go to a file beside it."""
+
+_NARRATORS = (*EXPORTER_LOGGERS, "root")  # quantisation speaks through the root logger
 
 _BESIDE_TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json")
 
@@ -61,7 +62,7 @@ class OnnxEncoderExporter(EncoderExporter):
 
     def export(self, path: str, int8: bool, check: Callable[[str], Parity]) -> Parity:
         """See `EncoderExporter.export`."""
-        onnx = _import_onnx()
+        onnx = import_onnx()
         place = Path(path)
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             raise UsageError(f"{path}: is there already; name a new directory")
@@ -125,15 +126,6 @@ class OnnxEncoderExporter(EncoderExporter):
         )
 
 
-def _import_onnx() -> Any:
-    try:
-        import onnx
-        import onnxscript  # noqa: F401  # torch.onnx needs it, and says so in less plain words
-    except ImportError as error:
-        raise UsageError(f"{error.name} is not installed; install the extra `onnx` of fusionapp") from error
-    return onnx
-
-
 def _write_tokenizer(directory: Path, draft: Path) -> None:
     backend = load_backend(directory)
     backend.no_truncation()
@@ -152,7 +144,7 @@ def _write_graph(graph: EncoderGraph, path: Path, onnx: Any) -> int:
     mask[1, 6:] = 0
     free = {0: "batch", 1: "tokens"}
     try:
-        with _quiet():
+        with quiet_loggers(*_NARRATORS):
             program = torch.onnx.export(
                 graph,
                 (ids, mask),
@@ -183,7 +175,7 @@ def _quantize(exact: Path, path: Path, large: bool) -> None:
         raise UsageError(
             "onnxruntime is not installed; install the extra `cpu` or `gpu` of fusionapp"
         ) from error
-    with _quiet():
+    with quiet_loggers(*_NARRATORS):
         quantize_dynamic(
             str(exact),
             str(path),
@@ -203,19 +195,3 @@ def _settle(draft: Path, place: Path) -> None:
             os.close(descriptor)
     place.parent.mkdir(parents=True, exist_ok=True)
     draft.rename(place)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's narration of its steps off the log, and its libraries' deprecations off the screen."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "root")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fusionapp.adapters.model_files.exported import CARD, GRAPH, TOKENIZER, ExportedEncoder, read_exported
 from fusionapp.adapters.onnx.inspection import inspect_graph
+from fusionapp.adapters.torch_shared.shard_encoder import ShardEncoder
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
@@ -56,7 +57,7 @@ class OnnxEncoder(Encoder):
         self._batch_tokens = batch_tokens
         self._choose_providers = choose_providers
         self._loaded: tuple[str, GraphSession] | None = None
-        self._most_tokens: int | None = None
+        self._encode_shard = ShardEncoder(knows_memory=False)
 
     @property
     def identity(self) -> Mapping[str, Json]:
@@ -130,33 +131,8 @@ class OnnxEncoder(Encoder):
             CorruptArtifactError: the directory does not hold what was written there.
             ResourceError: the graph, or one text alone, does not fit in memory.
         """
-        from fusionapp.adapters.torch_shared.shard import ShardRun, encode_rows
-
         session = self._load(plan)
-        tokens = self._tokenizer(texts)
-        budget = min(plan.batch_tokens, self._most_tokens or plan.batch_tokens)
-        run = ShardRun(
-            session.views,
-            tokens.ids,
-            (self.shape.layers, self.shape.dim),
-            skip=0,
-            budget=budget,
-            threads=plan.threads if plan.device == "cpu" else 1,
-        )
-        if budget < plan.batch_tokens:
-            run.notes.append(f"{budget} tokens a batch, after an earlier shard ran out of memory")
-        encode_rows(run, plan.dtype, None, on_batch)
-        if run.budget < budget:
-            self._most_tokens = run.budget
-        return Encoding(
-            embeddings=run.vectors,
-            truncated=tokens.truncated,
-            failed=~run.done,
-            tokens=int(run.lengths.sum()),
-            padded_tokens=run.padded_tokens,
-            notes=tuple(run.notes),
-            tokenizer_seconds=tokens.seconds,
-        )
+        return self._encode_shard(session.views, self._tokenizer(texts), self.shape, plan, on_batch)
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings; another process verifies and loads the directory for itself."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fusionapp.adapters.model_files.source import find_source
 from fusionapp.adapters.sentence_transformers.files import PipelineFiles
+from fusionapp.adapters.torch_shared.shard_encoder import ShardEncoder
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
@@ -72,7 +73,7 @@ class SentenceTransformersEncoder(Encoder):
         self._device = device
         self._batch_tokens = batch_tokens
         self._loaded: tuple[tuple[str, str, str], LoadedPipeline] | None = None
-        self._most_tokens: int | None = None
+        self._encode_shard = ShardEncoder()
 
     @property
     def identity(self) -> Mapping[str, Json]:
@@ -146,39 +147,14 @@ class SentenceTransformersEncoder(Encoder):
             ResourceError: the weights, or one text alone, do not fit in memory.
         """
         from fusionapp.adapters.sentence_transformers.loading import CountedText
-        from fusionapp.adapters.torch_shared.device import peak_memory
-        from fusionapp.adapters.torch_shared.shard import ShardRun, encode_rows
 
         loaded = self._load(plan)
         tokens = self._counter(texts)
-        budget = min(plan.batch_tokens, self._most_tokens or plan.batch_tokens)
         # The pipeline tokenises for itself: what is batched by length are texts, not ids.
         counted: list[Any] = [
             CountedText(_whole(text), len(ids)) for text, ids in zip(texts, tokens.ids, strict=True)
         ]
-        run = ShardRun(
-            loaded.views,
-            counted,
-            (1, self.shape.dim),
-            skip=0,
-            budget=budget,
-            threads=plan.threads if plan.device == "cpu" else 1,
-        )
-        if budget < plan.batch_tokens:
-            run.notes.append(f"{budget} tokens a batch, after an earlier shard ran out of memory")
-        encode_rows(run, plan.dtype, None, on_batch)
-        if run.budget < budget:
-            self._most_tokens = run.budget
-        return Encoding(
-            embeddings=run.vectors,
-            truncated=tokens.truncated,
-            failed=~run.done,
-            tokens=int(run.lengths.sum()),
-            padded_tokens=run.padded_tokens,
-            notes=tuple(run.notes),
-            tokenizer_seconds=tokens.seconds,
-            peak_device_bytes=peak_memory(plan.device),
-        )
+        return self._encode_shard(loaded.views, tokens, self.shape, plan, on_batch, sequences=counted)
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings and what was read of the files; another process loads weights and tokenizer of its own."""
@@ -191,10 +167,9 @@ class SentenceTransformersEncoder(Encoder):
         if self._loaded is None:
             return
         self._loaded = None
-        import torch
+        from fusionapp.adapters.torch_shared.device import free_cached_memory
 
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_cached_memory()
 
     def _load(self, plan: ExecutionPlan) -> LoadedPipeline:
         from fusionapp.adapters.sentence_transformers.loading import LoadedPipeline
