@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fusionapp.adapters.huggingface.decisions import Decisions, Wishes, decide
 from fusionapp.adapters.huggingface.rules import Layers
 from fusionapp.adapters.model_files.files import ModelFiles
+from fusionapp.adapters.model_files.settings import DTYPES, check_batch_tokens, check_choice, check_revision
 from fusionapp.adapters.model_files.source import ModelSource, find_source
 from fusionapp.adapters.torch_shared.shard_encoder import ShardEncoder
 from fusionapp.application.ports.encoder import Encoder
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from fusionapp.adapters.huggingface.loading import LoadedModel
     from fusionapp.adapters.model_files.tokenization import OnTruncate, TextTokenizer, Tokens
 
-_DTYPES = ("auto", "float32", "bfloat16", "float16")
 _QUANTIZATIONS = ("none", "int8", "nf4")
 
 
@@ -80,22 +80,16 @@ class HuggingFaceEncoder(Encoder):
         compile: bool = False,
         token_folder: str | None = None,
     ) -> None:
-        if dtype not in _DTYPES:
-            raise UsageError(f"dtype: {dtype!r} is unknown; use one of {', '.join(_DTYPES)}")
-        if quantization not in _QUANTIZATIONS:
-            raise UsageError(
-                f"quantization: {quantization!r} is unknown; use one of {', '.join(_QUANTIZATIONS)}"
-            )
-        if batch_tokens is not None and batch_tokens < 1:
-            raise UsageError(f"batch_tokens: {batch_tokens} must be at least 1")
+        check_choice("dtype", dtype, DTYPES)
+        check_choice("quantization", quantization, _QUANTIZATIONS)
+        check_batch_tokens(batch_tokens)
         self._source: ModelSource = find_source(model, packaged=revision is None)
         if trust_remote_code and not re.fullmatch("[0-9a-f]{40}", revision or ""):
             raise UsageError(
                 "trust_remote_code: needs revision = the 40-digit commit whose code you have read; "
                 f"got {revision!r}"
             )
-        if revision is not None and self._source.directory is not None:
-            raise UsageError(f"revision: {model} is a local directory and has no revisions; leave it out")
+        check_revision(self._source, revision)
         self._wishes = Wishes(layers, pooling, prefix, max_length, normalize, padding_side)
         self._dtype = dtype
         self._device = device

@@ -28,16 +28,13 @@ from fusionapp.adapters.model_files.exported import (
 from fusionapp.adapters.model_files.files import ModelFiles
 from fusionapp.adapters.model_files.source import ModelSource, find_source
 from fusionapp.adapters.model_files.tokenization import load_backend
-from fusionapp.adapters.torch_shared.onnx_export import EXPORTER_LOGGERS, import_onnx
-from fusionapp.adapters.torch_shared.quiet import quiet_loggers
+from fusionapp.adapters.torch_shared.tracing import import_onnx, quiet_tracing
 from fusionapp.application.ports.encoder_exporter import EncoderExporter, Parity
 from fusionapp.domain.embeddings import ExecutionPlan
-from fusionapp.domain.errors import ResourceError, UsageError
+from fusionapp.domain.errors import ResourceError, UsageError, first_line
 
 _ONE_FILE = 1_900_000_000
 """Bytes of weights that one protobuf file holds; more go to a file beside it."""
-
-_NARRATORS = (*EXPORTER_LOGGERS, "root")  # quantisation speaks through the root logger
 
 _BESIDE_TOKENIZER = ("tokenizer_config.json", "special_tokens_map.json")
 
@@ -144,7 +141,7 @@ def _write_graph(graph: EncoderGraph, path: Path, onnx: Any) -> int:
     mask[1, 6:] = 0
     free = {0: "batch", 1: "tokens"}
     try:
-        with quiet_loggers(*_NARRATORS):
+        with quiet_tracing():
             program = torch.onnx.export(
                 graph,
                 (ids, mask),
@@ -158,8 +155,7 @@ def _write_graph(graph: EncoderGraph, path: Path, onnx: Any) -> int:
             program.save(str(path), external_data=size > _ONE_FILE)
             onnx.checker.check_model(str(path))
     except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError) as error:
-        cause = error.__cause__ or error
-        reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+        reason = first_line(error.__cause__ or error)
         raise UsageError(
             f"model: torch {torch.__version__} cannot write it as ONNX ({reason[:200]}); use "
             'adapter = "huggingface"'
@@ -175,7 +171,7 @@ def _quantize(exact: Path, path: Path, large: bool) -> None:
         raise UsageError(
             "onnxruntime is not installed; install the extra `cpu` or `gpu` of fusionapp"
         ) from error
-    with quiet_loggers(*_NARRATORS):
+    with quiet_tracing():
         quantize_dynamic(
             str(exact),
             str(path),

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.domain.errors import TextTooLongError, UsageError
+from fusionapp.domain.unicode import mend_surrogates
 
 _CHUNK = 512
 """Texts given to the tokenizer at once: its results take far more memory than the ids that are kept."""
@@ -189,7 +190,7 @@ class TextTokenizer:
         try:
             encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
         except TypeError:  # half a surrogate pair, which a JSON file may hold, is no Unicode text
-            whole = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
+            whole = list(map(mend_surrogates, texts))
             encodings = self._backend.encode_batch_fast(whole, add_special_tokens=False)
         return [np.asarray(encoding.ids, dtype=np.int32) for encoding in encodings]
 

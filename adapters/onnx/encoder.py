@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.adapters.model_files.exported import CARD, GRAPH, TOKENIZER, ExportedEncoder, read_exported
+from fusionapp.adapters.model_files.settings import check_batch_tokens, default_batch_tokens
 from fusionapp.adapters.onnx.inspection import inspect_graph
 from fusionapp.adapters.torch_shared.shard_encoder import ShardEncoder
 from fusionapp.application.ports.encoder import Encoder
@@ -20,8 +21,6 @@ from fusionapp.domain.errors import CorruptArtifactError, UsageError
 if TYPE_CHECKING:
     from fusionapp.adapters.model_files.tokenization import TextTokenizer
     from fusionapp.adapters.onnx.session import GraphSession
-
-_CPU_TOKENS, _GPU_TOKENS = 1024, 16384
 
 
 class OnnxEncoder(Encoder):
@@ -48,8 +47,7 @@ class OnnxEncoder(Encoder):
         batch_tokens: int | None = None,
         choose_providers: Callable[[str], Sequence[str]],
     ) -> None:
-        if batch_tokens is not None and batch_tokens < 1:
-            raise UsageError(f"batch_tokens: {batch_tokens} must be at least 1")
+        check_batch_tokens(batch_tokens)
         self._directory = Path(model).expanduser()
         if not self._directory.is_dir():
             raise UsageError(f"model: {model!r} is no directory; write one with `fusionapp export encoder`")
@@ -108,7 +106,7 @@ class OnnxEncoder(Encoder):
             device=device,
             dtype="float32",
             threads=torch.get_num_threads(),
-            batch_tokens=self._batch_tokens or (_GPU_TOKENS if gpu else _CPU_TOKENS),
+            batch_tokens=self._batch_tokens or default_batch_tokens(gpu),
         )
 
     def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fusionapp.adapters.model_files.exported import GRAPH, INPUTS, OUTPUT, ExportedEncoder
 from fusionapp.domain.embeddings import ExecutionPlan
-from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError
+from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError, first_line
 
 _NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "out of memory")
 
@@ -48,7 +48,7 @@ class GraphSession:
         except Exception as error:
             if _is_out_of_memory(error):
                 raise ResourceError(f"memory: {directory} does not fit; use a smaller model") from error
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            reason = first_line(error)
             raise CorruptArtifactError(f"{directory / GRAPH}: {reason}; export the encoder again") from error
         names = [one.name for one in session.get_inputs()], [one.name for one in session.get_outputs()]
         if names != (list(INPUTS), [OUTPUT]):
@@ -79,7 +79,7 @@ class GraphSession:
         except Exception as error:
             if _is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            reason = first_line(error)
             raise CorruptArtifactError(
                 f"{GRAPH}: cannot be run ({reason}); export the encoder again"
             ) from error

@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionapp.adapters.model_files.settings import (
+    DTYPES,
+    check_batch_tokens,
+    check_choice,
+    check_revision,
+    default_batch_tokens,
+)
 from fusionapp.adapters.model_files.source import find_source
 from fusionapp.adapters.sentence_transformers.files import PipelineFiles
 from fusionapp.adapters.torch_shared.shard_encoder import ShardEncoder
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
+from fusionapp.domain.unicode import mend_surrogates
 
 if TYPE_CHECKING:
     from fusionapp.adapters.sentence_transformers.counting import Counter
     from fusionapp.adapters.sentence_transformers.loading import LoadedPipeline
-
-_CPU_TOKENS, _GPU_TOKENS = 1024, 16384
-_DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 class SentenceTransformersEncoder(Encoder):
@@ -58,13 +63,10 @@ class SentenceTransformersEncoder(Encoder):
         cache_dir: str | None = None,
         batch_tokens: int | None = None,
     ) -> None:
-        if dtype not in _DTYPES:
-            raise UsageError(f"dtype: {dtype!r} is unknown; use one of {', '.join(_DTYPES)}")
-        if batch_tokens is not None and batch_tokens < 1:
-            raise UsageError(f"batch_tokens: {batch_tokens} must be at least 1")
+        check_choice("dtype", dtype, DTYPES)
+        check_batch_tokens(batch_tokens)
         self._source = find_source(model, packaged=revision is None)
-        if revision is not None and self._source.directory is not None:
-            raise UsageError(f"revision: {model} is a local directory and has no revisions; leave it out")
+        check_revision(self._source, revision)
         self._files = PipelineFiles(self._source, revision, cache_dir)
         self._asked_prefix = prefix
         self._asked_length = max_length
@@ -123,7 +125,7 @@ class SentenceTransformersEncoder(Encoder):
             dtype=automatic if self._dtype == "auto" else self._dtype,
             attention=self._files.pipeline.attention,
             threads=torch.get_num_threads(),
-            batch_tokens=self._batch_tokens or (_GPU_TOKENS if gpu else _CPU_TOKENS),
+            batch_tokens=self._batch_tokens or default_batch_tokens(gpu),
         )
 
     def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
@@ -152,7 +154,7 @@ class SentenceTransformersEncoder(Encoder):
         tokens = self._counter(texts)
         # The pipeline tokenises for itself: what is batched by length are texts, not ids.
         counted: list[Any] = [
-            CountedText(_whole(text), len(ids)) for text, ids in zip(texts, tokens.ids, strict=True)
+            CountedText(mend_surrogates(text), len(ids)) for text, ids in zip(texts, tokens.ids, strict=True)
         ]
         return self._encode_shard(loaded.views, tokens, self.shape, plan, on_batch, sequences=counted)
 
@@ -225,8 +227,3 @@ class SentenceTransformersEncoder(Encoder):
                 f"max_length: {asked} is more than the {pipeline.positions} positions that the model has"
             )
         return asked or pipeline.max_length
-
-
-def _whole(text: str) -> str:
-    """The text with half surrogate pairs, which a JSON file may hold and no tokenizer reads, replaced."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

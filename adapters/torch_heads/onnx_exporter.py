@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from fusionapp.adapters.torch_heads.artefact import SavedHead, load_head
 from fusionapp.adapters.torch_heads.graph import HeadsGraph
 from fusionapp.adapters.torch_shared.artefacts import write_whole
-from fusionapp.adapters.torch_shared.onnx_export import EXPORTER_LOGGERS, import_onnx
-from fusionapp.adapters.torch_shared.quiet import quiet_loggers
+from fusionapp.adapters.torch_shared.tracing import import_onnx, quiet_tracing
 from fusionapp.application.ports.head_exporter import ExportedGraph, HeadExporter, Trial
 from fusionapp.domain.errors import ResourceError, UsageError
 from fusionapp.domain.linear_layer import LinearLayer
@@ -111,7 +110,7 @@ def _traced(
     onnx = import_onnx()
     rows = torch.export.Dim("rows")
     try:
-        with quiet_loggers(*EXPORTER_LOGGERS):
+        with quiet_tracing():
             program = torch.onnx.export(
                 module,
                 tuple(torch.from_numpy(_two(source)) for source in sources),

@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from fusionapp.adapters.torch_shared.shard import is_out_of_memory
-from fusionapp.domain.errors import CorruptArtifactError, FusionAppError, ResourceError, UsageError
+from fusionapp.domain.errors import (
+    CorruptArtifactError,
+    FusionAppError,
+    ResourceError,
+    UsageError,
+    first_line,
+)
 
 
 @contextmanager
@@ -32,7 +38,7 @@ def explain_errors(
     except FusionAppError:
         raise
     except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = first_line(error)
         if is_out_of_memory(error):
             raise ResourceError(f"memory: the weights of {model} do not fit; {smaller}") from error
         if isinstance(error, unfit):

@@ -1,13 +1,12 @@
-"""What writing a graph needs beside torch."""
+"""What every export to ONNX needs beside `torch.onnx.export` itself."""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any
 
+from fusionapp.adapters.torch_shared.quiet import quiet_loggers
 from fusionapp.domain.errors import UsageError
-
-EXPORTER_LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")
-"""Who narrates while torch writes a graph."""
 
 
 def import_onnx() -> Any:
@@ -22,3 +21,8 @@ def import_onnx() -> Any:
     except ImportError as error:
         raise UsageError(f"{error.name} is not installed; install the extra `onnx` of fusionapp") from error
     return onnx
+
+
+def quiet_tracing() -> AbstractContextManager[None]:
+    """Keep the exporter's narration of its steps off the log, and its libraries' deprecations off the screen."""
+    return quiet_loggers("torch.onnx", "onnxscript", "onnx_ir", "root")
