@@ -17,6 +17,7 @@ from fusionapp.adapters.huggingface.rules import Layers
 from fusionapp.adapters.model_files.files import ModelFiles
 from fusionapp.adapters.model_files.settings import DTYPES, check_batch_tokens, check_choice, check_revision
 from fusionapp.adapters.model_files.source import ModelSource, find_source
+from fusionapp.adapters.torch_shared.loaded import Loaded
 from fusionapp.adapters.torch_shared.shard_encoder import ShardEncoder
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
@@ -100,7 +101,7 @@ class HuggingFaceEncoder(Encoder):
         self._quantization = quantization
         self._compile = compile
         self._token_folder = None if token_folder is None else Path(token_folder)
-        self._loaded: tuple[tuple[str, str, str, bool], LoadedModel] | None = None
+        self._loaded: Loaded[LoadedModel] = Loaded()
         self._encode_shard = ShardEncoder()
 
     @property
@@ -211,18 +212,11 @@ class HuggingFaceEncoder(Encoder):
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings and decisions; another process loads weights and tokenizer of its own."""
-        state = {**self.__dict__, "_loaded": None}
-        state.pop("_tokenizer", None)
-        return state
+        return {key: value for key, value in self.__dict__.items() if key != "_tokenizer"}
 
     def close(self) -> None:
         """Free the weights, and the GPU memory that torch keeps for them."""
-        if self._loaded is None:
-            return
-        self._loaded = None
-        from fusionapp.adapters.torch_shared.device import free_cached_memory
-
-        free_cached_memory()
+        self._loaded.free()
 
     def _load(self, plan: ExecutionPlan) -> LoadedModel:
         from fusionapp.adapters.huggingface.loading import SPREAD, LoadedModel, loading_errors
@@ -230,16 +224,15 @@ class HuggingFaceEncoder(Encoder):
 
         if plan.device != SPREAD:
             resolve_device(plan.device)
-        key = (plan.device, plan.dtype, plan.attention, plan.compile)
-        if self._loaded is None or self._loaded[0] != key:
-            self.close()
+
+        def load() -> LoadedModel:
             self._files.weights  # noqa: B018  # fetched and complete before transformers looks for them
             with loading_errors(self._source.model):
-                model = LoadedModel(
+                return LoadedModel(
                     self._files.directory, self._decisions, plan, self._trust, self._quantization
                 )
-                self._loaded = (key, model)
-        return self._loaded[1]
+
+        return self._loaded.get((plan.device, plan.dtype, plan.attention, plan.compile), load)
 
     @cached_property
     def _tokenizer_fingerprint(self) -> str:

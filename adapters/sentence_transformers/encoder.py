@@ -18,6 +18,7 @@ from fusionapp.adapters.model_files.settings import (
 )
 from fusionapp.adapters.model_files.source import find_source
 from fusionapp.adapters.sentence_transformers.files import PipelineFiles
+from fusionapp.adapters.torch_shared.loaded import Loaded
 from fusionapp.adapters.torch_shared.shard_encoder import ShardEncoder
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
@@ -74,7 +75,7 @@ class SentenceTransformersEncoder(Encoder):
         self._dtype = dtype
         self._device = device
         self._batch_tokens = batch_tokens
-        self._loaded: tuple[tuple[str, str, str], LoadedPipeline] | None = None
+        self._loaded: Loaded[LoadedPipeline] = Loaded()
         self._encode_shard = ShardEncoder()
 
     @property
@@ -160,44 +161,38 @@ class SentenceTransformersEncoder(Encoder):
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings and what was read of the files; another process loads weights and tokenizer of its own."""
-        state = {**self.__dict__, "_loaded": None}
-        state.pop("_counter", None)
-        return state
+        return {key: value for key, value in self.__dict__.items() if key != "_counter"}
 
     def close(self) -> None:
         """Free the weights, and the GPU memory that torch keeps for them."""
-        if self._loaded is None:
-            return
-        self._loaded = None
-        from fusionapp.adapters.torch_shared.device import free_cached_memory
-
-        free_cached_memory()
+        self._loaded.free()
 
     def _load(self, plan: ExecutionPlan) -> LoadedPipeline:
-        from fusionapp.adapters.sentence_transformers.loading import LoadedPipeline
         from fusionapp.adapters.torch_shared.device import resolve_device
 
         resolve_device(plan.device)
-        key = (plan.device, plan.dtype, plan.attention)
-        if self._loaded is None or self._loaded[0] != key:
-            self.close()
-            pipeline = LoadedPipeline(
-                self._files.directory,
-                plan,
-                prompt=self._prefix,
-                max_length=self._max_length,
-                normalize=self._normalize,
-                all_layers=self._files.pipeline.mixes_layers,
-                no_padding=self._files.pipeline.reads_padding,
+        how = (plan.device, plan.dtype, plan.attention)
+        return self._loaded.get(how, lambda: self._load_pipeline(plan))
+
+    def _load_pipeline(self, plan: ExecutionPlan) -> LoadedPipeline:
+        from fusionapp.adapters.sentence_transformers.loading import LoadedPipeline
+
+        pipeline = LoadedPipeline(
+            self._files.directory,
+            plan,
+            prompt=self._prefix,
+            max_length=self._max_length,
+            normalize=self._normalize,
+            all_layers=self._files.pipeline.mixes_layers,
+            no_padding=self._files.pipeline.reads_padding,
+        )
+        known = self._files.pipeline.dim
+        if known is not None and pipeline.dim != known:
+            raise CorruptArtifactError(
+                f"model: {self._source.model} gives {pipeline.dim} numbers, not {known} as its files say; "
+                "fetch the model again"
             )
-            known = self._files.pipeline.dim
-            if known is not None and pipeline.dim != known:
-                raise CorruptArtifactError(
-                    f"model: {self._source.model} gives {pipeline.dim} numbers, not {known} as its files say; "
-                    "fetch the model again"
-                )
-            self._loaded = (key, pipeline)
-        return self._loaded[1]
+        return pipeline
 
     @cached_property
     def _dim(self) -> int:
