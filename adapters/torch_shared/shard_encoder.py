@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from fusionapp.adapters.model_files.tokenization import Tokens
-    from fusionapp.adapters.torch_shared.shard import OnBatch, Views
+    from fusionapp.adapters.torch_shared.shard import OnBatch, ShardRun, Views
 
 
 @attrs.define(eq=False)
@@ -62,13 +62,29 @@ class ShardEncoder:
         Raises:
             ResourceError: one text alone does not fit in memory.
         """
-        from fusionapp.adapters.torch_shared.device import peak_memory
-        from fusionapp.adapters.torch_shared.shard import ShardRun, encode_rows
+        from fusionapp.adapters.torch_shared.shard import encode_rows
+
+        run = self._begin(views, tokens.ids if sequences is None else sequences, shape, plan, skip)
+        budget = run.budget
+        encode_rows(run, plan.dtype, in_float32, on_batch)
+        if run.budget < budget:
+            self.most_tokens = run.budget
+        return self._encoding(run, tokens, plan)
+
+    def _begin(
+        self,
+        views: Views,
+        sequences: Sequence[NDArray[np.int32]],
+        shape: EmbeddingShape,
+        plan: ExecutionPlan,
+        skip: int,
+    ) -> ShardRun:
+        from fusionapp.adapters.torch_shared.shard import ShardRun
 
         budget = min(plan.batch_tokens, self.most_tokens or plan.batch_tokens)
         run = ShardRun(
             views,
-            tokens.ids if sequences is None else sequences,
+            sequences,
             (shape.layers, shape.dim),
             skip=skip,
             budget=budget,
@@ -77,9 +93,11 @@ class ShardEncoder:
         )
         if budget < plan.batch_tokens:
             run.notes.append(f"{budget} tokens a batch, after an earlier shard ran out of memory")
-        encode_rows(run, plan.dtype, in_float32, on_batch)
-        if run.budget < budget:
-            self.most_tokens = run.budget
+        return run
+
+    def _encoding(self, run: ShardRun, tokens: Tokens, plan: ExecutionPlan) -> Encoding:
+        from fusionapp.adapters.torch_shared.device import peak_memory
+
         return Encoding(
             embeddings=run.vectors,
             truncated=tokens.truncated,

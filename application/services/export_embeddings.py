@@ -57,18 +57,14 @@ class ExportEmbeddings:
         encoder = only(encoder, inventory["encoders"], "encoder")
         described = inventory["encoders"][encoder]
         split = only(split, described["sets"], "split")
-        place = described["sets"][split]
-        stored = self._read(place["key"], f"{encoder} {split}")
+        stored = self._read(described["sets"][split]["key"], f"{encoder} {split}")
         spooled = self.spool.read(split)
         ids = _fingerprint_ids(spooled)
         metadata = {
-            "encoder": encoder,
-            "model_name": model_name,
-            **_shape(described),
-            "split": split,
+            **_origin(encoder, model_name, described, split),
             **_described(stored),
             **_told_of_ids(stored, spooled, ids),
-            **_speed(place),
+            **_speed(described["sets"][split]),
             "versions": inventory.get("versions", {}),
             **(more or {}),
         }
@@ -118,8 +114,15 @@ def _fingerprint_ids(spooled: SpooledSplit) -> str | None:
     return found.hexdigest() if named else None
 
 
-def _shape(encoder: Mapping[str, Json]) -> dict[str, Json]:
-    return {"embedding_dim": encoder["dim"], "layers": encoder["layers"], "sparse": encoder["sparse"]}
+def _origin(encoder: str, model_name: str, described: Mapping[str, Json], split: str) -> dict[str, Json]:
+    return {
+        "encoder": encoder,
+        "model_name": model_name,
+        "embedding_dim": described["dim"],
+        "layers": described["layers"],
+        "sparse": described["sparse"],
+        "split": split,
+    }
 
 
 def _told_of_ids(stored: StoredEmbeddings, spooled: SpooledSplit, ids_sha256: str | None) -> dict[str, Json]:
