@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,21 @@ def test_other_settings_under_the_same_name_are_refused(done: Protocol) -> None:
     assert "train.epochs" in refused.err
     untrained = call(done.directory, "evaluate", "e.toml", "--name", "other", code=2)
     assert "not trained" in untrained.err
+
+
+def test_draws_that_were_seeded_otherwise_are_not_taken_for_these(done: Protocol) -> None:
+    if done.name != "shots":
+        pytest.skip("folds are not drawn")
+    trained = done.directory / "runs" / done.name / "protocol" / "trained.json"
+    kept = trained.read_bytes()
+    document = json.loads(kept)
+    del document["protocol"]["seeded_by"]
+    trained.write_text(json.dumps(document), encoding="utf-8")
+    try:
+        refused = call(done.directory, "evaluate", "e.toml", code=2)
+    finally:
+        trained.write_bytes(kept)
+    assert "not trained on these data" in refused.err
 
 
 def test_folds_are_compared_whole_and_draws_one_by_one(done: Protocol) -> None:
