@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from os.path import lexists
@@ -103,6 +103,19 @@ class RunDirectory(RunStore):
     def write_text(self, name: str, text: str) -> None:
         """Write UTF-8; a lone surrogate becomes its escape, as a report is no place to fail."""
         self._write(name, text.encode("utf-8", "backslashreplace"))
+
+    def prune(self, name: str, kept: Collection[str]) -> None:
+        """Remove recorded files; the journal says so first, so that a crash in between makes none missed."""
+        self._path(name)
+        with self.lock():
+            expected = read_journal(self._directory).expected
+            gone = [one for one in expected if one.startswith(f"{name}/") and expected[one].checksums]
+            for one in sorted(set(gone).difference(kept)):
+                path = self._path(one)
+                self._journal().append(opened(one))
+                with disk_errors(path):
+                    disk.DISK.unlink(path)
+                    disk.DISK.sync_directory(path.parent)
 
     def path(self, name: str) -> str:
         """Where `name` stands; its parent is created."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 
@@ -67,6 +67,12 @@ class RunStore(Protocol):
 
     def write_text(self, name: str, text: str) -> None:
         """Write a text file (Markdown, CSV)."""
+
+    def prune(self, name: str, kept: Collection[str]) -> None:
+        """Remove the files below a directory that were recorded and are none of `kept`, names in the run.
+
+        What was never recorded, such as somebody's notes, stays.
+        """
 
     def path(self, name: str) -> str:
         """Where `name` stands, for those who read or write there; its parent exists afterwards."""

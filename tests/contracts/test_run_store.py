@@ -139,6 +139,31 @@ def test_files_that_change_while_they_are_being_written_are_no_corruption(reopen
     assert list(reopen().verify()) == []
 
 
+def test_pruning_removes_what_was_recorded_below_and_is_not_kept(reopen: Reopen) -> None:
+    for name in ("e/old.json", "e/new.json", "elsewhere.json"):
+        reopen().write_document(name, {})
+    drawn, notes = Path(reopen().path("e/old.svg")), Path(reopen().path("e/notes.txt"))
+    drawn.write_text("<svg/>")
+    notes.write_text("mine")
+    reopen().record("e/old.svg")
+    reopen().prune("e", {"e/new.json"})
+    assert list(reopen().documents()) == ["e/new.json", "elsewhere.json"]
+    assert not drawn.exists()
+    assert notes.read_text() == "mine"
+    assert list(reopen().verify()) == []
+    with pytest.raises(UsageError):
+        reopen().prune("..", ())
+
+
+def test_what_was_pruned_can_be_written_again(reopen: Reopen) -> None:
+    reopen().write_document("e/old.json", {"a": 1})
+    reopen().prune("e", ())
+    assert reopen().read_document("e/old.json") is None
+    reopen().write_document("e/old.json", {"a": 2})
+    assert reopen().read_document("e/old.json") == {"a": 2}
+    assert list(reopen().verify()) == []
+
+
 def test_locks_of_one_store_nest(reopen: Reopen) -> None:
     store = reopen()
     with store.lock(), store.lock():

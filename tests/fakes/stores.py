@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -286,6 +286,15 @@ class MemoryRunStore(RunStore):
 
     def write_text(self, name: str, text: str) -> None:
         self.texts[_checked(name)] = text
+
+    def prune(self, name: str, kept: Collection[str]) -> None:
+        _checked(name)
+        for known in [*self._documents, *self.tables, *self.texts, *self._recorded]:
+            if known.startswith(f"{name}/") and known not in kept:
+                for written in (self._documents, self.tables, self.texts):
+                    written.pop(known, None)
+                if self._recorded.pop(known, None) is not None:
+                    Path(self.path(known)).unlink()
 
     def path(self, name: str) -> str:
         assert self._scratch is not None, "give MemoryRunStore a scratch directory to write files in"
