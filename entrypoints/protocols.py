@@ -69,6 +69,7 @@ def train_protocol(
         session.seeds,
         carried,
         _protocol(experiment),
+        overwrite,
     )
     return Training(
         heads=[head for training in trainings for head in training.heads],

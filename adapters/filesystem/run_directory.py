@@ -144,8 +144,8 @@ class RunDirectory(RunStore):
         """SHA-256 of a file."""
         return self._hash(name).sha256
 
-    def verify(self) -> Sequence[Problem]:
-        """The journal's problems, and every file that is not as the journal says."""
+    def verify(self, below: str = "") -> Sequence[Problem]:
+        """The journal's problems, and every file that is not as the journal says; of a part, its files alone."""
         if not self._directory.is_dir():
             return [Problem(self.directory, "is missing")]
         if not lexists(self._directory / JOURNAL):
@@ -155,8 +155,10 @@ class RunDirectory(RunStore):
             journal = read_journal(self._directory)
         except CorruptArtifactError as error:
             return [Problem(JOURNAL, str(error).removeprefix(f"{self._directory / JOURNAL}: "))]
-        problems = [Problem(JOURNAL, problem) for problem in journal.problems]
+        problems = [] if below else [Problem(JOURNAL, problem) for problem in journal.problems]
         for name, expected in sorted(journal.expected.items()):
+            if below and name != below and not name.startswith(f"{below}/"):
+                continue
             try:
                 problem = check(self._path(name), expected)
             except UsageError as error:

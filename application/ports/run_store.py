@@ -98,5 +98,9 @@ class RunStore(Protocol):
             CorruptArtifactError: it is missing.
         """
 
-    def verify(self) -> Sequence[Problem]:
-        """Everything recorded against what stands there; what a crash cut short is no problem."""
+    def verify(self, below: str = "") -> Sequence[Problem]:
+        """Everything recorded against what stands there; what a crash cut short is no problem.
+
+        Args:
+            below: a file, or a directory, that alone is looked at; "" for the whole run and its records.
+        """

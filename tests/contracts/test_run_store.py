@@ -110,6 +110,17 @@ def test_a_directory_is_recorded_with_all_below(reopen: Reopen) -> None:
     assert [problem.file for problem in reopen().verify()] == ["models/seed-1/head.json"]
 
 
+def test_a_part_of_a_run_is_verified_alone(reopen: Reopen) -> None:
+    with reopen().writing("models") as directory:
+        for seed in ("seed-1", "seed-10"):
+            (Path(directory) / seed).mkdir(parents=True)
+            (Path(directory) / seed / "head.json").write_text("{}")
+    (Path(directory) / "seed-10" / "head.json").write_text("[]")
+    assert list(reopen().verify("models/seed-1")) == []
+    for below in ("models", "models/seed-10", "models/seed-10/head.json"):
+        assert [problem.file for problem in reopen().verify(below)] == ["models/seed-10/head.json"]
+
+
 def test_a_recorded_file_that_is_gone_is_a_problem(reopen: Reopen) -> None:
     head = Path(reopen().path("head.safetensors"))
     head.write_bytes(b"weights")

@@ -324,9 +324,11 @@ class MemoryRunStore(RunStore):
             raise CorruptArtifactError(f"{path}: is missing")
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    def verify(self) -> Sequence[Problem]:
+    def verify(self, below: str = "") -> Sequence[Problem]:
         problems = []
         for name, recorded in self._recorded.items():
+            if below and name != below and not name.startswith(f"{below}/"):
+                continue
             path = Path(self.path(name))
             if not path.is_file():
                 problems.append(Problem(name, "is missing"))

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 import pyarrow.parquet as pq
 import pytest
-from command_line import call
+from command_line import call, flip
 from small_job import write_rows
 
 EXPERIMENT = """
@@ -115,6 +115,18 @@ def test_the_whole_run_verifies_and_a_changed_round_is_found(done: Protocol) -> 
     assert [problem["file"] for problem in found["problems"]] == [
         f"protocol/{ROUNDS[done.name][1]}/models/trained.json"
     ]
+
+
+def test_a_damaged_head_of_a_round_is_trained_anew_where_that_is_asked_for(done: Protocol) -> None:
+    one = ROUNDS[done.name][1]
+    head = Path(done.directory, "runs", done.name, "protocol", one, "models", "seed-1", "head.safetensors")
+    before = head.read_bytes()
+    flip(head)
+    said = call(done.directory, "train", "e.toml", code=3).err
+    assert f"{one}/models/seed-1/head.safetensors" in said
+    assert "--overwrite" in said
+    assert not call(done.directory, "train", "e.toml", "--overwrite", "--json").json["reused"]
+    assert head.read_bytes() == before
 
 
 def test_such_a_run_has_no_single_model_and_each_round_has_one(done: Protocol) -> None:
