@@ -68,6 +68,7 @@ def train_protocol(
         session.seeds,
         carried,
         _protocol(experiment),
+        overwrite,
     )
     return Training(
         heads=[head for training in trainings for head in training.heads],
@@ -135,9 +136,10 @@ def refuse_protocol(experiment: Experiment, what: str) -> None:
 
 
 def _protocol(experiment: Experiment) -> dict[str, Any]:
-    """Which rounds an experiment asks for."""
+    """Which rounds an experiment asks for; how draws are seeded says that they are other rows than others'."""
     dataset = experiment.dataset
-    sizes = {"folds": dataset.folds} if dataset.folds else {"shots": dataset.shots, "draws": dataset.draws}
+    few: dict[str, Any] = {"shots": dataset.shots, "draws": dataset.draws, "seeded_by": ["seed", "draw"]}
+    sizes = {"folds": dataset.folds} if dataset.folds else few
     return {**sizes, "drop_duplicates": dataset.drop_duplicates}
 
 

@@ -71,7 +71,7 @@ class DatasetSettings:
         None,
         optional(ge(2)),
     )
-    draws: int = setting("few-shot: how many draws, seeded by seed ... seed + draws - 1", 10, ge(2))
+    draws: int = setting("few-shot: how many draws, draw i seeded by (seed, i)", 10, ge(2))
 
 
 @attrs.frozen
