@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from numpy.typing import NDArray
 from fusionapp.adapters.torch_heads.artefact import SavedHead, load_head
 from fusionapp.adapters.torch_heads.graph import HeadsGraph
 from fusionapp.adapters.torch_shared.artefacts import write_whole
+from fusionapp.adapters.torch_shared.tracing import forget_source, quiet_tracing
 from fusionapp.application.ports.head_exporter import ExportedGraph, HeadExporter, Trial
 from fusionapp.domain.errors import ResourceError, UsageError
 from fusionapp.domain.linear_layer import LinearLayer
@@ -116,7 +114,7 @@ def _traced(
         raise UsageError(f"{error.name} is not installed; install the extra `onnx` of fusionapp") from error
     rows = torch.export.Dim("rows")
     try:
-        with _quiet_exporter():
+        with quiet_tracing():
             program = torch.onnx.export(
                 module,
                 tuple(torch.from_numpy(_two(source)) for source in sources),
@@ -132,6 +130,7 @@ def _traced(
             "another release of torch and onnxscript, or serve the run with `fusionapp predict`"
         ) from error
     assert program is not None, "the dynamo exporter gives a program"
+    forget_source(program)
     proto: Any = program.model_proto
     onnx.helper.set_model_props(proto, _about(classes, shapes))
     onnx.checker.check_model(proto, full_check=True)
@@ -151,22 +150,6 @@ def _about(classes: Sequence[str], shapes: dict[str, tuple[int, int]]) -> dict[s
 def _two(source: NDArray[np.float32]) -> NDArray[np.float32]:
     """Two rows to trace with: a batch of one would be taken for a constant."""
     return np.resize(source, (2, *source.shape[1:]))
-
-
-@contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """Keep the exporter's narration of its steps off the log, and its libraries' deprecations off the screen."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
 
 
 def _largest_difference(
