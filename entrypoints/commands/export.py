@@ -65,15 +65,18 @@ def model(model: Path, form: str, output: Path, with_encoders: bool, as_json: bo
     """Write the heads of MODEL as a graph: embeddings of each encoder in, class probabilities out.
 
     MODEL is a run directory (the ensemble of its seeds) or one of its models/seed-K. Inputs are named as the
-    encoders, (rows, layers, dim) float32 as they are stored: one layer is (rows, 1, dim). The output is
-    "probabilities" (rows, classes); the labels are in the model's metadata. The linear path is part of the graph.
-    It is written once onnxruntime gives the probabilities of `predict` on stored rows. Sources must be dense.
+    encoders, (rows, layers, dim) float32 as they are stored: one layer is (rows, 1, dim). A sparse source is a CSR
+    matrix of raw counts, as `export embeddings --format npz` writes it, in three inputs: NAME.indptr and
+    NAME.indices int64, NAME.data float32. The output is "probabilities" (rows, classes); the labels are in the
+    model's metadata. TF-IDF and the linear path are part of the graph. It is written once onnxruntime gives the
+    probabilities of `predict` on stored rows.
 
     With --with-encoders OUTPUT is a directory: model.onnx takes NAME.input_ids and NAME.attention_mask (rows,
     tokens) of each encoder, once for those that tokenize alike, and gives "probabilities"; beside it are the
     tokenizers, fusionapp_classifier.json (prefixes, lengths, classes, hashes) and a README.md with a program that
     needs onnxruntime and tokenizers alone. Encoders are written in float32, and the whole is tried against
-    `predict` on texts of many lengths. Adapters must be "huggingface" or "onnx", and no weights quantised.
+    `predict` on texts of many lengths. Adapters must be "huggingface" or "onnx", and no weights quantised; hashed
+    n-grams have no ONNX operators, so a run with a "lexical" encoder is exported as heads alone.
     """
     import attrs
 
