@@ -45,16 +45,7 @@ def join_graphs(
 
     parts = {**{f"{name}/": model for name, model in encoders.items()}, _HEADS: heads}
     versions = _operator_sets(parts)
-    graph = onnx.GraphProto(name="text_classifier")
-    for name in dict.fromkeys(reads.values()):
-        graph.input.extend(
-            onnx.helper.make_tensor_value_info(entry, onnx.TensorProto.INT64, ["rows", f"{name}.tokens"])
-            for entry in input_names(name)
-        )
-    classes = heads.graph.output[0].type.tensor_type.shape.dim[1].dim_value
-    graph.output.append(
-        onnx.helper.make_tensor_value_info(PROBABILITIES, onnx.TensorProto.FLOAT, ["rows", classes])
-    )
+    graph = _frame(reads, heads.graph.output[0].type.tensor_type.shape.dim[1].dim_value)
     for prefix, model in parts.items():
         onnx.compose.add_prefix(model, prefix, inplace=True)
     for name, source in reads.items():
@@ -70,6 +61,22 @@ def join_graphs(
         ir_version=max(model.ir_version for model in parts.values()),
         functions=[function for model in parts.values() for function in model.functions],
     )
+
+
+def _frame(reads: Mapping[str, str], classes: int) -> GraphProto:
+    """A graph of inputs and output alone."""
+    import onnx
+
+    graph = onnx.GraphProto(name="text_classifier")
+    for name in dict.fromkeys(reads.values()):
+        graph.input.extend(
+            onnx.helper.make_tensor_value_info(entry, onnx.TensorProto.INT64, ["rows", f"{name}.tokens"])
+            for entry in input_names(name)
+        )
+    graph.output.append(
+        onnx.helper.make_tensor_value_info(PROBABILITIES, onnx.TensorProto.FLOAT, ["rows", classes])
+    )
+    return graph
 
 
 def _operator_sets(parts: Mapping[str, ModelProto]) -> dict[str, int]:

@@ -51,7 +51,7 @@ class HeadGroup(nn.Module):
         super().__init__()
         self.each = nn.ModuleList(_prepared(source) for source in heads[0].sources)
         self.network = stack_heads(heads, CPU)
-        replace_bags(self.network.bags, [source.card.sparse for source in heads[0].sources])
+        replace_bags(self.network.bags)
         self.stack = len(heads)
         temperatures = torch.tensor([head.card.temperature for head in heads])
         self.register_buffer("temperatures", temperatures[:, None, None])

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fusionapp.adapters.torch_heads.bag import StackedBag
 from fusionapp.adapters.torch_heads.sparse import SparseRows
 from fusionapp.domain.lexical_weighting import LexicalWeighting
 
@@ -75,8 +74,8 @@ def owners_of(starts: Tensor, columns: Tensor) -> Tensor:
     return ended.cumsum(0)[:-1]
 
 
-def replace_bags(bags: nn.ModuleList, sparse: Sequence[bool]) -> None:
+def replace_bags(bags: nn.ModuleList) -> None:
     """Put a `BagGraph` where a head has an embedding bag."""
-    for place, found in enumerate(sparse):
-        if found:
-            bags[place] = BagGraph(bags[place].table)
+    for place, bag in enumerate(bags):
+        if isinstance(bag, StackedBag):
+            bags[place] = BagGraph(bag.table)

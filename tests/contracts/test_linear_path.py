@@ -3,11 +3,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
 import pytest
 from fakes.linear import ClassSharePath
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fusionapp.adapters.linear import solver
@@ -155,7 +157,7 @@ def test_a_model_scores_as_its_layer_does(path: LinearPath, tmp_path: Path, name
     )
     path.fit("linear_svm", 3, train, held_out, {}, (1.0,), 4, 0, str(tmp_path), SilentBars())
     layer = path.as_layer(str(tmp_path))
-    found = layer.intercept
+    found: NDArray[Any] = layer.intercept
     for name, source in layer.sources.items():
         given = held_out.sources[name]
         if isinstance(source, SparseLinearSource):
