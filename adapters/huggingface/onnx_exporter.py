@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -28,10 +27,11 @@ from fusionapp.adapters.model_files.exported import (
 from fusionapp.adapters.model_files.files import ModelFiles
 from fusionapp.adapters.model_files.source import ModelSource, find_source
 from fusionapp.adapters.model_files.tokenization import load_backend
-from fusionapp.adapters.torch_shared.tracing import import_onnx, quiet_tracing
+from fusionapp.adapters.torch_shared.artefacts import whole_directory
+from fusionapp.adapters.torch_shared.tracing import forget_source, import_onnx, quiet_tracing
 from fusionapp.application.ports.encoder_exporter import EncoderExporter, Parity
 from fusionapp.domain.embeddings import ExecutionPlan
-from fusionapp.domain.errors import ResourceError, UsageError, first_line
+from fusionapp.domain.errors import UsageError, first_line
 
 _ONE_FILE = 1_900_000_000
 """Bytes of weights that one protobuf file holds; more go to a file beside it."""
@@ -60,23 +60,11 @@ class OnnxEncoderExporter(EncoderExporter):
     def export(self, path: str, int8: bool, check: Callable[[str], Parity]) -> Parity:
         """See `EncoderExporter.export`."""
         onnx = import_onnx()
-        place = Path(path)
-        if place.exists() and (not place.is_dir() or any(place.iterdir())):
-            raise UsageError(f"{path}: is there already; name a new directory")
-        draft = place.absolute().with_name(f".{place.name}.{os.getpid()}.tmp")
-        try:
-            draft.mkdir(parents=True)
+        with whole_directory(path) as draft:
             card = self._write(draft, onnx, int8)
             write_card(draft, card)
             parity = check(str(draft))
             write_card(draft, attrs.evolve(card, parity=attrs.asdict(parity)))
-            _settle(draft, place)
-        except OSError as error:
-            raise ResourceError(
-                f"{path}: cannot be written ({error.strerror or error}); free space or choose another place"
-            ) from error
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         return parity
 
     def _write(self, draft: Path, onnx: Any, int8: bool) -> ExportedEncoder:
@@ -152,10 +140,12 @@ def _write_graph(graph: EncoderGraph, path: Path, onnx: Any) -> int:
                 dynamic_shapes=(free, free),
             )
             assert program is not None, "the dynamo exporter gives a program"
+            forget_source(program)
             program.save(str(path), external_data=size > _ONE_FILE)
             onnx.checker.check_model(str(path))
     except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError) as error:
-        reason = first_line(error.__cause__ or error)
+        cause = error.__cause__ or error
+        reason = first_line(cause)
         raise UsageError(
             f"model: torch {torch.__version__} cannot write it as ONNX ({reason[:200]}); use "
             'adapter = "huggingface"'
@@ -179,15 +169,3 @@ def _quantize(exact: Path, path: Path, large: bool) -> None:
             weight_type=QuantType.QInt8,
             use_external_data_format=large,
         )
-
-
-def _settle(draft: Path, place: Path) -> None:
-    """Flush everything, then rename: a crash leaves the whole directory or none."""
-    for path in (*draft.iterdir(), draft):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    draft.rename(place)

@@ -83,7 +83,7 @@ class TextTokenizer:
         backend.no_truncation()
         backend.no_padding()
         if lower_case:
-            _prepend_lower_case(backend)
+            prepend_lower_case(backend)
         self._backend = backend
         self._prefix = prefix
         self._settings = (prefix, max_length, closing, on_truncate)
@@ -195,7 +195,8 @@ class TextTokenizer:
         return [np.asarray(encoding.ids, dtype=np.int32) for encoding in encodings]
 
 
-def _prepend_lower_case(backend: Any) -> None:
+def prepend_lower_case(backend: Any) -> None:
+    """Make a `tokenizers.Tokenizer` lower-case its texts before whatever else it does to them."""
     from tokenizers.normalizers import Lowercase, Sequence as Normalizers
 
     rest = [] if backend.normalizer is None else [backend.normalizer]

@@ -46,7 +46,7 @@ class GraphSession:
                 str(directory / GRAPH), options, providers=list(providers), provider_options=settings
             )
         except Exception as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise ResourceError(f"memory: {directory} does not fit; use a smaller model") from error
             reason = first_line(error)
             raise CorruptArtifactError(f"{directory / GRAPH}: {reason}; export the encoder again") from error
@@ -77,7 +77,7 @@ class GraphSession:
         try:
             (found,) = self._session.run([OUTPUT], {INPUTS[0]: padded, INPUTS[1]: mask.astype(np.int64)})
         except Exception as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
             reason = first_line(error)
             raise CorruptArtifactError(
@@ -106,6 +106,7 @@ def import_runtime() -> Any:
     return onnxruntime
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether onnxruntime says that memory ran out."""
     # onnxruntime's errors are of no class that says so.
     return isinstance(error, MemoryError) or any(said in str(error).lower() for said in _NO_MEMORY)

@@ -26,3 +26,17 @@ def import_onnx() -> Any:
 def quiet_tracing() -> AbstractContextManager[None]:
     """Keep the exporter's narration of its steps off the log, and its libraries' deprecations off the screen."""
     return quiet_loggers("torch.onnx", "onnxscript", "onnx_ir", "root")
+
+
+def forget_source(program: Any) -> None:
+    """Drop from a traced program what says which line of which file each node came of.
+
+    torch 2.13 keeps a stack trace at every node: paths of the machine, and in a small graph most of the bytes.
+
+    Args:
+        program: a `torch.onnx.ONNXProgram`.
+    """
+    for graph in (program.model.graph, *program.model.functions.values()):
+        for node in graph.all_nodes():
+            node.doc_string = None
+            node.metadata_props.clear()
