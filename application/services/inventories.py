@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
 
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.run_store import RunStore
-from fusionapp.application.ports.spool import SpooledSplit
+from fusionapp.application.ports.spool import SpooledSplit, in_steps
 from fusionapp.application.services.extracted_sets import ExtractedSet, job_header, set_key
 from fusionapp.application.services.import_embeddings import describing
 from fusionapp.domain.embeddings import Json, fingerprint_texts
 from fusionapp.domain.errors import CorruptArtifactError
-
-T = TypeVar("T")
 
 INVENTORY = "embeddings.json"
 
@@ -52,7 +49,7 @@ def describe_split(texts: SpooledSplit, origin: str) -> dict[str, Json]:
         "origin": origin,
         "rows": texts.rows,
         "texts_sha256": texts.texts_sha256,
-        "labels_sha256": fingerprint_texts(label or "" for label in _in_steps(texts.labels, texts.rows)),
+        "labels_sha256": fingerprint_texts(label or "" for label in in_steps(texts.labels, texts.rows)),
     }
 
 
@@ -73,9 +70,3 @@ def describe_encoder(
         "sparse": shape.sparse,
         "sets": sets,
     }
-
-
-def _in_steps(read: Callable[[int, int], Iterable[T]], rows: int, step: int = 4096) -> Iterator[T]:
-    """What `read(start, stop)` gives of all rows, a few at a time in memory."""
-    for start in range(0, rows, step):
-        yield from read(start, min(start + step, rows))

@@ -14,7 +14,7 @@ from fusionapp.application.services.extracted_sets import job_header, set_key
 from fusionapp.application.services.rank_documents import RankDocuments, Ranking
 from fusionapp.application.services.read_pairs import PairsRead
 from fusionapp.application.services.tune_encoder import Tuning
-from fusionapp.entrypoints.experiment.schema import OpenAISettings
+from fusionapp.entrypoints.experiment.encoder_tables import OpenAISettings
 from fusionapp.entrypoints.retrieval.session import RetrievalSession
 from fusionapp.entrypoints.retrieval.steps import extract, split_vectors
 

@@ -11,16 +11,14 @@ from attrs.validators import and_, deep_iterable, ge, gt, le, lt, matches_re, mi
 
 from fusionapp.domain.retrieval.recipe import TuningRecipe
 from fusionapp.domain.settings import setting
-from fusionapp.entrypoints.experiment.schema import (
-    NAME_PATTERN,
+from fusionapp.entrypoints.experiment.encoder_tables import (
     EncoderSettings,
-    ExtractSettings,
     HuggingFaceSettings,
     LexicalSettings,
-    StorageSettings,
     encoder_problems,
-    storage_problems,
 )
+from fusionapp.entrypoints.experiment.names import NAME_PATTERN
+from fusionapp.entrypoints.experiment.schema import ExtractSettings, StorageSettings, storage_problems
 
 METRIC = r"(mrr|ndcg|recall|precision)@[1-9][0-9]*|map"
 CONTROLS = ("tuned", "untuned", "hybrid", "untuned hybrid", "bm25", "tfidf")
