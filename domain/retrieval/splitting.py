@@ -36,7 +36,7 @@ def split_documents(
 ) -> Rows:
     """Which split each pair is in.
 
-    Documents that share a query or a text, directly or through other documents, form a group, and a group is never cut.
+    Documents that share a query or a text, directly or through others, form a group, and a group is never cut.
     Test takes groups up to round(test_fraction * documents), passing over those that no longer fit, so that it
     holds just so many wherever enough documents stand alone. Validation takes from the rest in the same way.
 
