@@ -209,7 +209,7 @@ def test_a_category_without_papers_leaves_an_empty_file(server: ArxivServer, tmp
 
 @pytest.mark.parametrize("change", [{"last_day": date(2020, 1, 1)}, {"first_day": date(2021, 1, 1)}])
 def test_another_range_in_the_same_place_is_refused(
-    server: ArxivServer, tmp_path: Path, change: dict[str, date]
+    server: ArxivServer, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     fetch(server, tmp_path)
     with pytest.raises(
