@@ -14,7 +14,7 @@ from pathlib import Path
 import attrs
 
 from fusionapp.adapters.arxiv.api import PAGE_SIZE, ArxivApi, Paper
-from fusionapp.adapters.arxiv.pages import PageFolder, disk_errors, write_durably
+from fusionapp.adapters.arxiv.pages import PageFolder, only_writer, write_durably
 from fusionapp.adapters.arxiv.source import bare_id
 from fusionapp.application.ports.progress import Progress, ProgressTask
 from fusionapp.domain.errors import UsageError
@@ -86,24 +86,32 @@ class FetchPapers:
         Raises:
             UsageError: no such category name, a range that ends before it starts, or one that differs from what
                 was fetched there before.
+            LockedError: another process fetches there.
             UpstreamError: arXiv fails; what was fetched is kept.
             ResourceError: the disk is full.
             CorruptArtifactError: a kept page was changed.
         """
         names = list(dict.fromkeys(categories))
         _check(names, max_results, first_day, last_day)
-        with disk_errors(output):
-            output.mkdir(parents=True, exist_ok=True)
+        with only_writer(output / ".fetch"):
+            return list(self._fetched(names, output, max_results, first_day, last_day))
+
+    def _fetched(
+        self,
+        names: Sequence[str],
+        output: Path,
+        max_results: int | None,
+        first_day: date | None,
+        last_day: date | None,
+    ) -> Iterator[FetchedCategory]:
         seen: set[str] = set()
-        fetched = []
         for name in names:
             folder = PageFolder(output / ".fetch" / name)
             card = _card(folder, first_day, last_day, self.today)
             requests, total = self._complete(folder, name, card, max_results)
             file = output / f"{name}.jsonl"
             papers, elsewhere = _write(file, folder, max_results, seen)
-            fetched.append(FetchedCategory(name, str(file), papers, elsewhere, requests, total))
-        return fetched
+            yield FetchedCategory(name, str(file), papers, elsewhere, requests, total)
 
     def _complete(
         self, folder: PageFolder, name: str, card: Mapping[str, str], max_results: int | None

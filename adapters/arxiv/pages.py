@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 
 from fusionapp.adapters.arxiv.api import Page, Paper
-from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError
+from fusionapp.domain.errors import CorruptArtifactError, LockedError, ResourceError, UsageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -63,6 +63,29 @@ class PageFolder:
 
     def _page(self, start: int) -> Path:
         return self.directory / f"page-{start:07}.json"
+
+
+@contextmanager
+def only_writer(directory: Path) -> Iterator[None]:
+    """Be the one process that fetches into a directory, which is created: two would ask at twice the pace.
+
+    Raises:
+        LockedError: another process fetches there.
+        UsageError: the place cannot be written to.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(directory / "lock")
+    with disk_errors(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with suppress(Timeout):  # an OSError, which would be taken for the disk's
+            lock.acquire(blocking=False)
+    if not lock.is_locked:
+        raise LockedError(f"{directory}: another process fetches there; wait until it ends, or stop it")
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_durably(path: Path, content: bytes) -> None:

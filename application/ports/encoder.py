@@ -69,7 +69,7 @@ class Encoder(Protocol):
         return np.zeros(len(texts), dtype=np.bool_)
 
     def measure(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """(texts,) what `count_tokens` says and (texts,) what `exceeds` says; an encoder may count once for both."""
+        """(texts,) what `count_tokens` says and (texts,) what `exceeds` says, for one count where possible."""
         return np.asarray(self.count_tokens(texts), dtype=np.int64), self.exceeds(texts)
 
     def close(self) -> None:

@@ -25,7 +25,8 @@ from fakes.heads import CountingProgress
 from fusionapp.adapters.arxiv import ArxivSource, api as api_module, fetch as fetch_module
 from fusionapp.adapters.arxiv.api import ArxivApi
 from fusionapp.adapters.arxiv.fetch import FetchedCategory, FetchPapers
-from fusionapp.domain.errors import CorruptArtifactError, UpstreamError, UsageError
+from fusionapp.adapters.arxiv.pages import only_writer
+from fusionapp.domain.errors import CorruptArtifactError, LockedError, UpstreamError, UsageError
 from fusionapp.domain.retrieval.pairs import Pair
 
 TODAY = date(2022, 6, 1)
@@ -237,6 +238,19 @@ def test_what_cannot_be_asked_for_is_refused(
     with pytest.raises(UsageError, match=said):
         fetch(server, tmp_path, *categories, **how)
     assert not server.asked
+
+
+def test_two_processes_do_not_fetch_into_one_place(server: ArxivServer, tmp_path: Path) -> None:
+    with only_writer(tmp_path / ".fetch"), pytest.raises(LockedError, match="another process fetches there"):
+        fetch(server, tmp_path)
+    assert not server.asked
+    fetch(server, tmp_path)
+
+
+def test_a_place_that_is_no_directory_is_refused(server: ArxivServer, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="choose another --output"):
+        fetch(server, tmp_path / "file")
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"papers": [{}], "entries": 1, "total": 1}'])
