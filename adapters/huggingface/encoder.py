@@ -181,6 +181,10 @@ class HuggingFaceEncoder(Encoder):
         """(texts,) True where a text is longer than `max_length`; nowhere where texts are cut into windows."""
         return self._tokenizer.exceeds(texts)
 
+    def measure(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """`count_tokens` and `exceeds` for one tokenisation."""
+        return self._tokenizer.measure(texts)
+
     def _tokenize(self, texts: Sequence[str]) -> Tokens:
         if self._token_folder is None:
             return self._tokenizer(texts)

@@ -169,6 +169,11 @@ class TextTokenizer:
             for body in self._body_ids([self._prefix + text for text in texts[start : start + _CHUNK]])
         ]
 
+    def measure(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(texts,) `count` and (texts,) `exceeds`, for one tokenisation."""
+        counts = np.asarray(self.count(texts), dtype=np.int64)
+        return counts, (counts > self._max_length) & (self._on_truncate != "chunk")
+
     def _bodies(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         """Ids without special tokens: all of a text's, or at least as many as fit and a margin."""
         limit = self._room * _CHARACTERS_PER_TOKEN

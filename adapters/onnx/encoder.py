@@ -117,6 +117,10 @@ class OnnxEncoder(Encoder):
         """(texts,) True where a text is longer than the max length."""
         return self._tokenizer.exceeds(texts)
 
+    def measure(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """`count_tokens` and `exceeds` for one tokenisation."""
+        return self._tokenizer.measure(texts)
+
     def encode(
         self,
         texts: Sequence[str],

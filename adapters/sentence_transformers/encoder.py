@@ -137,6 +137,10 @@ class SentenceTransformersEncoder(Encoder):
         """(texts,) True where a text is longer than `max_length`."""
         return self._counter(texts).truncated
 
+    def measure(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """`count_tokens` and `exceeds` for one tokenisation."""
+        return self._counter.measure(texts)
+
     def encode(
         self,
         texts: Sequence[str],

@@ -18,7 +18,8 @@ from fusionapp.domain.errors import CorruptArtifactError
 
 T = TypeVar("T")
 
-_STEP = 4096
+_STEP = 256
+"""Rows at a time: enough to be quick, and few enough to hold whole books."""
 
 
 class SpooledColumn(Sequence[T]):

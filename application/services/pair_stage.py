@@ -21,7 +21,8 @@ from fusionapp.domain.retrieval.joined_rows import NamedPairs
 from fusionapp.domain.retrieval.pair_columns import name_by_text
 from fusionapp.domain.retrieval.pairs import Pair
 
-_STEP = 4096
+_STEP = 256
+"""Rows at a time: enough to be quick, and few enough to hold whole books."""
 
 
 class PackedDigests:

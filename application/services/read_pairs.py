@@ -19,7 +19,7 @@ from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import DatasetError
 from fusionapp.domain.examples import Example
 from fusionapp.domain.repeats import first_equal
-from fusionapp.domain.retrieval.joined_rows import JoinedPairs, join_pairs, text_numbers
+from fusionapp.domain.retrieval.joined_rows import JoinedPairs, join_pairs, number_pairs
 from fusionapp.domain.retrieval.pairs import Document
 from fusionapp.domain.retrieval.splitting import By, split_documents
 from fusionapp.domain.splits import STANDARD_SPLITS, order_splits
@@ -195,14 +195,15 @@ def _drawn(given: Sequence[str]) -> tuple[str, ...]:
 def _draw(
     stage: Stage, test_fraction: float, validation_fraction: float, by: By, seed: int
 ) -> dict[str, NDArray[np.int64]]:
-    """Pairs of each split; equal texts count as one document, and as one query."""
-    queries, documents, firsts = text_numbers(stage.named)
-    ids = [example.id for example in stage.examples(stage.starts[firsts] + 1)]
+    """Pairs of each split; equal texts are never parted."""
+    numbered = number_pairs(stage.named)
+    ids = [example.id for example in stage.examples(stage.starts[numbered.firsts] + 1)]
     split_of = split_documents(
-        queries,
-        documents,
+        numbered.queries,
+        numbered.documents,
         [str(id["id"]) for id in ids],
         [_date(id) for id in ids],
+        numbered.texts,
         test_fraction=test_fraction,
         validation_fraction=validation_fraction,
         by=by,

@@ -13,6 +13,8 @@ from fusionapp.domain.splitting import duplicate_rows
 Counts = Mapping[tuple[str, str], int]
 """By two splits: how many distinct texts stand in both; without those that share none."""
 
+_STEP = 256
+
 
 @attrs.frozen
 class SharedPairs:
@@ -56,5 +58,5 @@ def find_shared(spool: Spool, splits: Sequence[str]) -> SharedPairs:
 
 
 def _texts(spool: Spool, name: str, near: bool) -> Iterator[str]:
-    texts = spool.read(name).stream()
+    texts = spool.read(name).stream(_STEP)
     return map(near_identical_key, texts) if near else texts

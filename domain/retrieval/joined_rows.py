@@ -112,14 +112,28 @@ def join_pairs(named: NamedPairs, chosen: Rows) -> JoinedPairs:
     )
 
 
-def text_numbers(named: NamedPairs) -> tuple[Rows, Rows, Rows]:
-    """Queries and documents by their texts, for splitting: equal texts have one number.
+@attrs.frozen(eq=False)
+class Numbered:
+    """Pairs in the numbers that `split_documents` takes.
 
-    Returns:
-        (pairs,) query numbers, (pairs,) document numbers, and (documents,) the first pair of each document number.
+    Attributes:
+        queries: (pairs,) by the query's text, so that two ids of one text are one query.
+        documents: (pairs,) by the document's id.
+        firsts: (documents,) the first pair of each document.
+        texts: (documents,) alike for documents of one text.
     """
-    documents, firsts = number_rows(named.document_texts)
-    return number_rows(named.query_texts)[0], documents, firsts
+
+    queries: Rows
+    documents: Rows
+    firsts: Rows
+    texts: Rows
+
+
+def number_pairs(named: NamedPairs) -> Numbered:
+    """Number queries and documents in the order of first appearance."""
+    documents, firsts = number_rows(named.document_ids)
+    texts = number_rows(named.document_texts[firsts])[0]
+    return Numbered(number_rows(named.query_texts)[0], documents, firsts, texts)
 
 
 @attrs.frozen(eq=False)

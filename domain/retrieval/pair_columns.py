@@ -101,8 +101,8 @@ def pair_layout(
         UsageError: no text column, or one named twice.
     """
     return PairLayout(
-        TextTemplate.of(query),
-        TextTemplate.of(document),
+        TextTemplate.of(query, key="dataset.query"),
+        TextTemplate.of(document, key="dataset.document"),
         topic,
         label,
         date,

@@ -27,6 +27,7 @@ def split_documents(
     documents: Rows,
     names: Sequence[str],
     dates: Sequence[str | None] = (),
+    texts: Rows | None = None,
     *,
     test_fraction: float = 0.2,
     validation_fraction: float = 0.1,
@@ -35,9 +36,9 @@ def split_documents(
 ) -> Rows:
     """Which split each pair is in.
 
-    Documents that share a query, directly or through other documents, form a group, and a group is never cut.
-    Test takes groups until it is as near as can be to round(test_fraction * documents); where no query has two
-    documents it holds just so many. Validation takes from the rest in the same way.
+    Documents that share a query or a text, directly or through others, form a group, and a group is never cut.
+    Test takes groups up to round(test_fraction * documents), passing over those that no longer fit, so that it
+    holds just so many wherever enough documents stand alone. Validation takes from the rest in the same way.
 
     Args:
         queries: (pairs,) the query of each pair, as a number from 0.
@@ -45,6 +46,7 @@ def split_documents(
         names: of each document; they decide between documents of one date, and make the draw independent of the
             order of the input.
         dates: of each document, in a form that sorts as text (ISO 8601); asked for by "date" alone.
+        texts: (documents,) a number of each document's text, alike for documents that must not be parted.
         test_fraction: share of the documents, in [0, 1).
         validation_fraction: share of the documents, test's included, in [0, 1).
         by: "random", or "date": a group goes by its latest document, and the latest groups are test.
@@ -54,23 +56,21 @@ def split_documents(
         (pairs,) int64: 0 train, 1 validation, 2 test.
 
     Raises:
-        UsageError: fractions that leave nothing for train, a document without a date, or groups too large to fill
+        UsageError: fractions that leave nothing for train, a document without a date, or groups too large for
             a split that was asked for.
     """
     _check_fractions(test_fraction, validation_fraction)
-    groups = _groups(queries, documents, len(names))
+    groups = _groups(queries, documents, np.arange(len(names)) if texts is None else texts)
     sizes = np.bincount(groups)
     order = _by_date(groups, names, dates) if by == "date" else _by_chance(groups, names, seed)
-    ends = np.cumsum(sizes[order])
-    test = _nearest(ends, round(test_fraction * len(names)))
-    taken = int(ends[test - 1]) if test else 0
-    validation = test + _nearest(ends[test:] - taken, round(validation_fraction * len(names)))
     split_of_group = np.full(len(order), TRAIN, dtype=np.int64)
-    split_of_group[order[:test]] = TEST
-    split_of_group[order[test:validation]] = VALIDATION
-    asked = {"test": (test_fraction, test), "validation": (validation_fraction, validation - test)}
-    short = [name for name, (fraction, got) in asked.items() if fraction > 0 and got == 0]
-    if short or validation == len(order):
+    for split, fraction in ((TEST, test_fraction), (VALIDATION, validation_fraction)):
+        free = order[split_of_group[order] == TRAIN]
+        split_of_group[free[_fill(sizes[free], round(fraction * len(names)))]] = split
+    got = np.bincount(split_of_group, minlength=3)
+    asked = {"test": (test_fraction, got[TEST]), "validation": (validation_fraction, got[VALIDATION])}
+    short = [name for name, (fraction, groups_in) in asked.items() if fraction > 0 and not groups_in]
+    if short or not got[TRAIN]:
         raise UsageError(
             f"{' and '.join(short) or 'train'}: {len(names)} documents in {len(order)} groups that share no query "
             f"(the largest has {sizes.max(initial=0)}) cannot be cut like that; name the splits' own files"
@@ -96,14 +96,17 @@ def _check_fractions(test: float, validation: float) -> None:
         raise UsageError(f"test_fraction {test} and validation_fraction {validation} leave nothing for train")
 
 
-def _groups(queries: Rows, documents: Rows, rows: int) -> Rows:
-    """(documents,) the connected component of each document, over the graph of its queries."""
+def _groups(queries: Rows, documents: Rows, texts: Rows) -> Rows:
+    """(documents,) the connected component of each document, over the graph of its queries and its text."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    nodes = rows + int(queries.max(initial=-1)) + 1
-    ones = np.ones(len(queries), dtype=np.int8)
-    graph = coo_array((ones, (documents, rows + queries)), shape=(nodes, nodes))
+    rows = len(texts)
+    first_query = rows + int(texts.max(initial=-1)) + 1
+    nodes = first_query + int(queries.max(initial=-1)) + 1
+    starts = np.concatenate([documents, np.arange(rows)])
+    ends = np.concatenate([first_query + queries, rows + texts])
+    graph = coo_array((np.ones(len(starts), dtype=np.int8), (starts, ends)), shape=(nodes, nodes))
     component = connected_components(graph, directed=False)[1][:rows]
     return np.unique(component, return_inverse=True)[1].astype(np.int64)
 
@@ -140,6 +143,14 @@ def _ranks(order: Sequence[int]) -> Rows:
     return rank
 
 
-def _nearest(ends: Rows, target: int) -> int:
-    """How many groups come nearest to `target` documents; the fewer of two that are as near."""
-    return int(np.argmin(np.abs(np.concatenate([[0], ends]) - target)))
+def _fill(sizes: Rows, target: int) -> NDArray[np.bool_]:
+    """(groups,) bool: taken in order, but for those that no longer fit."""
+    taken = np.zeros(len(sizes), dtype=np.bool_)
+    room = target
+    for group, size in enumerate(sizes.tolist()):
+        if not room:
+            break
+        if size <= room:
+            taken[group] = True
+            room -= size
+    return taken

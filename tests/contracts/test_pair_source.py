@@ -125,7 +125,7 @@ def beir(root: Path) -> Case:
     """Titles join their texts; a grade of 0 is no pair; the rest of the corpus is what no pair names."""
     everything = [pair for pairs in PAIRS.values() for pair in pairs]
     texts = {pair.document_id: pair.document for pair in everything}
-    corpus = [{"_id": id, "title": "T", "text": text} for id, text in texts.items()]
+    corpus: list[dict[str, object]] = [{"_id": i, "title": "T", "text": t} for i, t in texts.items()]
     (root / "corpus.jsonl.gz").write_bytes(gzip.compress(_json_lines([*corpus, {"_id": "c", "text": "u"}])))
     queries: list[dict[str, object]] = [{"_id": p.query_id, "text": p.query} for p in everything]
     by_id = {str(row["_id"]): row for row in queries}

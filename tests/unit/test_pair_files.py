@@ -136,3 +136,15 @@ def test_a_file_of_lines_holds_no_pairs(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("q\n")
     with pytest.raises(DatasetError, match=r"a .txt file holds a text a line and no other column"):
         list(FilePairSource({"train": tmp_path / "a.txt"}).read("train"))
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"query": []}, "dataset.query: expected a column"),
+        ({"document": ["a", "a"]}, "dataset.document: a column is named twice"),
+    ],
+)
+def test_settings_that_name_no_text_are_refused(columns: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        FilePairSource({"train": "a.csv"}, **columns)

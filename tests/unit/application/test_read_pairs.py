@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,24 @@ def test_loaded_pairs_are_those_of_the_slow_loop(rows: list[tuple[int, int, list
         for (q, d), (grade, listed) in slow.items()
     ]
     assert named(bench.load("train")) == expected
+
+
+@pytest.mark.slow
+def test_texts_are_held_on_disk_and_not_in_memory(tmp_path: Path) -> None:
+    class Long(MemoryPairSource):
+        def read(self, split: str) -> Iterator[Pair]:
+            for n in range(5000):
+                yield Pair(f"ask {n}", f"{n} " + "word " * 2000, f"q{n}", f"d{n}")
+
+    bench = on_disk(tmp_path)
+    bench.read({"train": [simple(n) for n in range(50)]})  # what is imported on the way is no text
+    tracemalloc.start()
+    ReadPairs(Long({"train": []}), bench.spool, bench.runs)()
+    texts = sum(len(text) for text in bench.load("train").documents)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert texts > 35_000_000
+    assert peak < texts / 2
 
 
 def test_texts_that_stand_in_several_splits_are_reported(bench: Bench) -> None:

@@ -35,7 +35,7 @@ def slow_groups(queries: Rows, documents: Rows) -> list[set[int]]:
 def slow_by_date(
     queries: Rows, documents: Rows, names: list[str], dates: list[str], test: float, validation: float
 ) -> list[int]:
-    """Whole groups, the latest first, each split as near to its share as can be."""
+    """Whole groups, the latest first; one that is too large for what is left is passed over."""
     groups = sorted(
         slow_groups(queries, documents),
         key=lambda group: max((dates[d], names[d]) for d in group),
@@ -43,12 +43,13 @@ def slow_by_date(
     )
     split = [TRAIN] * len(names)
     for number, fraction in ((TEST, test), (VALIDATION, validation)):
-        target = round(fraction * len(names))
-        misses = [abs(sum(map(len, groups[:k])) - target) for k in range(len(groups) + 1)]
-        best = misses.index(min(misses))
-        for document in set().union(*groups[:best]):
+        members: set[int] = set()
+        for group in list(groups):
+            if len(members | group) <= round(fraction * len(names)):
+                members |= group
+                groups.remove(group)
+        for document in members:
             split[document] = number
-        groups = groups[best:]
     return [split[d] for d in documents]
 
 
@@ -130,13 +131,29 @@ def test_the_random_draw_is_the_same_on_every_machine() -> None:
     assert np.flatnonzero(one_to_one(20, validation_fraction=0) == TEST).tolist() == [2, 4, 6, 19]
 
 
-def test_no_training_document_is_later_than_the_test_groups() -> None:
-    """A query of an old and a new document goes with the new one."""
+def test_a_query_of_an_old_and_a_new_document_goes_with_the_new_one() -> None:
     dates = ["2001", "2020", *(f"20{row:02}" for row in range(2, 12))]
     queries = np.array([0, 0, *range(1, 11)])
     names = [f"d{row}" for row in range(12)]
     found = split_documents(queries, np.arange(12), names, dates, by="date", validation_fraction=0)
     assert found[:2].tolist() == [TEST, TEST]
+
+
+def test_documents_of_one_text_are_not_parted_and_count_each() -> None:
+    texts = np.arange(100) // 2
+    names = [f"d{row:03}" for row in range(100)]
+    found = split_documents(np.arange(100), np.arange(100), names, texts=texts)
+    assert (found[::2] == found[1::2]).all()
+    assert (found == TEST).sum() == 20
+
+
+def test_a_group_that_no_longer_fits_is_passed_over_so_that_the_share_is_met() -> None:
+    queries = np.array([0, 1, 1, *range(2, 9)])
+    dates = [f"20{row:02}" for row in range(20, 10, -1)]
+    found = split_documents(
+        queries, np.arange(10), [f"d{row}" for row in range(10)], dates, by="date", validation_fraction=0.2
+    )
+    assert found.tolist() == [TEST, VALIDATION, VALIDATION, TEST, *[TRAIN] * 6]
 
 
 def test_pairs_that_all_hang_together_cannot_be_split() -> None:
