@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
+from logging import ERROR, getLogger
 from pathlib import Path
 from threading import RLock
 from typing import Any, cast
@@ -204,17 +205,24 @@ def quantization_config(quantization: str, dtype: torch.dtype) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """transformers reports every unused head on stderr and draws a bar of its own; neither is of use here."""
+    """transformers reports every unused head on stderr and draws a bar of its own, and bitsandbytes advertises.
+
+    None of it is of use here.
+    """
     from transformers.utils import logging as library
 
     logging: Any = library
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    quantizer = getLogger("bitsandbytes")
+    advertises = quantizer.level
+    quantizer.setLevel(ERROR)
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(level)
+        quantizer.setLevel(advertises)
         if bars:
             logging.enable_progress_bar()
 

@@ -41,14 +41,14 @@ def choose_plan(
     return ExecutionPlan(
         device=SPREAD if spread else str(place),
         dtype=chosen,
-        attention=attention_path(architecture, spread),
+        attention=_attention(architecture, spread),
         threads=threads,
         batch_tokens=batch_tokens or tokens,
         compile=compiled,
     )
 
 
-def attention_path(architecture: Architecture, spread: bool) -> str:
+def _attention(architecture: Architecture, spread: bool) -> str:
     if architecture.soft_capped:
         return "eager"
     # Where layers stand on several devices, what travels between them is known to accelerate alone.

@@ -138,6 +138,11 @@ def pad(
 
 
 def find_blocks(body: nn.Module, depth: int) -> nn.ModuleList:
+    """The transformer layers of a model.
+
+    Raises:
+        UsageError: it is no stack of `depth` layers.
+    """
     lists = (module for module in body.modules() if isinstance(module, nn.ModuleList))
     found = next((blocks for blocks in lists if len(blocks) == depth), None)
     if found is None:

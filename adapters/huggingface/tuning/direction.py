@@ -59,6 +59,6 @@ def check_sees_ahead(body: nn.Module, model: str) -> None:
         body.train(was_training)
     if torch.equal(whole[0], whole[1]) or torch.equal(padded[0], padded[1]):
         raise UsageError(
-            f"bidirectional: the attention of {model} stays causal whatever its configuration says; leave it out, or "
-            "use a Llama, Mistral or Qwen model"
+            f"bidirectional: the attention of {model} stays causal whatever its configuration says; leave it out, "
+            "or use a Llama, Mistral or Qwen model"
         )

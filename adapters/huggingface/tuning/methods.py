@@ -119,8 +119,8 @@ def _last_layers(body: nn.Module, depth: int, count: int) -> list[nn.Parameter]:
     """The last layers, and what follows them in the module that holds them: a decoder's final norm."""
     if count > depth:
         raise UsageError(
-            f"finetuning.num_layers: {count} is more than the {depth} layers that the model has; ask for fewer, or "
-            'set method = "full"'
+            f"finetuning.num_layers: {count} is more than the {depth} layers that the model has; ask for fewer, "
+            'or set method = "full"'
         )
     blocks = find_blocks(body, depth)
     holder = next(module for module in body.modules() if blocks in module.children())
@@ -139,7 +139,7 @@ def _biases(body: nn.Module) -> list[nn.Parameter]:
     found = [each for name, each in body.named_parameters() if name.endswith("bias") and "pooler" not in name]
     if not found:
         raise UsageError(
-            f"finetuning.method: {type(body).__name__} has no bias vectors, so that bitfit would train nothing; use "
-            'method = "lora"'
+            f"finetuning.method: {type(body).__name__} has no bias vectors, so that bitfit would train nothing; "
+            'use method = "lora"'
         )
     return found

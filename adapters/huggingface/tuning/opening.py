@@ -109,8 +109,8 @@ def _check_quantization(finetuning: FineTuning) -> None:
         return
     if not finetuning.load_in_4bit:
         raise UsageError(
-            'finetuning.load_in_4bit: qlora holds its frozen weights in 4 bits; set method = "lora" to keep them as '
-            "they are"
+            'finetuning.load_in_4bit: qlora holds its frozen weights in 4 bits; set method = "lora" to keep them '
+            "as they are"
         )
     missing = [name for name in ("bitsandbytes", "accelerate", "peft") if not find_spec(name)]
     if missing:
@@ -153,7 +153,7 @@ def _tokenizers(
     for side, length in lengths.items():
         if length is not None and length > decisions.max_length:
             raise UsageError(
-                f"max_{side}_length: {length} is more than the {decisions.max_length} tokens that the encoder reads"
+                f"max_{side}_length: {length} is more than the encoder's {decisions.max_length} tokens"
             )
         used = attrs.evolve(
             decisions, prefix=prefixes[side], max_length=decisions.max_length if length is None else length
@@ -199,8 +199,8 @@ def _load(
     )
     for module in body.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            # In evaluation bitsandbytes would repack 4-bit weights in place, which rounds their scales to bfloat16:
-            # the next training step would see other weights.
+            # In evaluation bitsandbytes would repack 4-bit weights in place, which rounds their scales to
+            # bfloat16: the next training step would see other weights.
             module.support_avx512bf16_for_cpu = False
     return body
 
@@ -222,6 +222,6 @@ def _recompute_activations(body: nn.Module, model: str) -> None:
         enable({"use_reentrant": False})
     except ValueError as error:
         raise UsageError(
-            f"activation_checkpointing: transformers' {type(body).__name__} cannot recompute its activations; set it "
-            f"to false, or use another model than {model}"
+            f"activation_checkpointing: transformers' {type(body).__name__} cannot recompute its activations; set "
+            f"it to false, or use another model than {model}"
         ) from error

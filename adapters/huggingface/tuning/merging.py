@@ -1,0 +1,71 @@
+"""The weights of a tuned encoder under the names that its family knows, adapters merged into them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fusionapp.adapters.huggingface.tuning.methods import ADAPTER
+from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder, inner_body
+
+
+@torch.no_grad()
+def merged_weights(encoder: TrainableEncoder) -> dict[str, Tensor]:
+    """Float32 copies on the CPU; the encoder itself stays as it is and can be trained on.
+
+    An adapted weight W becomes W + s B A, where s is alpha / rank or alpha / sqrt(rank); with DoRA its rows are
+    scaled to the trained magnitudes (Liu et al. 2024, equation 5). A 4-bit W is what those 4 bits stand for: that
+    is what the adapters were trained on, and not what it was before it was quantised. The pooler, which no
+    embedding goes through, is left out.
+    """
+    body = inner_body(encoder.body)
+    weights = dict(_weights(body))
+    return {
+        name: weight.detach().to("cpu", torch.float32).clone().contiguous()
+        for name, weight in weights.items()
+        if "pooler" not in name
+    }
+
+
+def _weights(body: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    from peft.tuners.lora import LoraLayer
+
+    adapted = {name: module for name, module in body.named_modules() if isinstance(module, LoraLayer)}
+    for name, layer in adapted.items():
+        base: Any = layer.get_base_layer()
+        yield f"{name}.weight", _merged(layer, _in_float32(base))
+        if base.bias is not None:
+            yield f"{name}.bias", base.bias
+    for name, parameter in body.named_parameters():
+        module, _, last = name.rpartition(".")
+        if any(name.startswith(f"{each}.") for each in _parents(module, adapted)):
+            continue
+        yield name, _in_float32(body.get_submodule(module)) if last == "weight" else parameter
+
+
+def _parents(module: str, adapted: Mapping[str, object]) -> Iterator[str]:
+    parts = module.split(".")
+    names = (".".join(parts[: count + 1]) for count in range(len(parts)))
+    return (name for name in names if name in adapted)
+
+
+def _in_float32(module: nn.Module) -> Tensor:
+    """A layer's weight; one in 4 bits is read back."""
+    weight: Any = module.weight
+    if type(weight).__name__ != "Params4bit":
+        return weight.float()  # type: ignore[no-any-return]
+    from bitsandbytes.functional import dequantize_4bit
+
+    return dequantize_4bit(weight.data, weight.quant_state).float()
+
+
+def _merged(layer: Any, weight: Tensor) -> Tensor:
+    down, up = layer.lora_A[ADAPTER].weight.float(), layer.lora_B[ADAPTER].weight.float()
+    merged: Tensor = weight + layer.scaling[ADAPTER] * (up @ down)
+    if ADAPTER not in layer.lora_magnitude_vector:
+        return merged
+    magnitude: Tensor = layer.lora_magnitude_vector[ADAPTER].weight.float()
+    return magnitude[:, None] * merged / torch.linalg.norm(merged, dim=1, keepdim=True)
