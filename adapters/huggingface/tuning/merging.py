@@ -31,11 +31,11 @@ def merged_weights(encoder: TrainableEncoder) -> dict[str, Tensor]:
 
 
 def _weights(body: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    from peft.tuners.lora import LoraLayer
-
-    adapted = {name: module for name, module in body.named_modules() if isinstance(module, LoraLayer)}
+    adapted: dict[str, Any] = {
+        name: module for name, module in body.named_modules() if hasattr(module, "lora_A")
+    }
     for name, layer in adapted.items():
-        base: Any = layer.get_base_layer()
+        base: Any = layer.base_layer
         yield f"{name}.weight", _merged(layer, _in_float32(base))
         if base.bias is not None:
             yield f"{name}.bias", base.bias

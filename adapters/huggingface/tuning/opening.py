@@ -62,7 +62,7 @@ def open_trainable(
         ResourceError: the weights do not fit in memory.
         CorruptArtifactError: the files are not a whole model.
     """
-    _check_quantization(finetuning)
+    _check_method(finetuning)
     source = find_source(settings.model, packaged=settings.revision is None)
     if settings.revision is not None and source.directory is not None:
         raise UsageError(
@@ -104,7 +104,12 @@ def open_trainable(
     return encoder.train()
 
 
-def _check_quantization(finetuning: FineTuning) -> None:
+def _check_method(finetuning: FineTuning) -> None:
+    if finetuning.save == "adapter" and finetuning.method not in ("lora", "qlora"):
+        raise UsageError(
+            f"finetuning.save: {finetuning.method!r} trains the model's own weights and has no adapter to keep; "
+            'set it to "merged"'
+        )
     if finetuning.method != "qlora":
         return
     if not finetuning.load_in_4bit:

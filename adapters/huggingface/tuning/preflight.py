@@ -95,8 +95,8 @@ def check_gradients(encoder: TrainableEncoder) -> None:
     if bad:
         name, fault = next(iter(bad.items()))
         raise UsageError(
-            f"finetuning: {len(bad)} of {len(named)} trained tensors cannot learn; the gradient of {name} {fault}; "
-            "name other target_modules, or choose another method"
+            f"finetuning: {len(bad)} of {len(named)} trained tensors cannot learn, the gradient of {name} "
+            f"{fault}; name other target_modules, or choose another method"
         )
 
 

@@ -29,6 +29,24 @@ _OLD_MODES = {
 """The keys that text-embeddings-inference and sentence-transformers up to 5 read."""
 
 
+def save_tuned(
+    encoder: TrainableEncoder,
+    directory: str | Path,
+    similarity: Literal["cosine", "dot"] = "cosine",
+    card: str | None = None,
+) -> None:
+    """Write ``directory/model``, and ``directory/adapter`` where ``finetuning.save`` asks for it.
+
+    Raises:
+        UsageError: something else is at that place.
+        ResourceError: the disk is full.
+    """
+    place = Path(directory)
+    save_encoder(encoder, place / "model", similarity, card)
+    if encoder.finetuning.save == "adapter":
+        save_adapter(encoder, place / "adapter", card)
+
+
 def save_encoder(
     encoder: TrainableEncoder,
     directory: str | Path,
@@ -128,7 +146,8 @@ def sentence_files(encoder: TrainableEncoder, similarity: str) -> dict[str, Any]
 def _write_adapter(encoder: TrainableEncoder, draft: Path, card: str | None) -> None:
     body: Any = encoder.body
     body.peft_config["default"].base_model_name_or_path = encoder.settings.model
-    body.save_pretrained(draft, safe_serialization=True)
+    # Embeddings are never adapted, and to find that out PEFT would ask the hub.
+    body.save_pretrained(draft, safe_serialization=True, save_embedding_layers=False)
     (draft / README).unlink(missing_ok=True)  # PEFT's is a form to fill in
     if card is not None:
         (draft / README).write_text(card, encoding="utf-8")
