@@ -101,12 +101,16 @@ def test_more_last_layers_than_there_are_are_refused() -> None:
 
 def test_bitfit_trains_bias_vectors_alone() -> None:
     names = trained(opened("qwen2", "bitfit"))
-    assert {name.rpartition("self_attn.")[2] for name in names} == {"q_proj.bias", "k_proj.bias", "v_proj.bias"}
+    assert {name.rpartition("self_attn.")[2] for name in names} == {
+        "q_proj.bias",
+        "k_proj.bias",
+        "v_proj.bias",
+    }
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "llama", "modernbert"])
 def test_bitfit_without_biases_is_refused_and_names_lora(kind: str) -> None:
-    with pytest.raises(UsageError, match='no bias vectors, .* use method = "lora"'):
+    with pytest.raises(UsageError, match=r'no bias vectors, .* use method = "lora"'):
         opened(kind, "bitfit")
 
 
@@ -189,12 +193,12 @@ def test_evaluating_leaves_4_bit_weights_as_they_are() -> None:
 
 
 def test_qlora_without_4_bits_is_refused_and_names_lora() -> None:
-    with pytest.raises(UsageError, match='load_in_4bit: .* set method = "lora"'):
+    with pytest.raises(UsageError, match=r'load_in_4bit: .* set method = "lora"'):
         opened("qwen2", "qlora", load_in_4bit=False)
 
 
 def test_keeping_the_adapter_of_a_method_without_one_is_refused() -> None:
-    with pytest.raises(UsageError, match="finetuning.save: 'full' .* no adapter"):
+    with pytest.raises(UsageError, match=r"finetuning.save: 'full' .* no adapter"):
         opened("bert", "full", save="adapter")
 
 

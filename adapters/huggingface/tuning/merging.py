@@ -14,18 +14,17 @@ from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder, in
 
 @torch.no_grad()
 def merged_weights(encoder: TrainableEncoder) -> dict[str, Tensor]:
-    """Float32 copies on the CPU; the encoder itself stays as it is and can be trained on.
+    """In float32 on the CPU; the encoder itself stays as it is and can be trained on.
 
     An adapted weight W becomes W + s B A, where s is alpha / rank or alpha / sqrt(rank); with DoRA its rows are
     scaled to the trained magnitudes (Liu et al. 2024, equation 5). A 4-bit W is what those 4 bits stand for: that
     is what the adapters were trained on, and not what it was before it was quantised. The pooler, which no
     embedding goes through, is left out.
     """
-    body = inner_body(encoder.body)
-    weights = dict(_weights(body))
     return {
-        name: weight.detach().to("cpu", torch.float32).clone().contiguous()
-        for name, weight in weights.items()
+        # One by one: merged weights never stand on a GPU together.
+        name: weight.detach().to("cpu", torch.float32).contiguous()
+        for name, weight in _weights(inner_body(encoder.body))
         if "pooler" not in name
     }
 

@@ -62,7 +62,7 @@ def open_trainable(
         ResourceError: the weights do not fit in memory.
         CorruptArtifactError: the files are not a whole model.
     """
-    _check_method(finetuning)
+    _check_method(finetuning, bidirectional)
     source = find_source(settings.model, packaged=settings.revision is None)
     if settings.revision is not None and source.directory is not None:
         raise UsageError(
@@ -104,11 +104,16 @@ def open_trainable(
     return encoder.train()
 
 
-def _check_method(finetuning: FineTuning) -> None:
+def _check_method(finetuning: FineTuning, bidirectional: bool) -> None:
     if finetuning.save == "adapter" and finetuning.method not in ("lora", "qlora"):
         raise UsageError(
             f"finetuning.save: {finetuning.method!r} trains the model's own weights and has no adapter to keep; "
             'set it to "merged"'
+        )
+    if finetuning.save == "adapter" and bidirectional:
+        raise UsageError(
+            "finetuning.save: an adapter cannot say that its base is to read in both directions, and would be "
+            'opened over a causal one; set it to "merged"'
         )
     if finetuning.method != "qlora":
         return

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fusionapp.adapters.huggingface.tuning.merging import merged_weights
+from fusionapp.adapters.huggingface.tuning.methods import ADAPTER
 from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder, inner_body
-from fusionapp.adapters.model_files.checkpoint import tokenizer_files
+from fusionapp.adapters.model_files.checkpoint import read_config, read_json, tokenizer_files
+from fusionapp.adapters.model_files.source import find_source
 from fusionapp.domain.errors import ResourceError, UsageError
 
 README = "README.md"
@@ -88,17 +90,29 @@ def _write_encoder(encoder: TrainableEncoder, draft: Path, similarity: str, card
 
     save_file(merged_weights(encoder), draft / "model.safetensors", {"format": "pt"})
     _write_json(draft / "config.json", _model_config(encoder))
-    for path in tokenizer_files(encoder.source):
-        shutil.copyfile(path, draft / path.name)
+    _write_tokenizer(encoder.source, draft)
     for name, content in sentence_files(encoder, similarity).items():
         _write_json(draft / name, content)
     if card is not None:
         (draft / README).write_text(card, encoding="utf-8")
 
 
+def _write_tokenizer(source: Path, draft: Path) -> None:
+    """The tokenizer's files as they are; one without a padding token gets one, or nobody could encode a batch."""
+    from transformers import AutoTokenizer
+
+    for path in tokenizer_files(source):
+        shutil.copyfile(path, draft / path.name)
+    tokenizer: Any = AutoTokenizer.from_pretrained(draft, local_files_only=True)
+    token = tokenizer.eos_token or tokenizer.unk_token
+    if tokenizer.pad_token is None and token is not None:
+        settings = read_json(draft / "tokenizer_config.json") or {}
+        _write_json(draft / "tokenizer_config.json", settings | {"pad_token": str(token)})
+
+
 def _model_config(encoder: TrainableEncoder) -> dict[str, Any]:
     """The model's own configuration: the dropout of training and the 4 bits are no part of what is saved."""
-    content: dict[str, Any] = json.loads((encoder.source / "config.json").read_text(encoding="utf-8"))
+    content: dict[str, Any] = {**read_config(encoder.source)}
     content |= {"architectures": [type(inner_body(encoder.body)).__name__], "dtype": "float32"}
     for stale in ("torch_dtype", "quantization_config", "_name_or_path", "auto_map"):
         content.pop(stale, None)
@@ -145,7 +159,9 @@ def sentence_files(encoder: TrainableEncoder, similarity: str) -> dict[str, Any]
 
 def _write_adapter(encoder: TrainableEncoder, draft: Path, card: str | None) -> None:
     body: Any = encoder.body
-    body.peft_config["default"].base_model_name_or_path = encoder.settings.model
+    config = body.peft_config[ADAPTER]
+    config.base_model_name_or_path = find_source(encoder.settings.model).model
+    config.revision = encoder.settings.revision
     # Embeddings are never adapted, and to find that out PEFT would ask the hub.
     body.save_pretrained(draft, safe_serialization=True, save_embedding_layers=False)
     (draft / README).unlink(missing_ok=True)  # PEFT's is a form to fill in
