@@ -13,16 +13,16 @@ from torch import Tensor
 
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 from fusionapp.adapters.huggingface.tuning.opening import open_trainable
-from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings
+from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings, Side
 from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder
-from fusionapp.domain.finetuning import FineTuning
+from fusionapp.domain.finetuning import FineTuning, Method
 
 QUERIES = ("the brown fox", "I am happy", "a sad day", "numbers 1 2 3")
 DOCUMENTS = ("jumps over the lazy dog", "thank you, it was a good day", "nobody came", "4 5 6 7 8 9")
 
 
 def opened(
-    kind: str | Path, method: str = "full", encoder: dict[str, Any] | None = None, **finetuning: Any
+    kind: str | Path, method: Method = "full", encoder: dict[str, Any] | None = None, **finetuning: Any
 ) -> TrainableEncoder:
     """A tiny encoder on the CPU; `encoder` are settings of `open_trainable` and `EncoderSettings`."""
     given = dict(encoder or {})
@@ -36,9 +36,10 @@ def opened(
 
 def loss(encoder: TrainableEncoder) -> Tensor:
     """InfoNCE over four pairs."""
+    sides: dict[Side, tuple[str, ...]] = {"query": QUERIES, "document": DOCUMENTS}
     queries, documents = (
         torch.nn.functional.normalize(encoder.embed(encoder.tokenize(texts, side).ids, side))
-        for texts, side in ((QUERIES, "query"), (DOCUMENTS, "document"))
+        for side, texts in sides.items()
     )
     return torch.nn.functional.cross_entropy(queries @ documents.T / 0.1, torch.arange(len(QUERIES)))
 
@@ -50,13 +51,15 @@ def train(encoder: TrainableEncoder, steps: int = 3, rate: float = 0.01) -> list
     for _ in range(steps):
         optimizer.zero_grad()
         value = loss(encoder)
-        value.backward()
+        torch.autograd.backward(value)
         optimizer.step()
         losses.append(value.item())
     return [*losses, loss(encoder).item()]
 
 
-def vectors(encoder: TrainableEncoder, texts: tuple[str, ...], side: Any = "document") -> NDArray[np.float32]:
+def vectors(
+    encoder: TrainableEncoder, texts: tuple[str, ...], side: Side = "document"
+) -> NDArray[np.float32]:
     """(texts, dim), as they are in evaluation."""
     encoder.eval()
     with torch.no_grad():

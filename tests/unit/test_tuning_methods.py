@@ -136,7 +136,8 @@ def test_no_name_at_all_is_refused() -> None:
 @pytest.mark.parametrize(("rslora", "scale"), [(False, 32 / 16), (True, 32 / 4)])
 def test_the_scale_is_alpha_over_rank_or_over_its_root(rslora: bool, scale: float) -> None:
     encoder = opened("bert", "lora", rank=16, alpha=32.0, rslora=rslora)
-    scales = {module.scaling["default"] for module in encoder.modules() if hasattr(module, "lora_A")}
+    adapted: list[Any] = [module for module in encoder.modules() if hasattr(module, "lora_A")]
+    scales = {module.scaling["default"] for module in adapted}
     assert scales == {scale}
 
 

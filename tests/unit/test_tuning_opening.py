@@ -16,7 +16,7 @@ from tuning import loss, opened, read, vectors
 from fusionapp.adapters.huggingface.tuning.opening import open_trainable
 from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
-from fusionapp.domain.finetuning import FineTuning
+from fusionapp.domain.finetuning import FineTuning, Method
 
 FAMILIES = ("bert", "roberta", "mpnet", "modernbert", "qwen2", "gemma2", "mistral", "falcon_alibi")
 
@@ -111,7 +111,7 @@ def test_dropout_takes_the_place_of_the_encoders_own(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "method"), [("bert", "full"), ("qwen2", "lora"), ("qwen2", "qlora")])
-def test_recomputed_activations_give_the_same_gradients(kind: str, method: str) -> None:
+def test_recomputed_activations_give_the_same_gradients(kind: str, method: Method) -> None:
     gradients = []
     for recompute in (False, True):
         encoder = opened(
@@ -120,7 +120,7 @@ def test_recomputed_activations_give_the_same_gradients(kind: str, method: str) 
             {"activation_checkpointing": recompute},
             **({} if method == "full" else {"dropout": 0.0}),
         )
-        loss(encoder).backward()
+        torch.autograd.backward(loss(encoder))
         gradients.append({name: p.grad for name, p in encoder.named_parameters() if p.requires_grad})
         inner: Any = next(each for each in encoder.modules() if hasattr(each, "gradient_checkpointing"))
         assert inner.gradient_checkpointing is recompute

@@ -12,6 +12,7 @@ from tuning import opened
 from fusionapp.adapters.huggingface.tuning import preflight
 from fusionapp.adapters.huggingface.tuning.preflight import check_encoder
 from fusionapp.domain.errors import UsageError
+from fusionapp.domain.finetuning import Method
 
 FAMILIES = (
     "bert",
@@ -55,7 +56,7 @@ def test_a_learning_rate_that_is_given_is_the_one_reported() -> None:
 
 @pytest.mark.parametrize("kind", FAMILIES)
 @pytest.mark.parametrize("method", ["full", "last_layers", "lora"])
-def test_a_gradient_arrives_at_every_tensor(kind: str, method: str) -> None:
+def test_a_gradient_arrives_at_every_tensor(kind: str, method: Method) -> None:
     check_encoder(opened(kind, method), 10)
 
 
@@ -65,25 +66,26 @@ def test_every_kind_of_adapter_learns(way: dict[str, Any]) -> None:
 
 
 def test_an_adapter_on_what_is_not_used_is_refused() -> None:
-    encoder = opened("bert")
-    pooler: Any = encoder.body.pooler  # type: ignore[union-attr]
-    pooler.dense.weight.requires_grad_(True)
+    body: Any = (encoder := opened("bert")).body
+    body.pooler.dense.weight.requires_grad_(True)
     with pytest.raises(UsageError, match=r"1 of \d+ .* gradient of body.pooler.dense.weight never arrives"):
         check_encoder(encoder, 10)
 
 
 def test_a_gradient_that_is_zero_everywhere_is_refused() -> None:
     encoder = opened("bert", "last_layers", num_layers=1)
+    body: Any = encoder.body
     with torch.no_grad():
-        encoder.body.encoder.layer[-1].output.dense.weight.zero_()  # type: ignore[union-attr,index]
+        body.encoder.layer[-1].output.dense.weight.zero_()
     with pytest.raises(UsageError, match=r"intermediate.dense.weight is zero everywhere"):
         check_encoder(encoder, 10)
 
 
 def test_a_gradient_that_is_not_finite_is_refused() -> None:
     encoder = opened("bert")
+    body: Any = encoder.body
     with torch.no_grad():
-        encoder.body.embeddings.word_embeddings.weight.fill_(torch.inf)  # type: ignore[union-attr]
+        body.embeddings.word_embeddings.weight.fill_(torch.inf)
     with pytest.raises(UsageError, match="is not finite"):
         check_encoder(encoder, 10)
 
@@ -100,7 +102,8 @@ def test_the_encoder_is_left_as_it_was(fails: bool) -> None:
     encoder = opened("qwen2", "lora").eval()
     if fails:
         next(each for each in encoder.parameters() if not each.requires_grad).requires_grad_(True)
-        encoder.body.base_model.model.embed_tokens.weight.data.fill_(torch.nan)  # type: ignore[union-attr]
+        body: Any = encoder.body
+        body.base_model.model.embed_tokens.weight.data.fill_(torch.nan)
     names = [name for name, each in encoder.named_parameters() if each.requires_grad]
     parameters = dict(encoder.named_parameters())
     parameters[names[0]].grad = torch.ones_like(parameters[names[0]])

@@ -55,10 +55,12 @@ def _in_float32(module: nn.Module) -> Tensor:
     """A layer's weight; one in 4 bits is read back."""
     weight: Any = module.weight
     if type(weight).__name__ != "Params4bit":
-        return weight.float()  # type: ignore[no-any-return]
+        plain: Tensor = weight.float()
+        return plain
     from bitsandbytes.functional import dequantize_4bit
 
-    return dequantize_4bit(weight.data, weight.quant_state).float()
+    read_back: Tensor = dequantize_4bit(weight.data, weight.quant_state).float()
+    return read_back
 
 
 def _merged(layer: Any, weight: Tensor) -> Tensor:

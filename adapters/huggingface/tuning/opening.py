@@ -211,7 +211,8 @@ def _load(
         if hasattr(module, "support_avx512bf16_for_cpu"):
             # In evaluation bitsandbytes would repack 4-bit weights in place, which rounds their scales to
             # bfloat16: the next training step would see other weights.
-            module.support_avx512bf16_for_cpu = False
+            quantised: Any = module
+            quantised.support_avx512bf16_for_cpu = False
     return body
 
 

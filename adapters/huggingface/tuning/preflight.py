@@ -90,7 +90,7 @@ def check_gradients(encoder: TrainableEncoder) -> None:
         )
         # Weighted, because the sum over a layer-normalised vector is a constant.
         weights = torch.linspace(-1.0, 1.0, encoder.dim, device=queries.device)
-        torch.tanh(torch.cat([queries, documents]) * weights).sum().backward()
+        torch.autograd.backward(torch.tanh(torch.cat([queries, documents]) * weights).sum())
         bad = {name: fault for name, each in named.items() if (fault := _fault(name, each))}
     if bad:
         name, fault = next(iter(bad.items()))

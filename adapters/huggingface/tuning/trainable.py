@@ -110,7 +110,8 @@ class TrainableEncoder(nn.Module):
         states = self.body(**inputs).last_hidden_state
         kind: PoolingKind = self.decisions.pooling  # type: ignore[assignment]  # latent attention is refused
         with torch.autocast(self.device.type, enabled=False):
-            return pool(kind, states.float(), pooled)
+            embeddings: Tensor = pool(kind, states.float(), pooled)
+        return embeddings
 
     embed = forward
 
