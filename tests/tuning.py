@@ -41,7 +41,9 @@ def loss(encoder: TrainableEncoder) -> Tensor:
         torch.nn.functional.normalize(encoder.embed(encoder.tokenize(texts, side).ids, side))
         for side, texts in sides.items()
     )
-    return torch.nn.functional.cross_entropy(queries @ documents.T / 0.1, torch.arange(len(QUERIES)))
+    return torch.nn.functional.cross_entropy(
+        queries @ documents.T / 0.1, torch.arange(len(QUERIES), device=queries.device)
+    )
 
 
 def train(encoder: TrainableEncoder, steps: int = 3, rate: float = 0.01) -> list[float]:
@@ -63,7 +65,7 @@ def vectors(
     """(texts, dim), as they are in evaluation."""
     encoder.eval()
     with torch.no_grad():
-        found: NDArray[np.float32] = encoder.embed(encoder.tokenize(texts, side).ids, side).numpy()
+        found: NDArray[np.float32] = encoder.embed(encoder.tokenize(texts, side).ids, side).cpu().numpy()
     return found
 
 

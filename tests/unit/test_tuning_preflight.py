@@ -81,6 +81,16 @@ def test_a_gradient_that_is_zero_everywhere_is_refused() -> None:
         check_encoder(encoder, 10)
 
 
+def test_a_keys_bias_may_have_no_gradient_as_softmax_ignores_it() -> None:
+    encoder = opened("bert", "bitfit")
+    body: Any = encoder.body
+    with torch.no_grad():
+        for layer in body.encoder.layer:
+            layer.attention.self.query.weight.zero_()
+            layer.attention.self.query.bias.zero_()
+    check_encoder(encoder, 10)
+
+
 def test_a_gradient_that_is_not_finite_is_refused() -> None:
     encoder = opened("bert")
     body: Any = encoder.body

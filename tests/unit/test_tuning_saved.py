@@ -19,6 +19,7 @@ from fusionapp.adapters.huggingface.decisions import Wishes
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 from fusionapp.adapters.huggingface.onnx_exporter import OnnxEncoderExporter
 from fusionapp.adapters.huggingface.tuning import saved
+from fusionapp.adapters.huggingface.tuning.merging import merged_weights
 from fusionapp.adapters.huggingface.tuning.opening import open_trainable
 from fusionapp.adapters.huggingface.tuning.saved import save_adapter, save_encoder, save_tuned
 from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings
@@ -99,6 +100,28 @@ def test_a_merged_model_gives_the_vectors_that_were_trained(way: str, kind: str,
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert "quantization_config" not in config
     assert config["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("way", ["rslora", "dora"])
+def test_a_merged_weight_is_the_one_that_a_slow_loop_gives(way: str) -> None:
+    encoder = tuned("qwen2", **WAYS[way])
+    name = "layers.1.self_attn.k_proj"
+    layer: Any = encoder.get_submodule(f"body.base_model.model.{name}")
+    base, down, up = (
+        each.weight.tolist() for each in (layer.base_layer, layer.lora_A["default"], layer.lora_B["default"])
+    )
+    scale = 32.0 / 4**0.5 if way == "rslora" else 32.0 / 4
+    found = merged_weights(encoder)[f"{name}.weight"].numpy()
+    for row, weights in enumerate(base):
+        merged = [
+            weight + scale * sum(up[row][rank] * down[rank][column] for rank in range(4))
+            for column, weight in enumerate(weights)
+        ]
+        if way == "dora":
+            length = sum(each**2 for each in merged) ** 0.5
+            magnitude = layer.lora_magnitude_vector["default"].weight[row].item()
+            merged = [magnitude * each / length for each in merged]
+        np.testing.assert_allclose(found[row], merged, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("way", ["lora", "dora"])
@@ -274,6 +297,44 @@ def test_a_full_disk_leaves_the_older_one_whole(tmp_path: Path, monkeypatch: pyt
         save_encoder(encoder, tmp_path / "model")
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    import resource
+
+    encoder = opened("bert")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+        with pytest.raises(ResourceError, match="too large"):
+            save_encoder(encoder, tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_write_left_is_put_right(tmp_path: Path) -> None:
+    encoder = opened("bert")
+    save_encoder(encoder, tmp_path / "model")
+    # Killed between its two renames, a write leaves the older encoder aside and its own beside it.
+    (tmp_path / "model").rename(tmp_path / ".model.old")
+    (tmp_path / ".model.tmp").mkdir()
+    save_encoder(encoder, tmp_path / "model", card="new\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert (tmp_path / "model" / "README.md").read_text() == "new\n"
+
+
+def test_a_prompt_that_is_not_pooled_is_not_pooled_by_any_reader(tmp_path: Path) -> None:
+    source = save_tiny("bert", tmp_path / "source")
+    (source / "1_Pooling").mkdir()
+    (source / "1_Pooling" / "config.json").write_text('{"pooling_mode": "mean", "include_prompt": false}')
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    (source / "modules.json").write_text(json.dumps([{"path": path, "type": kind} for path, kind in modules]))
+    encoder = opened(source, encoder={"query_prefix": "I am "})
+    save_encoder(encoder, tmp_path / "model", similarity="dot")
+    expected = vectors(encoder, TEXTS, "query")
+    found = library(tmp_path / "model", TEXTS, "query")
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_tokenizer_without_padding_gets_a_token_for_it_and_its_ids_stay(tmp_path: Path) -> None:

@@ -69,4 +69,5 @@ def _merged(layer: Any, weight: Tensor) -> Tensor:
     if ADAPTER not in layer.lora_magnitude_vector:
         return merged
     magnitude: Tensor = layer.lora_magnitude_vector[ADAPTER].weight.float()
-    return magnitude[:, None] * merged / torch.linalg.norm(merged, dim=1, keepdim=True)
+    scaled: Tensor = magnitude[:, None] * merged / torch.linalg.norm(merged, dim=1, keepdim=True)
+    return scaled

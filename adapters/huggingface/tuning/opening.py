@@ -207,13 +207,19 @@ def _load(
         config=config,
         compute_dtype=dtype if compute == "auto" else compute,
     )
+    _keep_4bit_layout(body)
+    return body
+
+
+def _keep_4bit_layout(body: nn.Module) -> None:
+    """In evaluation on a CPU with AVX-512 BF16, bitsandbytes would repack 4-bit weights in place.
+
+    That rounds their scales to bfloat16: the next training step would see other weights.
+    """
     for module in body.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            # In evaluation bitsandbytes would repack 4-bit weights in place, which rounds their scales to
-            # bfloat16: the next training step would see other weights.
             quantised: Any = module
             quantised.support_avx512bf16_for_cpu = False
-    return body
 
 
 def _set_dropout(config: Any, dropout: float) -> None:
@@ -226,7 +232,7 @@ def _set_dropout(config: Any, dropout: float) -> None:
 
 def _recompute_activations(body: nn.Module, model: str) -> None:
     plain: Any = body
-    # transformers before 5.20 knows it by its old name alone.
+    # Its name before transformers renamed it.
     enable = getattr(plain, "activation_checkpointing_enable", None) or plain.gradient_checkpointing_enable
     try:
         # Not the re-entrant kind: below frozen embeddings that one loses every gradient.

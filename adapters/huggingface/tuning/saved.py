@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+
 from fusionapp.adapters.huggingface.tuning.merging import merged_weights
 from fusionapp.adapters.huggingface.tuning.methods import ADAPTER
 from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder, inner_body
@@ -86,8 +89,6 @@ def save_adapter(encoder: TrainableEncoder, directory: str | Path, card: str | N
 
 
 def _write_encoder(encoder: TrainableEncoder, draft: Path, similarity: str, card: str | None) -> None:
-    from safetensors.torch import save_file
-
     save_file(merged_weights(encoder), draft / "model.safetensors", {"format": "pt"})
     _write_json(draft / "config.json", _model_config(encoder))
     _write_tokenizer(encoder.source, draft)
@@ -178,10 +179,9 @@ def _replace(place: Path, write: Callable[[Path], None]) -> None:
     """Write a directory beside its place, flush it and move it there: whole or not at all."""
     if place.exists() and not _is_ours(place):
         raise UsageError(f"{place}: something else is there already; name a new directory")
-    draft = place.absolute().with_name(f".{place.name}.{os.getpid()}.tmp")
-    old = draft.with_suffix(".old")
+    draft, old = (place.absolute().with_name(f".{place.name}.{kind}") for kind in ("tmp", "old"))
     try:
-        shutil.rmtree(draft, ignore_errors=True)
+        _settle(place, draft, old)
         draft.mkdir(parents=True)
         write(draft)
         for path in (*draft.rglob("*"), draft):
@@ -190,15 +190,21 @@ def _replace(place: Path, write: Callable[[Path], None]) -> None:
             place.rename(old)
         draft.rename(place)
         _sync(place.parent)
-    except OSError as error:
-        if old.exists() and not place.exists():
-            old.rename(place)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise ResourceError(
-            f"{place}: cannot be written ({error.strerror or error}); free space or choose another place"
+            f"{place}: cannot be written ({reason}); free space or choose another place"
         ) from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        _settle(place, draft, old)
+
+
+def _settle(place: Path, draft: Path, old: Path) -> None:
+    """Clear what a write left behind, also one that was killed between its two renames."""
+    if old.exists() and not place.exists():
+        old.rename(place)
+    shutil.rmtree(draft, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _is_ours(place: Path) -> bool:
