@@ -138,6 +138,22 @@ def test_merging_is_pefts(way: str, tmp_path: Path) -> None:
         torch.testing.assert_close(weight, theirs[name], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_the_pooler_is_the_models_own_or_none(own: bool, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    source = save_tiny("bert", tmp_path / "source")
+    weights = load_file(source / "model.safetensors")
+    kept = {name: each for name, each in weights.items() if own or "pooler" not in name}
+    save_file(kept, source / "model.safetensors", {"format": "pt"})
+    encoder = opened(source)
+    train(encoder)
+    save_encoder(encoder, tmp_path / "model")
+    found = load_file(tmp_path / "model" / "model.safetensors")
+    assert found.keys() == kept.keys()
+    assert not own or torch.equal(found["pooler.dense.weight"], kept["pooler.dense.weight"])
+
+
 def test_the_same_encoder_is_saved_to_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
         save_encoder(opened("bert", "lora"), tmp_path / name)

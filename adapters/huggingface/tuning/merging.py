@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from fusionapp.adapters.huggingface.tuning.methods import ADAPTER
 from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder, inner_body
+from fusionapp.adapters.model_files.checkpoint import weight_files
 
 
 @torch.no_grad()
@@ -19,14 +22,25 @@ def merged_weights(encoder: TrainableEncoder) -> dict[str, Tensor]:
     An adapted weight W becomes W + s B A, where s is alpha / rank or alpha / sqrt(rank); with DoRA its rows are
     scaled to the trained magnitudes (Liu et al. 2024, equation 5). A 4-bit W is what those 4 bits stand for: that
     is what the adapters were trained on, and not what it was before it was quantised. The pooler, which no
-    embedding goes through, is left out.
+    embedding goes through, is the model's own; where that has none, random numbers are not saved for it.
     """
+    pooler = _has_pooler(encoder.source)
     return {
         # One by one: merged weights never stand on a GPU together.
         name: weight.detach().to("cpu", torch.float32).contiguous()
         for name, weight in _weights(inner_body(encoder.body))
-        if "pooler" not in name
+        if pooler or "pooler" not in name
     }
+
+
+def _has_pooler(source: Path) -> bool:
+    """Whether a model's files hold one; pickled ones are not opened for a weight that nothing uses."""
+    for path in weight_files(source):
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                if any("pooler" in name for name in file.keys()):  # noqa: SIM118  # it is no mapping
+                    return True
+    return False
 
 
 def _weights(body: nn.Module) -> Iterator[tuple[str, Tensor]]:
