@@ -49,6 +49,10 @@ class FineTuning:
         "qlora: what 4-bit weights are multiplied in", "auto"
     )
     bnb_4bit_quant_type: Literal["nf4", "fp4"] = setting("qlora: how 4 bits are read", "nf4")
+    save: Literal["merged", "adapter"] = setting(
+        "lora, qlora: adapter keeps the adapters beside the merged model as well, to be opened by PEFT",
+        "merged",
+    )
 
     def learning_rate(self) -> float:
         """The step size where none is asked for."""

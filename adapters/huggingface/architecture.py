@@ -15,6 +15,9 @@ _OFFSET_POSITIONS = frozenset(
 )
 """Families whose position table starts with padding's row, so that pad + 1 of its rows are no positions."""
 
+Kind = Literal["encoder", "decoder", "unknown"]
+"""A bidirectional encoder, a causal decoder, or neither for certain."""
+
 
 @attrs.frozen
 class Architecture:
@@ -22,12 +25,13 @@ class Architecture:
 
     Attributes:
         model_type: its family, as transformers names it.
-        kind: a bidirectional encoder, a causal decoder, or neither for certain.
+        kind: by its family.
         layers: transformer layers.
         dim: width of a token state.
         positions: most tokens that it has positions for, None where it does not say.
         classifier: whether it was fine-tuned to classify sequences.
         latent_attention: whether it is an NV-Embed model.
+        bidirectional: whether a decoder's configuration lets every token see the whole text.
         soft_capped: whether attention logits are capped, for which only the eager path is right.
         native: whether transformers itself has the code.
         own_code: whether its repository brings code.
@@ -35,12 +39,13 @@ class Architecture:
     """
 
     model_type: str
-    kind: Literal["encoder", "decoder", "unknown"]
+    kind: Kind
     layers: int
     dim: int
     positions: int | None
     classifier: bool = False
     latent_attention: bool = False
+    bidirectional: bool = False
     soft_capped: bool = False
     native: bool = True
     own_code: bool = False
@@ -68,14 +73,16 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     positions = _size(body, "max_position_embeddings", "n_positions")
     if positions is not None and model_type in _OFFSET_POSITIONS:
         positions -= int(config.get("pad_token_id", 1)) + 1
+    kind: Kind = "encoder" if latent_attention else _kind(str(body.get("model_type", model_type)))
     return Architecture(
         model_type=model_type,
-        kind="encoder" if latent_attention else _kind(str(body.get("model_type", model_type))),
+        kind=kind,
         layers=layers,
         dim=dim,
         positions=positions,
         classifier=any(str(name).endswith("ForSequenceClassification") for name in _names(config)),
         latent_attention=latent_attention,
+        bidirectional=kind == "decoder" and body.get("is_causal") is False,
         soft_capped=body.get("attn_logit_softcapping") is not None,
         native=latent_attention or model_type in CONFIG_MAPPING,
         own_code="auto_map" in config,
@@ -83,7 +90,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
     )
 
 
-def _kind(model_type: str) -> Literal["encoder", "decoder", "unknown"]:
+def _kind(model_type: str) -> Kind:
     # BERT stands in both tables, because it can be run as a decoder: masked language modelling decides first.
     from transformers.models.auto.modeling_auto import (
         MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,

@@ -267,7 +267,8 @@ class HuggingFaceEncoder(Encoder):
     @cached_property
     def _identity(self) -> Mapping[str, Json]:
         used = attrs.asdict(self._decisions, filter=attrs.filters.exclude("architecture", "reasons"))
-        kind = self._decisions.architecture.kind
+        architecture = self._decisions.architecture
+        kind = "encoder" if architecture.bidirectional else architecture.kind
         return {
             "adapter": "huggingface",
             "version": 1,

@@ -20,7 +20,7 @@ from fusionapp.adapters.huggingface.nv_embed import load_nv_embed
 from fusionapp.adapters.huggingface.views import Pool, ViewExtractor
 from fusionapp.adapters.model_files.checkpoint import read_config, weight_files
 from fusionapp.adapters.torch_shared.loading import explain_errors
-from fusionapp.adapters.torch_shared.quiet import quiet_transformers
+from fusionapp.adapters.torch_shared.quiet import quiet_loggers, quiet_transformers
 from fusionapp.domain.embeddings import ExecutionPlan
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.pooling import PoolingKind, mean_pool, pool
@@ -118,9 +118,23 @@ def _pool(decisions: Decisions, latent: nn.Module | None) -> Pool:
 
 
 def load_transformer(
-    directory: Path, plan: ExecutionPlan, trust_remote_code: bool = False, quantization: str = "none"
+    directory: Path,
+    plan: ExecutionPlan,
+    trust_remote_code: bool = False,
+    quantization: str = "none",
+    *,
+    config: Any = None,
+    compute_dtype: str | None = None,
 ) -> nn.Module:
     """The model without any head, in the plan's dtype and attention; a quantised or spread one is placed, too.
+
+    Args:
+        directory: holds configuration and weights.
+        plan: on what, in which dtype and by which attention path.
+        trust_remote_code: run the code in the directory.
+        quantization: "none", "int8", "nf4" or "fp4".
+        config: the model's configuration, where it is not the directory's own.
+        compute_dtype: what 4-bit weights are multiplied in; None is the plan's dtype.
 
     Raises:
         CorruptArtifactError: weights are missing.
@@ -134,12 +148,16 @@ def load_transformer(
     dtype = getattr(torch, plan.dtype)
     placed: dict[str, Any] = {}
     if quantization != "none":
-        placed["quantization_config"] = quantization_config(quantization, dtype)
+        placed["quantization_config"] = quantization_config(
+            quantization, getattr(torch, compute_dtype or plan.dtype)
+        )
+    if config is not None:
+        placed["config"] = config
     if plan.device == SPREAD:
         placed["device_map"] = "auto"
     elif quantization != "none":
         placed["device_map"] = {"": plan.device}
-    with quiet_transformers():
+    with quiet_transformers(), quiet_loggers("bitsandbytes"):  # which advertises
         body, report = AutoModel.from_pretrained(
             directory,
             dtype=dtype,
@@ -163,7 +181,7 @@ def load_transformer(
 
 
 def quantization_config(quantization: str, dtype: torch.dtype) -> Any:
-    """How bitsandbytes is to hold the weights: int8 (Dettmers et al. 2022), or nf4 (Dettmers et al. 2023).
+    """How bitsandbytes is to hold the weights: int8 (Dettmers et al. 2022), nf4 or fp4 (Dettmers et al. 2023).
 
     Raises:
         UsageError: bitsandbytes or accelerate is not installed.
@@ -179,7 +197,7 @@ def quantization_config(quantization: str, dtype: torch.dtype) -> Any:
         return build(load_in_8bit=True)
     return build(
         load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
+        bnb_4bit_quant_type=quantization,
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
     )

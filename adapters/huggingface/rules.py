@@ -65,6 +65,8 @@ def choose_pooling(
 
 
 def _pooling_of(architecture: Architecture) -> tuple[Pooling, str]:
+    if architecture.bidirectional:
+        return "mean", f"{architecture.model_type} is a decoder in which every token sees the whole text"
     if architecture.kind == "decoder":
         return (
             "last",

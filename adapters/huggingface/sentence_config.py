@@ -84,6 +84,32 @@ def _with_pooling(found: SentenceConfig, settings: Mapping[str, Any]) -> Sentenc
     )
 
 
+@attrs.frozen
+class Prompts:
+    """What a sentence-transformers model puts before the two kinds of texts of a search.
+
+    Attributes:
+        query: before a query.
+        document: before a document; some models call it a passage.
+    """
+
+    query: str = ""
+    document: str = ""
+
+
+def read_prompts(directory: Path) -> Prompts:
+    """The prompts for queries and documents; where one has no name of its own, the default prompt.
+
+    Raises:
+        CorruptArtifactError: a file is not JSON.
+    """
+    settings = read_json(directory / "config_sentence_transformers.json") or {}
+    prompts = settings.get("prompts") or {}
+    default = _default_prompt(directory)
+    document = prompts.get("document", prompts.get("passage", default))
+    return Prompts(query=str(prompts.get("query", default) or ""), document=str(document or ""))
+
+
 def _default_prompt(directory: Path) -> str:
     settings = read_json(directory / "config_sentence_transformers.json") or {}
     prompts = settings.get("prompts") or {}

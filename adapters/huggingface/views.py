@@ -57,7 +57,7 @@ class ViewExtractor:
         config: Any = body.config
         self._pad = config.pad_token_id if isinstance(config.pad_token_id, int) else 0
         self._batch = threading.local()  # several threads may run a batch each
-        blocks = _find_blocks(body, depth)
+        blocks = find_blocks(body, depth)
         for layer in self._layers:
             if layer < depth:
                 blocks[layer].register_forward_pre_hook(self._keep(layer), with_kwargs=True)
@@ -137,7 +137,12 @@ def pad(
     return padded, mask, mask & (position >= skip)
 
 
-def _find_blocks(body: nn.Module, depth: int) -> nn.ModuleList:
+def find_blocks(body: nn.Module, depth: int) -> nn.ModuleList:
+    """The transformer layers of a model.
+
+    Raises:
+        UsageError: it is no stack of `depth` layers.
+    """
     lists = (module for module in body.modules() if isinstance(module, nn.ModuleList))
     found = next((blocks for blocks in lists if len(blocks) == depth), None)
     if found is None:

@@ -1,0 +1,1 @@
+"""Tuning a transformers encoder: what is trained, and how the result is saved."""
