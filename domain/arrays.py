@@ -41,6 +41,10 @@ class Array(Shaped, Protocol):
 
     def __matmul__(self, other: Any, /) -> Any: ...
 
+    def __or__(self, other: Any, /) -> Any: ...
+
+    def __invert__(self) -> Any: ...
+
 
 A = TypeVar("A", bound=Array)
 """The caller's array type: ndarray in, ndarray out; Tensor in, Tensor out, with its gradient."""

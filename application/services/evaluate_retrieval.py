@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
-from fusionapp.domain.statistics.bootstrap_values import bootstrap_means
-from fusionapp.domain.statistics.sign_flips import differing_units
 from numpy.typing import NDArray
 
 from fusionapp.application.ports.ranking_metrics import RankingMetrics
@@ -18,7 +16,9 @@ from fusionapp.application.services.rank_documents import Ranking
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.scores import Summary, deviation
 from fusionapp.domain.statistics.bootstrap import Difference, interval, paired_difference
+from fusionapp.domain.statistics.bootstrap_values import bootstrap_means
 from fusionapp.domain.statistics.holm import holm
+from fusionapp.domain.statistics.sign_flips import differing_units
 from fusionapp.domain.statistics.verdict import Verdict, verdict
 
 VERDICT_ON = "mrr@10"

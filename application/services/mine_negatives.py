@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager
 
 import attrs
 import numpy as np
-from fusionapp.domain.retrieval.false_negatives import FalseNegatives
-from fusionapp.domain.retrieval.mining import choose_negatives
 from numpy.typing import NDArray
 
 from fusionapp.application.ports.encoder_tuner import PairSet
 from fusionapp.application.ports.vector_index import VectorIndex
 from fusionapp.domain.embeddings import Json
+from fusionapp.domain.retrieval.false_negatives import FalseNegatives
+from fusionapp.domain.retrieval.mining import choose_negatives
 from fusionapp.domain.retrieval.recipe import Mining, TuningRecipe
 
 logger = logging.getLogger(__name__)

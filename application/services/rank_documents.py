@@ -8,17 +8,17 @@ from time import perf_counter
 import attrs
 import numpy as np
 from fusionapp.domain.retrieval.nearest import rank_scores
+from numpy.typing import NDArray
+
+from fusionapp.application.ports.lexical_ranker import LexicalRanker
+from fusionapp.application.ports.vector_index import Hits
+from fusionapp.application.services.load_pairs import SearchProblem
 from fusionapp.domain.retrieval.rank_fusion import (
     choose_weight,
     reciprocal_rank_fusion,
     weighted_score_fusion,
 )
 from fusionapp.domain.retrieval.ranking import reciprocal_ranks
-from numpy.typing import NDArray
-
-from fusionapp.application.ports.lexical_ranker import LexicalRanker
-from fusionapp.application.ports.vector_index import Hits
-from fusionapp.application.services.load_pairs import SearchProblem
 
 Vectors = NDArray[np.float32]
 
@@ -123,10 +123,10 @@ class RankDocuments:
     def _ways(self, validation: Hits, test: Hits, words: Ranking) -> Iterator[tuple[float, Hits, Hits, str]]:
         """Weighted scores and reciprocal ranks, each with its MRR on validation, its two lists and its name."""
         pairs = ((validation, words.validation[0]), (test, words.test[0]))
-        lists = [[(one.rows, one.scores), (other.rows, other.scores)] for one, other in pairs]
+        lists = [((one.rows, one.scores), (other.rows, other.scores)) for one, other in pairs]
         relevant = self.validation.relevant
-        weight = choose_weight(*lists[0], relevant)
-        by_score = [Hits(*weighted_score_fusion(*both, weight)) for both in lists]
+        weight = choose_weight(lists[0][0], lists[0][1], relevant)
+        by_score = [Hits(*weighted_score_fusion(one, other, weight)) for one, other in lists]
         by_rank = [Hits(*reciprocal_rank_fusion(both)) for both in lists]
         for fused, note in (
             (by_score, f"{weight:g} dense + {1 - weight:g} {words.name}"),

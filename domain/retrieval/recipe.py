@@ -131,4 +131,4 @@ class TuningRecipe:
             found.append(f'train.learn_temperature: goes with loss = "infonce", not {self.loss!r}')
         if self.mining.rounds and not self.hard_negatives:
             found.append("train.hard_negatives: 0 leaves out what train.mining finds; set it to 1 or more")
-        return found
+        return found + (self.composition.problems() if self.composition is not None else [])

@@ -49,8 +49,8 @@ def run_contest(
             logger.warning("%s: %s", other, reason)
     extraction = extract(session, read, encoders, splits)
     load = session.services.load()
-    problems = [load.search_problem(one) for one in (CHOOSING, split)]
-    rank = RankDocuments(*problems, depth=settings.depth)
+    choosing, judged = load.search_problem(CHOOSING), load.search_problem(split)
+    rank = RankDocuments(choosing, judged, settings.depth)
 
     def dense(called: str, sources: Sequence[str], seconds: float = 0.0) -> Ranking:
         vectors = [
@@ -70,7 +70,7 @@ def run_contest(
         )
     evaluation: RetrievalEvaluation = session.services.evaluate(
         sets=session.gateways.ragas() if settings.ragas else None
-    )(split, *problems, rankings, settings.metrics, settings.draws, skipped)
+    )(split, choosing, judged, rankings, settings.metrics, settings.draws, skipped)
     return evaluation
 
 
