@@ -152,14 +152,15 @@ def _take(
 ) -> list[int]:
     """So many pairs of a kind, of documents that are not in the pool as far as there are such."""
     taken: list[int] = []
-    passed: list[int] = []
+    passed: deque[int] = deque()
     while len(taken) < count:
-        if not waiting:
-            waiting.extend(random.permutation(members).tolist())
-        pair = waiting.popleft()
-        if documents[pair] in there and len(passed) < len(members):
-            passed.append(pair)
+        if waiting and documents[waiting[0]] in there:
+            passed.append(waiting.popleft())
             continue
+        if not waiting and not passed:
+            waiting.extend(random.permutation(members).tolist())
+            continue
+        pair = waiting.popleft() if waiting else passed.popleft()
         there.add(int(documents[pair]))
         taken.append(pair)
     waiting.extendleft(reversed(passed))
