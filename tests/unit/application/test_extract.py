@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 
 import numpy as np
@@ -16,7 +16,7 @@ from fusionapp.application.services.extracted_sets import ExtractedSet
 from fusionapp.application.services.plan_extraction import PlanExtraction
 from fusionapp.application.services.report_status import ReportStatus
 from fusionapp.application.services.verify_embeddings import VerifyEmbeddings
-from fusionapp.domain.embeddings import Encoding, ExecutionPlan
+from fusionapp.domain.embeddings import ExecutionPlan
 from fusionapp.domain.errors import CorruptArtifactError, DatasetError, UpstreamError, UsageError
 
 SPLITS = {"train": examples(10, 1), "test": examples(6, 2)}
@@ -29,16 +29,10 @@ class TiredEncoder(CountingEncoder):
         super().__init__()
         self._left = calls
 
-    def encode(
-        self,
-        texts: Sequence[str],
-        plan: ExecutionPlan,
-        on_batch: Callable[[int, int], None] | None = None,
-    ) -> Encoding:
+    def before(self, texts: Sequence[str], plan: ExecutionPlan) -> None:
         if self._left == 0:
             raise UpstreamError("the hub went away")
         self._left -= 1
-        return super().encode(texts, plan, on_batch)
 
 
 def test_rows_stand_in_input_order_whatever_the_shards(build: BuildHouse) -> None:
