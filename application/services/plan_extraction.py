@@ -73,37 +73,39 @@ class PlanExtraction:
         """One line per encoder and split. Arguments are those of `ExtractDataset`."""
         spooled = self.read(splits, limit, on_empty)
         return [
-            self._plan(name, encoder, split, texts, shard_rows)
+            plan_set(self.store, name, encoder, split, texts, shard_rows)
             for name, encoder in encoders.items()
             for split, texts in spooled.items()
         ]
 
-    def _plan(
-        self, name: str, encoder: Encoder, split: str, texts: SpooledSplit, shard_rows: int
-    ) -> PlannedSet:
-        header = job_header(describing(encoder, split), texts, shard_rows)
-        key = set_key(header)
-        stored = self.store.read(key)
-        status = stored.status() if stored is not None else None
-        done = status.durable_rows + len(status.quarantined) if status is not None else 0
-        missing = texts.rows - done
-        lengths = _measure(encoder, texts)
-        tokens = lengths.mean
-        # A sparse row keeps about one (index, value) pair per token; a dense one has a fixed size.
-        numbers = 2 * tokens if header.shape.sparse else header.shape.layers * header.shape.dim
-        return PlannedSet(
-            encoder=name,
-            split=split,
-            directory=self.store.locate(key),
-            texts=texts.rows,
-            missing_texts=missing,
-            shards=-(-texts.rows // (stored.header.shard_rows if stored is not None else shard_rows)),
-            tokens=round(tokens * missing),
-            disk_bytes=round(numbers * 4 * missing),
-            choices=list(encoder.choices),
-            lengths=lengths,
-            batch_tokens=encoder.plan(texts.rows).batch_tokens,
-        )
+
+def plan_set(
+    store: EmbeddingStore, name: str, encoder: Encoder, split: str, texts: SpooledSplit, shard_rows: int
+) -> PlannedSet:
+    """What one encoder would do over one split, beside what the store has of it."""
+    header = job_header(describing(encoder, split), texts, shard_rows)
+    key = set_key(header)
+    stored = store.read(key)
+    status = stored.status() if stored is not None else None
+    done = status.durable_rows + len(status.quarantined) if status is not None else 0
+    missing = texts.rows - done
+    lengths = _measure(encoder, texts)
+    tokens = lengths.mean
+    # A sparse row keeps about one (index, value) pair per token; a dense one has a fixed size.
+    numbers = 2 * tokens if header.shape.sparse else header.shape.layers * header.shape.dim
+    return PlannedSet(
+        encoder=name,
+        split=split,
+        directory=store.locate(key),
+        texts=texts.rows,
+        missing_texts=missing,
+        shards=-(-texts.rows // (stored.header.shard_rows if stored is not None else shard_rows)),
+        tokens=round(tokens * missing),
+        disk_bytes=round(numbers * 4 * missing),
+        choices=list(encoder.choices),
+        lengths=lengths,
+        batch_tokens=encoder.plan(texts.rows).batch_tokens,
+    )
 
 
 def _measure(encoder: Encoder, texts: SpooledSplit) -> TokenLengths:

@@ -77,7 +77,10 @@ def command(
         )
         return
     if dry_run:
-        _print_plan(settings, splits, limit, on_empty, as_json)
+        from fusionapp.entrypoints import inspection
+        from fusionapp.entrypoints.plans import print_plan
+
+        print_plan(inspection.plan(settings, splits=splits, limit=limit, on_empty=on_empty), as_json)
         return
     from fusionapp.entrypoints import api, inspection
     from fusionapp.entrypoints.exit_codes import ExitCode
@@ -128,53 +131,3 @@ def _settings(
     settings = named_experiment(content, experiment)
     check_formats(formats, settings)
     return settings
-
-
-def _print_plan(settings: Any, splits: Any, limit: int | None, on_empty: Any, as_json: bool) -> None:
-    import attrs
-
-    from fusionapp.entrypoints import inspection
-    from fusionapp.entrypoints.output import print_json, print_table
-
-    plan = inspection.plan(settings, splits=splits, limit=limit, on_empty=on_empty)
-    if as_json:
-        print_json({"plan": [attrs.asdict(one) for one in plan]})
-        return
-    print_table(
-        ("encoder", "split", "texts", "to do", "tokens (estimated)", "shards", "disk (estimated)"),
-        [
-            (
-                one.encoder,
-                one.split,
-                f"{one.texts:,}",
-                f"{one.missing_texts:,}",
-                f"{one.tokens:,}",
-                str(one.shards),
-                f"{one.disk_bytes / 2**20:,.1f} MiB",
-            )
-            for one in plan
-        ],
-        numbers_from=2,
-    )
-    print_table(
-        ("encoder", "split", "min", "median", "90 %", "95 %", "99 %", "max", "truncated", "tokens a batch"),
-        [
-            (
-                one.encoder,
-                one.split,
-                *(f"{length:,}" for length in _quantiles(one.lengths)),
-                f"{one.lengths.truncated:.1%}",
-                f"{one.batch_tokens:,}",
-            )
-            for one in plan
-        ],
-        title="tokens of a text, before anything is cut",
-        numbers_from=2,
-    )
-    for name, choices in {one.encoder: one.choices for one in plan}.items():
-        for choice in choices:
-            click.echo(f"{name}: {choice}")
-
-
-def _quantiles(lengths: Any) -> tuple[int, ...]:
-    return lengths.minimum, lengths.median, lengths.p90, lengths.p95, lengths.p99, lengths.maximum

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
-from fusionapp.entrypoints.retrieval.planning import plan
 
 from fusionapp.domain.statistics.bootstrap import Difference
 from fusionapp.domain.statistics.verdict import Verdict
@@ -15,8 +14,10 @@ from fusionapp.entrypoints import inspection
 from fusionapp.entrypoints.commands.options import is_quiet
 from fusionapp.entrypoints.exit_codes import ExitCode
 from fusionapp.entrypoints.output import print_extraction, print_json, print_table
+from fusionapp.entrypoints.plans import print_plan
 from fusionapp.entrypoints.reports import status_json
 from fusionapp.entrypoints.retrieval import api
+from fusionapp.entrypoints.retrieval.planning import plan
 from fusionapp.entrypoints.retrieval.reports import (
     READING,
     evaluation_json,
@@ -37,7 +38,7 @@ def extract(
 ) -> None:
     """Embed queries and documents."""
     if dry_run:
-        plan(settings, splits, as_json)
+        print_plan(plan(settings, splits), as_json)
         return
     found = api.extract(settings, splits=splits, run=run, overwrite=overwrite, quiet=is_quiet())
     report = status_json(inspection.status(run), found.sets)

@@ -45,6 +45,18 @@ def read_pairs(session: RetrievalSession) -> PairsRead:
     return found
 
 
+def chosen_splits(read: PairsRead, splits: Sequence[str]) -> Sequence[str]:
+    """The splits asked for; all there are where none is.
+
+    Raises:
+        UsageError: the dataset has no such split.
+    """
+    for split in splits:
+        if split not in read.splits:
+            raise UsageError(f"split {split!r}: the dataset has {', '.join(read.splits)}")
+    return splits or list(read.splits)
+
+
 def extract(
     session: RetrievalSession, read: PairsRead, encoders: Mapping[str, RoleEncoders], splits: Sequence[str]
 ) -> PairExtraction:
@@ -53,9 +65,7 @@ def extract(
     Raises:
         UsageError: the dataset has no such split.
     """
-    for split in splits:
-        if split not in read.splits:
-            raise UsageError(f"split {split!r}: the dataset has {', '.join(read.splits)}")
+    chosen_splits(read, splits)
     spool = session.gateways.spool()
     parts = {f"{split}.{part}": spool.read(f"{split}.{part}") for split in splits for part in PARTS}
     source = session.gateways.pairs()
