@@ -157,7 +157,7 @@ def load_transformer(
         placed["device_map"] = "auto"
     elif quantization != "none":
         placed["device_map"] = {"": plan.device}
-    with _quiet():
+    with quiet_libraries():
         body, report = AutoModel.from_pretrained(
             directory,
             dtype=dtype,
@@ -204,7 +204,7 @@ def quantization_config(quantization: str, dtype: torch.dtype) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_libraries() -> Iterator[None]:
     """transformers reports every unused head on stderr and draws a bar of its own, and bitsandbytes advertises.
 
     None of it is of use here.

@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from fusionapp.adapters.huggingface.loading import quiet_libraries
 from fusionapp.adapters.huggingface.views import find_blocks
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.finetuning import FineTuning
@@ -88,7 +89,8 @@ def _with_adapters(body: nn.Module, names: list[str], finetuning: FineTuning, se
         raise UsageError(
             f"finetuning.method: {finetuning.method!r} needs peft; install the extra `tune` of fusionapp"
         )
-    from peft import LoraConfig, TaskType, get_peft_model
+    with quiet_libraries():  # PEFT imports bitsandbytes where it is installed
+        from peft import LoraConfig, TaskType, get_peft_model
 
     config = LoraConfig(
         task_type=TaskType.FEATURE_EXTRACTION,
