@@ -27,7 +27,6 @@ import attrs
 import numpy as np
 import torch
 from labelled import Texts, embed, read_directory, write_rows
-from numpy.typing import NDArray
 from result_file import save_result
 from torch import Tensor, nn
 
@@ -129,22 +128,21 @@ class Trained:
     """The best epoch of one seed.
 
     Attributes:
+        head: with that epoch's weights.
         validation: accuracy that the epoch was chosen by.
-        predicted: (test rows,) classes.
         saturated: share of cells beyond 0.99 at that epoch, over validation.
     """
 
+    head: PublishedHead
     validation: float
-    predicted: NDArray[np.int64]
     saturated: float
 
 
 def train_published(
-    variant: Variant, splits: Mapping[str, Split], classes: int, rate: float, epochs: int, seed: int
+    variant: Variant, train: Split, validation: Split, classes: int, rate: float, epochs: int, seed: int
 ) -> Trained:
-    """Train a seed and keep its best epoch by validation; test is scored with that epoch alone."""
+    """Train a seed and keep its best epoch by validation."""
     torch.manual_seed(seed)
-    train, validation, test = (splits[name] for name in ("train", "validation", "test"))
     shape = train.layers.shape
     head = PublishedHead(shape[1], shape[2], train.others.shape[1], train.others.shape[2], classes, variant)
     head.to(train.labels.device)
@@ -164,7 +162,7 @@ def train_published(
             best, saturated = reached, saturation(head.cells)
             state = {name: tensor.clone() for name, tensor in head.state_dict().items()}
     head.load_state_dict(state)
-    return Trained(best, _predict(head, test).cpu().numpy(), saturated)
+    return Trained(head, best, saturated)
 
 
 @torch.no_grad()
@@ -177,27 +175,31 @@ def _predict(head: PublishedHead, split: Split) -> Tensor:
 def published(
     embedded: Mapping[str, LabelledEmbeddings], classes: int, seeds: int, epochs: int, device: torch.device
 ) -> list[dict[str, Any]]:
-    """Each variant at its better learning rate."""
-    splits = {name: Split.of(split, device) for name, split in embedded.items()}
+    """Each variant at the learning rate that validation chose; test is predicted at that rate alone."""
+    train, validation, test = (Split.of(embedded[name], device) for name in ("train", "validation", "test"))
     labels = embedded["test"].labels
     found = []
     for variant in VARIANTS:
         start = perf_counter()
         by_rate = {
-            rate: [train_published(variant, splits, classes, rate, epochs, seed) for seed in range(seeds)]
+            rate: [
+                train_published(variant, train, validation, classes, rate, epochs, seed)
+                for seed in range(seeds)
+            ]
             for rate in RATES
         }
         rate = max(RATES, key=lambda rate: mean(one.validation for one in by_rate[rate]))
-        runs = by_rate[rate]
+        runs, seconds = by_rate[rate], (perf_counter() - start) / len(RATES)
+        predicted = [_predict(one.head, test).cpu().numpy() for one in runs]
         found.append(
             {
                 "head": variant.name,
                 "learning_rate": rate,
                 "validation_accuracy": mean(one.validation for one in runs),
-                **_spread("accuracy", [accuracy(labels, one.predicted) for one in runs]),
-                **_spread("weighted_f1", [weighted_f1(labels, one.predicted) for one in runs]),
+                **_spread("accuracy", [accuracy(labels, each) for each in predicted]),
+                **_spread("weighted_f1", [weighted_f1(labels, each) for each in predicted]),
                 "saturated": mean(one.saturated for one in runs),
-                "seconds": (perf_counter() - start) / len(RATES),
+                "seconds": seconds,
             }
         )
         print(found[-1], flush=True)

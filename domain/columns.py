@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, time
+from typing import Protocol
 
 import attrs
 
@@ -43,6 +44,21 @@ class Place:
         return DatasetError(f"{', '.join(where)}: {problem}")
 
 
+class Columns(Protocol):
+    """What a reader of tables is asked for."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that is read, each once."""
+
+    def check(self, there: Iterable[str], place: Place) -> None:
+        """Compare with the columns that there are.
+
+        Raises:
+            DatasetError: one is missing, or its name stands twice.
+        """
+
+
 @attrs.frozen
 class ColumnLayout:
     """Which columns hold what.
@@ -71,18 +87,7 @@ class ColumnLayout:
         Raises:
             DatasetError: one is missing, or its name stands twice.
         """
-        names = list(there)
-        for column in self.columns:
-            if column not in names:
-                listed = ", ".join(map(repr, names)) or "none"
-                problem = f"no such column; the columns there are: {listed}"
-                if len(names) == 1 and (found := re.search(r"[;\t|,]", names[0])):
-                    problem += (
-                        f" (is the file separated by {found[0]!r}? Convert it, or name it .csv or .tsv)"
-                    )
-                raise place.error(problem, column)
-            if names.count(column) > 1:
-                raise place.error("two columns have this name; rename one", column)
+        check_columns(self.columns, there, place)
 
     def example(self, values: Mapping[str, object], place: Place) -> Example:
         """One row as an example. Blank text passes: whether it is an error is the service's decision.
@@ -90,9 +95,9 @@ class ColumnLayout:
         Raises:
             DatasetError: text or label that is missing or of another type; names the place.
         """
-        parts = {column: _text(values[column], column, place) for column in self.text.columns}
+        parts = {column: read_text(values[column], column, place) for column in self.text.columns}
         label = None if self.label is None else self._label(values[self.label], self.label, place)
-        id_columns = {column: _id(values[column], column, place) for column in self.id}
+        id_columns = {column: read_id(values[column], column, place) for column in self.id}
         return Example(self.text.join(parts), label, id_columns or {"row": place.row})
 
     def _label(self, value: object, column: str, place: Place) -> str:
@@ -112,6 +117,24 @@ class ColumnLayout:
             f" (its first keys: {known}); add it there",
             column,
         )
+
+
+def check_columns(columns: Iterable[str], there: Iterable[str], place: Place) -> None:
+    """See that each column is among those that there are, once.
+
+    Raises:
+        DatasetError: one is missing, or its name stands twice.
+    """
+    names = list(there)
+    for column in columns:
+        if column not in names:
+            listed = ", ".join(map(repr, names)) or "none"
+            problem = f"no such column; the columns there are: {listed}"
+            if len(names) == 1 and (found := re.search(r"[;\t|,]", names[0])):
+                problem += f" (is the file separated by {found[0]!r}? Convert it, or name it .csv or .tsv)"
+            raise place.error(problem, column)
+        if names.count(column) > 1:
+            raise place.error("two columns have this name; rename one", column)
 
 
 def layout(
@@ -177,16 +200,21 @@ def _bad_label(value: object) -> str:
     if value is None or isinstance(value, float | str):
         shown = "" if value is None else f" ({value!r})"
         return f"the label is missing{shown}; label the row, drop it, or leave dataset.label out"
-    return f"expected a string or an integer as label, got {type(value).__name__} {_short(value)}"
+    return f"expected a string or an integer as label, got {type(value).__name__} {shorten(value)}"
 
 
-def _text(value: object, column: str, place: Place) -> str:
+def read_text(value: object, column: str, place: Place) -> str:
+    """A cell that must hold text; blank text passes.
+
+    Raises:
+        DatasetError: it is missing, of another type, or no Unicode.
+    """
     if isinstance(value, str):
         _check_unicode(value, column, place)
         return value
     if value is None or (isinstance(value, float) and math.isnan(value)):
         raise place.error("the text is missing (null); fill it in or drop the row", column)
-    raise place.error(f"expected text, got {type(value).__name__} {_short(value)}", column)
+    raise place.error(f"expected text, got {type(value).__name__} {shorten(value)}", column)
 
 
 def _check_unicode(value: str, column: str, place: Place) -> None:
@@ -202,7 +230,12 @@ def _check_unicode(value: str, column: str, place: Place) -> None:
         ) from error
 
 
-def _id(value: object, column: str, place: Place) -> Json:
+def read_id(value: object, column: str, place: Place) -> Json:
+    """A cell that names something, as JSON holds it; None where it is missing.
+
+    Raises:
+        DatasetError: it is neither a string, a number nor a date.
+    """
     if value is None or isinstance(value, str | bool | int):
         return value
     if isinstance(value, float):
@@ -210,10 +243,11 @@ def _id(value: object, column: str, place: Place) -> Json:
     if isinstance(value, date | time):
         return value.isoformat()
     raise place.error(
-        f"expected a string or a number as id, got {type(value).__name__} {_short(value)}", column
+        f"expected a string or a number as id, got {type(value).__name__} {shorten(value)}", column
     )
 
 
-def _short(value: object) -> str:
+def shorten(value: object) -> str:
+    """A value for a message."""
     shown = repr(value)
     return shown if len(shown) <= 60 else shown[:57] + "..."

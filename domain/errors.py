@@ -73,3 +73,8 @@ class UpstreamError(FusionAppError, ConnectionError):
 
 class ResourceError(FusionAppError, MemoryError):
     """Memory or disk ran out."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its class where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

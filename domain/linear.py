@@ -138,8 +138,15 @@ class LinearProblem:
         return loss
 
     def gradient(self, weights: Matrix, scores: Matrix) -> Matrix:
-        """d objective / d W, (dim, classes)."""
+        """d objective / d W, (dim, classes).
+
+        A free intercept's sums to 0 over classes, as softmax does not see what all are raised by. Rounding does,
+        and nothing bends there: a step along it has no end.
+        """
         slope: Matrix = self.penalty * weights + self.cost * self.design.back(self.loss.slope(scores))
+        if self.loss.free_intercept:
+            intercept = self.design.dense.shape[1] - 1
+            slope[intercept] -= slope[intercept].mean()
         return slope
 
     def inner(self, left: Matrix, right: Matrix) -> Columns:
@@ -240,7 +247,9 @@ class Multinomial:
     def value(self, scores: Matrix) -> Columns:
         """As `Loss.value`."""
         shifted = scores - scores.max(1, keepdims=True)
-        nats: Columns = np.log(np.exp(shifted).sum(1)) - (shifted * self.targets).sum(1)
+        # In float32 a sum of 1 and little loses what a row that is well fitted still costs.
+        sums = np.exp(shifted).sum(1, dtype=np.float64)
+        nats: Columns = np.log(sums) - (shifted * self.targets).sum(1)
         total: Columns = (nats * self._present[:, 0]).sum(keepdims=True, dtype=np.float64)
         return total
 

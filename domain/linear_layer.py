@@ -1,4 +1,4 @@
-"""A linear model over dense sources as plain numbers, for those who compute it elsewhere."""
+"""A linear model as plain numbers, for those who compute it elsewhere."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.domain.arrays import A
+from fusionapp.domain.lexical_weighting import LexicalWeighting
 from fusionapp.domain.normalization import l2_normalize
 from fusionapp.domain.standardization import Standardization
 
@@ -31,6 +32,19 @@ class LinearSource:
 
 
 @attrs.frozen(eq=False)
+class SparseLinearSource:
+    """How one sparse source enters a linear layer.
+
+    Attributes:
+        weights: (kept, classes) float32.
+        weighting: TF-IDF, by which raw counts become rows over the kept columns.
+    """
+
+    weights: NDArray[np.float32]
+    weighting: LexicalWeighting
+
+
+@attrs.frozen(eq=False)
 class LinearLayer:
     """Decision values: the sum over sources of scaled rows times weights, and an intercept.
 
@@ -39,7 +53,7 @@ class LinearLayer:
         intercept: (classes,) float32.
     """
 
-    sources: Mapping[str, LinearSource]
+    sources: Mapping[str, LinearSource | SparseLinearSource]
     intercept: NDArray[np.float32]
 
 

@@ -23,8 +23,8 @@ def judge_draws(draws: Sequence[Scores], labels: Labels, replicates: int) -> Jud
         replicates: of the bootstrap.
 
     Returns:
-        Metrics whose `sd` is over the draws' means, and replicates that pair with those of another contender of
-        the same draws and rows.
+        Metrics whose `sd` is over the draws' means, replicates that pair with those of another contender of the
+        same draws and rows, and each row's share over draws and runs: a text is one however many draws score it.
 
     Raises:
         UsageError: fewer than two draws.
@@ -39,7 +39,8 @@ def judge_draws(draws: Sequence[Scores], labels: Labels, replicates: int) -> Jud
     for name, value in values.items():
         bounds = interval(together[name])
         metrics[name] = Summary(float(value.mean()), deviation(value), bounds.low, bounds.high)
-    return Judged(metrics, together["accuracy"])
+    right = np.mean([(scores.predicted == labels).mean(axis=0) for scores in draws], axis=0)
+    return Judged(metrics, together["accuracy"], right)
 
 
 def judge_folds(folds: Sequence[Scores], labels: Sequence[Labels], replicates: int) -> Judged:
@@ -59,7 +60,7 @@ def judge_folds(folds: Sequence[Scores], labels: Sequence[Labels], replicates: i
     metrics = {
         name: attrs.evolve(summary, sd=deviation(spread[name])) for name, summary in judged.metrics.items()
     }
-    return Judged(metrics, judged.accuracy_replicates)
+    return attrs.evolve(judged, metrics=metrics)
 
 
 def pool(folds: Sequence[Scores]) -> Scores:

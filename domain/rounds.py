@@ -70,7 +70,8 @@ def shot_rounds(
         shots: rows of a class, at least 2.
         draws: how many.
         fraction: share of a class's rows that is taken for validation.
-        seed: of draw 0; draw i is seeded by seed + i.
+        seed: draw i is seeded by the pair (seed, i), so that another seed gives other draws: by seed + i,
+            neighbouring seeds would share all draws but one.
 
     Raises:
         UsageError: fewer than two shots.
@@ -79,7 +80,7 @@ def shot_rounds(
         raise UsageError(f"{shots} shots: one row a class would leave nothing to choose by; use 2 or more")
     distinct = np.sort(np.unique(texts, return_index=True)[1])
     for draw in range(draws):
-        shuffled = np.random.default_rng(seed + draw).permutation(distinct)
+        shuffled = np.random.default_rng([seed, draw]).permutation(distinct)
         parts = [_deal(shuffled[labels[shuffled] == one][:shots], fraction) for one in np.unique(labels)]
         train, validation = (np.sort(np.concatenate(part)) for part in zip(*parts, strict=True))
         yield RoundRows(f"draw-{draw}", train, validation, np.empty(0, dtype=np.int64))

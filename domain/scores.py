@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.domain.metrics import accuracy, expected_calibration_error, macro_f1, weighted_f1
-from fusionapp.domain.statistics.bootstrap import Replicates, bootstrap_classification, interval
+from fusionapp.domain.statistics.bootstrap import (
+    Difference,
+    Replicates,
+    bootstrap_classification,
+    interval,
+    paired_difference,
+)
+from fusionapp.domain.statistics.sign_flips import differing_units
 
 Labels = NDArray[np.int64]
 
@@ -62,10 +69,12 @@ class Judged:
     Attributes:
         metrics: by name: accuracy, macro_f1, weighted_f1 and, where there are probabilities, ece.
         accuracy_replicates: (draws,) bootstrap replicates of the mean accuracy, for paired comparisons.
+        right: (rows,) share of the runs that were right about each row.
     """
 
     metrics: Mapping[str, Summary]
     accuracy_replicates: Replicates
+    right: NDArray[np.float64]
 
 
 def judge(scores: Scores, labels: Labels, draws: int) -> Judged:
@@ -78,7 +87,20 @@ def judge(scores: Scores, labels: Labels, draws: int) -> Judged:
     if scores.probabilities is not None:
         values["ece"] = np.array([expected_calibration_error(labels, run) for run in scores.probabilities])
     return Judged(
-        {name: _summarise(value, replicates[name]) for name, value in values.items()}, replicates["accuracy"]
+        {name: _summarise(value, replicates[name]) for name, value in values.items()},
+        replicates["accuracy"],
+        (scores.predicted == labels).mean(axis=0),
+    )
+
+
+def compare(first: Judged, second: Judged) -> Difference:
+    """The difference of two mean accuracies over the same rows and draws."""
+    return paired_difference(
+        first.accuracy_replicates,
+        second.accuracy_replicates,
+        first.metrics["accuracy"].mean,
+        second.metrics["accuracy"].mean,
+        differing_units(first.right, second.right),
     )
 
 

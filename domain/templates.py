@@ -23,17 +23,21 @@ class TextTemplate:
     parts: tuple[tuple[str, str | None], ...]
 
     @classmethod
-    def of(cls, text: str | Iterable[str], template: str | None = None) -> TextTemplate:
+    def of(
+        cls, text: str | Iterable[str], template: str | None = None, key: str = "dataset.text"
+    ) -> TextTemplate:
         """From a column or several, and a template such as ``"{title}. {abstract}"``; default: one a line.
+
+        `key` is the setting that names the columns, for messages.
 
         Raises:
             UsageError: no column, a column named twice, or a template that does not use just these columns.
         """
         columns = (text,) if isinstance(text, str) else tuple(text)
         if not columns or not all(isinstance(column, str) and column for column in columns):
-            raise UsageError(f"dataset.text: expected a column or a list of columns, got {text!r}")
+            raise UsageError(f"{key}: expected a column or a list of columns, got {text!r}")
         if len(set(columns)) < len(columns):
-            raise UsageError(f"dataset.text: a column is named twice in {list(columns)}")
+            raise UsageError(f"{key}: a column is named twice in {list(columns)}")
         if template is None:
             return cls(columns, tuple(("\n" if i else "", column) for i, column in enumerate(columns)))
         return cls(columns, _parse(template, columns))

@@ -109,13 +109,15 @@ def train(
     Args:
         experiment: a path, a dict or an `Experiment`.
         runs: directory of run directories.
-        overwrite: replace another experiment of the same name, its heads and its search.
+        overwrite: replace another experiment of the same name, its heads and its search, and heads that were
+            changed since they were trained.
         quiet: show no progress bars.
         search: tune the settings on validation first, going on where an earlier search ended. They are kept in
             ``search.json``, and hold for the run from then on.
 
     Raises:
         UsageError: the run holds heads of another experiment, or of other data, and `overwrite` is not set.
+        CorruptArtifactError: its heads are not what was trained, and `overwrite` is not set.
         FusionAppError: see `fusionapp.domain.errors`.
     """
     session = open_experiment(experiment, runs, quiet)
@@ -141,7 +143,7 @@ def train(
                 "choose another `name`, or give --overwrite to train again"
             )
         _describe_environment(session)
-        return train_heads(session, data, carried)
+        return train_heads(session, data, carried, overwrite)
 
 
 def evaluate(

@@ -12,6 +12,7 @@ from fusionapp.application.services.explain_retraining import ExplainRetraining
 from fusionapp.application.services.export_classifier import ExportClassifier
 from fusionapp.application.services.export_embeddings import ExportEmbeddings
 from fusionapp.application.services.export_encoder import ExportEncoder
+from fusionapp.application.services.export_text_classifier import ExportTextClassifier
 from fusionapp.application.services.extract_dataset import ExtractDataset
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
 from fusionapp.application.services.fit_linear_path import FitLinearPath
@@ -74,6 +75,7 @@ class Gateways(containers.DeclarativeContainer):
     scorer = providers.Singleton(build.torch_scorer, config.experiment.train.device)
     inspector = providers.Singleton(build.torch_inspector, config.experiment.train.device)
     head_exporter = providers.Singleton(build.onnx_head_exporter)
+    text_classifier_exporter = providers.Singleton(build.onnx_text_classifier_exporter)
     linear = providers.Singleton(build.linear_control)
     linear_path = providers.Singleton(build.linear_path)
     charts = providers.Singleton(build.svg_charts)
@@ -152,6 +154,13 @@ class Services(containers.DeclarativeContainer):
     )
     evaluate = providers.Factory(EvaluateClassifier, score=score, controls=controls, runs=gateways.runs)
     classify = providers.Factory(ClassifyTexts, scorer=gateways.scorer, path=gateways.linear_path)
+    export_text_classifier = providers.Factory(
+        ExportTextClassifier,
+        classify=classify,
+        export_encoder=export_encoder,
+        heads=gateways.head_exporter,
+        exporter=gateways.text_classifier_exporter,
+    )
     compare = providers.Factory(CompareRuns)
     explain = providers.Factory(
         ExplainClassifier,

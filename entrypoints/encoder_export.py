@@ -14,9 +14,10 @@ from fusionapp.application.services.guard_experiment import RESOLVED
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints import gateways as build
+from fusionapp.entrypoints.experiment.encoder_tables import EncoderSettings, HuggingFaceSettings
 from fusionapp.entrypoints.experiment.environment import read_environment
 from fusionapp.entrypoints.experiment.load import load_experiment
-from fusionapp.entrypoints.experiment.schema import EncoderSettings, Experiment, HuggingFaceSettings
+from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.session import open_session
 
 _EXPERIMENTS = (".toml", ".json", ".yaml", ".yml")

@@ -21,6 +21,7 @@ from fusionapp.application.ports.linear_path import LinearPath
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.spool import Spool
+from fusionapp.application.ports.text_classifier_exporter import TextClassifierExporter
 from fusionapp.application.ports.tracker import Tracker
 from fusionapp.application.ports.trial_sampler import TrialSampler
 from fusionapp.domain.errors import UsageError
@@ -230,6 +231,13 @@ def onnx_head_exporter() -> HeadExporter:
     from fusionapp.adapters.torch_heads.onnx_exporter import OnnxHeadExporter
 
     return OnnxHeadExporter()
+
+
+def onnx_text_classifier_exporter() -> TextClassifierExporter:
+    """Encoders and heads as one ONNX graph."""
+    from fusionapp.adapters.onnx.text_classifier import OnnxTextClassifierExporter
+
+    return OnnxTextClassifierExporter()
 
 
 def linear_control() -> LinearControl:

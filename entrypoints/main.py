@@ -12,6 +12,7 @@ import click
 from fusionapp import __version__
 
 COMMANDS = {
+    "fetch": "Fetch papers from arXiv, politely and resumably.",
     "extract": "Embed the texts of an experiment, resumably.",
     "train": "Train fusion heads over the embeddings, all seeds at once.",
     "evaluate": "Score the test split beside its controls, with intervals.",

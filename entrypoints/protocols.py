@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from dependency_injector import providers
 
-from fusionapp.application.ports.spool import SpooledSplit
 from fusionapp.application.services.deal_rounds import DealRounds, Pool, Round, stack_splits
 from fusionapp.application.services.evaluate_classifier import Evaluation
 from fusionapp.application.services.evaluate_rounds import EvaluateRounds, Kind
@@ -69,6 +68,7 @@ def train_protocol(
         session.seeds,
         carried,
         _protocol(experiment),
+        overwrite,
     )
     return Training(
         heads=[head for training in trainings for head in training.heads],
@@ -136,9 +136,10 @@ def refuse_protocol(experiment: Experiment, what: str) -> None:
 
 
 def _protocol(experiment: Experiment) -> dict[str, Any]:
-    """Which rounds an experiment asks for."""
+    """Which rounds an experiment asks for; how draws are seeded says that they are other rows than others'."""
     dataset = experiment.dataset
-    sizes = {"folds": dataset.folds} if dataset.folds else {"shots": dataset.shots, "draws": dataset.draws}
+    few: dict[str, Any] = {"shots": dataset.shots, "draws": dataset.draws, "seeded_by": ["seed", "draw"]}
+    sizes = {"folds": dataset.folds} if dataset.folds else few
     return {**sizes, "drop_duplicates": dataset.drop_duplicates}
 
 
@@ -181,14 +182,9 @@ def _pool(session: Session, extraction: Extraction) -> Pool:
         gathered[0] = exclude_rows(gathered[0], extraction.shared.train_rows)
     spooled = [session.gateways.spool().read(split) for split in pooled]
     starts = np.cumsum([0, *(one.rows for one in spooled[:-1])])
-    whole = text_groups(chain.from_iterable(_texts(one) for one in spooled))
+    whole = text_groups(chain.from_iterable(one.stream() for one in spooled))
     rows = np.concatenate([one.rows + start for one, start in zip(gathered, starts, strict=True)])
     return Pool(stack_splits(gathered, starts), whole[rows])
-
-
-def _texts(split: SpooledSplit, step: int = 4096) -> Iterator[str]:
-    for start in range(0, split.rows, step):
-        yield from split.texts(start, min(start + step, split.rows))
 
 
 def _deal(session: Session, extraction: Extraction, pool: Pool | None = None) -> Iterator[Round]:

@@ -41,6 +41,12 @@ READING = (
 )
 """What a leaderboard's numbers mean, and what the seeds have in common."""
 
+UNCORRECTED = (
+    "The intervals are not corrected by Holm, the verdicts are: a control may look apart by its interval and "
+    "still be not separable."
+)
+"""Why an interval and a verdict may seem to disagree; said under every leaderboard."""
+
 READING_FOLDS = (
     "Over {folds} folds: each of {pool_rows:,} texts of {pool} is scored once, by heads that did not see it. "
     "Metrics of all predictions together ± standard deviation over folds; 95 % intervals by paired bootstrap "
@@ -57,9 +63,9 @@ READING_DRAWS = (
 def reading(evaluation: Evaluation) -> str:
     """What an evaluation's numbers mean."""
     if evaluation.protocol is None:
-        return READING
+        return f"{READING} {UNCORRECTED}"
     template = READING_FOLDS if evaluation.protocol["kind"] == "folds" else READING_DRAWS
-    return template.format_map(evaluation.protocol)
+    return f"{template.format_map(evaluation.protocol)} {UNCORRECTED}"
 
 
 def status_json(status: ExtractionStatus, extraction: Extraction | None = None) -> dict[str, Any]:

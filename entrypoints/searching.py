@@ -14,7 +14,7 @@ from fusionapp.application.services.search_recipe import Decision, Search, read_
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.search import Values, apply_values, head_space
-from fusionapp.entrypoints.experiment.schema import LexicalSettings
+from fusionapp.entrypoints.experiment.encoder_tables import LexicalSettings
 from fusionapp.entrypoints.experiment.structure import structure, unstructure
 from fusionapp.entrypoints.session import Session
 

@@ -15,7 +15,7 @@ from fusionapp.application.services.extract_dataset import Extraction
 from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.prepare_classification import ClassificationData
 from fusionapp.application.services.read_splits import OnEmpty
-from fusionapp.application.services.train_classifier import TRAINED, Training
+from fusionapp.application.services.train_classifier import MODELS, TRAINED, Training
 from fusionapp.application.services.train_rounds import ROUNDS
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
@@ -154,11 +154,17 @@ def prepare_data(session: Session, extraction: Extraction) -> ClassificationData
     return data
 
 
-def train_heads(session: Session, data: ClassificationData, carried: Mapping[str, Any]) -> Training:
-    """The run's own heads, trained now or found."""
+def train_heads(
+    session: Session, data: ClassificationData, carried: Mapping[str, Any], overwrite: bool = False
+) -> Training:
+    """The run's own heads, trained now or found.
+
+    Raises:
+        CorruptArtifactError: they were found and were changed since, and `overwrite` is not set.
+    """
     settings = session.experiment
     training: Training = session.services.train()(
-        "models", settings.fusion, settings.train, session.seeds, data, carried
+        MODELS, settings.fusion, settings.train, session.seeds, data, carried, overwrite=overwrite
     )
     return training
 

@@ -1,7 +1,8 @@
 """Datasets in files: CSV, TSV, JSON lines (each gzipped too) and Parquet, read as streams."""
 
 from fusionapp.adapters.files.class_names import read_class_names
+from fusionapp.adapters.files.pairs import FilePairSource
 from fusionapp.adapters.files.prompts import read_prompts
 from fusionapp.adapters.files.source import FileDatasetSource
 
-__all__ = ["FileDatasetSource", "read_class_names", "read_prompts"]
+__all__ = ["FileDatasetSource", "FilePairSource", "read_class_names", "read_prompts"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fusionapp.adapters.files.opening import find_bad_byte, not_utf8, opened
-from fusionapp.domain.columns import ColumnLayout, Place
+from fusionapp.domain.columns import Columns, Place
 from fusionapp.domain.errors import DatasetError
 
 # csv's own limit of 131,072 characters refuses real documents. A limit there must be: after an unclosed quote
@@ -26,7 +26,7 @@ class _Records(Protocol):
 
 
 def read_delimited(
-    path: Path, layout: ColumnLayout, first_row: int, delimiter: str = ","
+    path: Path, layout: Columns, first_row: int, delimiter: str = ","
 ) -> Iterator[tuple[Place, dict[str, object]]]:
     """Rows of a file whose first line names the columns; cells are strings, quoted ones may hold line breaks.
 

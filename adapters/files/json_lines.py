@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fusionapp.adapters.files.opening import find_bad_byte, not_utf8, opened
-from fusionapp.domain.columns import ColumnLayout, Place
+from fusionapp.domain.columns import Columns, Place
 
 _BOM = b"\xef\xbb\xbf"
 
 
-def read_json_lines(
-    path: Path, layout: ColumnLayout, first_row: int
-) -> Iterator[tuple[Place, dict[str, object]]]:
+def read_json_lines(path: Path, layout: Columns, first_row: int) -> Iterator[tuple[Place, dict[str, object]]]:
     """Objects of a file, blank lines skipped.
 
     Raises:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from fusionapp.adapters.files.opening import not_utf8, opened
-from fusionapp.domain.columns import ColumnLayout, Place
+from fusionapp.domain.columns import Columns, Place
 
 _BOM = b"\xef\xbb\xbf"
 
 
-def read_lines(path: Path, layout: ColumnLayout, first_row: int) -> Iterator[tuple[Place, dict[str, object]]]:
+def read_lines(path: Path, layout: Columns, first_row: int) -> Iterator[tuple[Place, dict[str, object]]]:
     """Lines of a file, each as the text column, whatever its name. A blank line is a blank text.
 
     Raises:

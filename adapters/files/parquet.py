@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from fusionapp.adapters.files.opening import check_file, not_utf8, unreadable
-from fusionapp.domain.columns import ColumnLayout, Place
+from fusionapp.domain.columns import Columns, Place
 from fusionapp.domain.errors import DatasetError
 
 _BATCH_ROWS = 1024
 
 
-def read_parquet(
-    path: Path, layout: ColumnLayout, first_row: int
-) -> Iterator[tuple[Place, dict[str, object]]]:
+def read_parquet(path: Path, layout: Columns, first_row: int) -> Iterator[tuple[Place, dict[str, object]]]:
     """Rows of a file; only the columns asked for are read, a batch at a time.
 
     Raises:

@@ -16,12 +16,12 @@ from fusionapp.adapters.files.lines import read_lines
 from fusionapp.adapters.files.opening import check_file
 from fusionapp.adapters.files.parquet import read_parquet
 from fusionapp.application.ports.dataset_source import DatasetSource
-from fusionapp.domain.columns import ColumnLayout, Place, layout
+from fusionapp.domain.columns import Columns, Place, layout
 from fusionapp.domain.errors import DatasetError, UsageError
 from fusionapp.domain.examples import Example
 from fusionapp.domain.splits import order_splits, unknown_split
 
-Reader: TypeAlias = Callable[[Path, ColumnLayout, int], Iterator[tuple[Place, dict[str, object]]]]
+Reader: TypeAlias = Callable[[Path, Columns, int], Iterator[tuple[Place, dict[str, object]]]]
 
 _TEXT_READERS: Mapping[str, Reader] = {
     ".csv": read_delimited,
@@ -33,9 +33,7 @@ _TEXT_READERS: Mapping[str, Reader] = {
 }
 
 
-def read_rows(
-    path: Path, columns: ColumnLayout, first_row: int = 0
-) -> Iterator[tuple[Place, dict[str, object]]]:
+def read_rows(path: Path, columns: Columns, first_row: int = 0) -> Iterator[tuple[Place, dict[str, object]]]:
     """A file's rows by its suffix; rows are counted from `first_row`.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from os.path import lexists
@@ -104,6 +104,19 @@ class RunDirectory(RunStore):
         """Write UTF-8; a lone surrogate becomes its escape, as a report is no place to fail."""
         self._write(name, text.encode("utf-8", "backslashreplace"))
 
+    def prune(self, name: str, kept: Collection[str]) -> None:
+        """Remove recorded files; the journal says so first, so that a crash in between makes none missed."""
+        self._path(name)
+        with self.lock():
+            expected = read_journal(self._directory).expected
+            gone = [one for one in expected if one.startswith(f"{name}/") and expected[one].checksums]
+            for one in sorted(set(gone).difference(kept)):
+                path = self._path(one)
+                self._journal().append(opened(one))
+                with disk_errors(path):
+                    disk.DISK.unlink(path)
+                    disk.DISK.sync_directory(path.parent)
+
     def path(self, name: str) -> str:
         """Where `name` stands; its parent is created."""
         path = self._path(name)
@@ -131,8 +144,8 @@ class RunDirectory(RunStore):
         """SHA-256 of a file."""
         return self._hash(name).sha256
 
-    def verify(self) -> Sequence[Problem]:
-        """The journal's problems, and every file that is not as the journal says."""
+    def verify(self, below: str = "") -> Sequence[Problem]:
+        """The journal's problems, and every file that is not as the journal says; of a part, its files alone."""
         if not self._directory.is_dir():
             return [Problem(self.directory, "is missing")]
         if not lexists(self._directory / JOURNAL):
@@ -142,8 +155,10 @@ class RunDirectory(RunStore):
             journal = read_journal(self._directory)
         except CorruptArtifactError as error:
             return [Problem(JOURNAL, str(error).removeprefix(f"{self._directory / JOURNAL}: "))]
-        problems = [Problem(JOURNAL, problem) for problem in journal.problems]
+        problems = [] if below else [Problem(JOURNAL, problem) for problem in journal.problems]
         for name, expected in sorted(journal.expected.items()):
+            if below and name != below and not name.startswith(f"{below}/"):
+                continue
             try:
                 problem = check(self._path(name), expected)
             except UsageError as error:

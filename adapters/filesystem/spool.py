@@ -65,6 +65,17 @@ class ArrowSpool(Spool):
             raise CorruptArtifactError(f"{path}: {problem}; run `fusionapp extract` to read the input again")
         return open_split(path, rows, texts_sha256, checksum)
 
+    def remove(self, split: str) -> None:
+        """Forget a split: its card first, so that a crash leaves no card without its file."""
+        card = self._card(split)
+        if not self.directory.is_dir():
+            return
+        with exclusive(self.directory), disk_errors(self.directory):
+            if card.exists():
+                disk.DISK.unlink(card)
+                disk.DISK.sync_directory(self.directory)
+            self._remove_all_but(None, split)
+
     def verify(self) -> Sequence[Problem]:
         """Every split against its hash; files are named relative to the spool."""
         problems = []
@@ -87,7 +98,7 @@ class ArrowSpool(Spool):
     def _file(self, split: str, checksum: Checksum) -> Path:
         return self.directory / f"{split}-{checksum.sha256[:16]}.arrow"
 
-    def _remove_all_but(self, kept: Path, split: str) -> None:
+    def _remove_all_but(self, kept: Path | None, split: str) -> None:
         earlier = re.compile(re.escape(split) + r"-[0-9a-f]{16}\.arrow")
         for path in self.directory.iterdir():
             if path != kept and earlier.fullmatch(path.name):

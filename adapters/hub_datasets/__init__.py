@@ -1,5 +1,6 @@
 """Datasets of the `datasets` library: saved directories and hub names."""
 
+from fusionapp.adapters.hub_datasets.pairs import HubPairSource
 from fusionapp.adapters.hub_datasets.source import HubDatasetSource
 
-__all__ = ["HubDatasetSource"]
+__all__ = ["HubDatasetSource", "HubPairSource"]

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 from fusionapp.adapters.huggingface.decisions import Decisions, Wishes, decide
 from fusionapp.adapters.huggingface.rules import Layers
 from fusionapp.adapters.model_files.files import ModelFiles
+from fusionapp.adapters.model_files.settings import DTYPES, check_batch_tokens, check_choice, check_revision
 from fusionapp.adapters.model_files.source import ModelSource, find_source
+from fusionapp.adapters.torch_shared.loaded import Loaded
+from fusionapp.adapters.torch_shared.shard_encoder import ShardEncoder
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
 from fusionapp.domain.errors import UsageError
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from fusionapp.adapters.huggingface.loading import LoadedModel
     from fusionapp.adapters.model_files.tokenization import OnTruncate, TextTokenizer, Tokens
 
-_DTYPES = ("auto", "float32", "bfloat16", "float16")
 _QUANTIZATIONS = ("none", "int8", "nf4")
 
 
@@ -79,22 +81,16 @@ class HuggingFaceEncoder(Encoder):
         compile: bool = False,
         token_folder: str | None = None,
     ) -> None:
-        if dtype not in _DTYPES:
-            raise UsageError(f"dtype: {dtype!r} is unknown; use one of {', '.join(_DTYPES)}")
-        if quantization not in _QUANTIZATIONS:
-            raise UsageError(
-                f"quantization: {quantization!r} is unknown; use one of {', '.join(_QUANTIZATIONS)}"
-            )
-        if batch_tokens is not None and batch_tokens < 1:
-            raise UsageError(f"batch_tokens: {batch_tokens} must be at least 1")
+        check_choice("dtype", dtype, DTYPES)
+        check_choice("quantization", quantization, _QUANTIZATIONS)
+        check_batch_tokens(batch_tokens)
         self._source: ModelSource = find_source(model, packaged=revision is None)
         if trust_remote_code and not re.fullmatch("[0-9a-f]{40}", revision or ""):
             raise UsageError(
                 "trust_remote_code: needs revision = the 40-digit commit whose code you have read; "
                 f"got {revision!r}"
             )
-        if revision is not None and self._source.directory is not None:
-            raise UsageError(f"revision: {model} is a local directory and has no revisions; leave it out")
+        check_revision(self._source, revision)
         self._wishes = Wishes(layers, pooling, prefix, max_length, normalize, padding_side)
         self._dtype = dtype
         self._device = device
@@ -105,8 +101,8 @@ class HuggingFaceEncoder(Encoder):
         self._quantization = quantization
         self._compile = compile
         self._token_folder = None if token_folder is None else Path(token_folder)
-        self._loaded: tuple[tuple[str, str, str, bool], LoadedModel] | None = None
-        self._most_tokens: int | None = None
+        self._loaded: Loaded[LoadedModel] = Loaded()
+        self._encode_shard = ShardEncoder()
 
     @property
     def identity(self) -> Mapping[str, Json]:
@@ -185,6 +181,10 @@ class HuggingFaceEncoder(Encoder):
         """(texts,) True where a text is longer than `max_length`; nowhere where texts are cut into windows."""
         return self._tokenizer.exceeds(texts)
 
+    def measure(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """`count_tokens` and `exceeds` for one tokenisation."""
+        return self._tokenizer.measure(texts)
+
     def _tokenize(self, texts: Sequence[str]) -> Tokens:
         if self._token_folder is None:
             return self._tokenizer(texts)
@@ -196,55 +196,31 @@ class HuggingFaceEncoder(Encoder):
         self, tokens: Tokens, plan: ExecutionPlan, on_batch: Callable[[int, int], None] | None
     ) -> Encoding:
         from fusionapp.adapters.huggingface.windows import average_windows
-        from fusionapp.adapters.torch_shared.device import peak_memory
-        from fusionapp.adapters.torch_shared.shard import ShardRun, encode_rows
 
-        shape = (self.shape.layers, self.shape.dim)
         loaded = self._load(plan)
-        budget = min(plan.batch_tokens, self._most_tokens or plan.batch_tokens)
-        run = ShardRun(
+        encoding = self._encode_shard(
             loaded.views,
-            tokens.ids,
-            shape,
+            tokens,
+            self.shape,
+            plan,
+            on_batch,
             skip=0 if self._decisions.pool_prefix else self._tokenizer.prefix_length,
-            budget=budget,
-            threads=plan.threads if plan.device == "cpu" else 1,
-            packed=plan.attention == "packed",
+            in_float32=loaded.in_float32 if loaded.widens else None,
         )
-        if budget < plan.batch_tokens:
-            run.notes.append(f"{budget} tokens a batch, after an earlier shard ran out of memory")
-        encode_rows(run, plan.dtype, loaded.in_float32 if loaded.widens else None, on_batch)
-        if run.budget < budget:
-            self._most_tokens = run.budget
-        vectors, done = run.vectors, run.done
-        if tokens.first is not None:
-            vectors, done = average_windows(vectors, done, tokens.first, self._decisions.normalize)
-        return Encoding(
-            embeddings=vectors,
-            truncated=tokens.truncated,
-            failed=~done,
-            tokens=int(run.lengths.sum()),
-            padded_tokens=run.padded_tokens,
-            notes=tuple(run.notes),
-            tokenizer_seconds=tokens.seconds,
-            peak_device_bytes=peak_memory(plan.device),
+        if tokens.first is None:
+            return encoding
+        vectors, done = average_windows(
+            np.asarray(encoding.embeddings), ~encoding.failed, tokens.first, self._decisions.normalize
         )
+        return attrs.evolve(encoding, embeddings=vectors, failed=~done)
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings and decisions; another process loads weights and tokenizer of its own."""
-        state = {**self.__dict__, "_loaded": None}
-        state.pop("_tokenizer", None)
-        return state
+        return {key: value for key, value in self.__dict__.items() if key != "_tokenizer"}
 
     def close(self) -> None:
         """Free the weights, and the GPU memory that torch keeps for them."""
-        if self._loaded is None:
-            return
-        self._loaded = None
-        import torch
-
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self._loaded.free()
 
     def _load(self, plan: ExecutionPlan) -> LoadedModel:
         from fusionapp.adapters.huggingface.loading import SPREAD, LoadedModel, loading_errors
@@ -252,16 +228,15 @@ class HuggingFaceEncoder(Encoder):
 
         if plan.device != SPREAD:
             resolve_device(plan.device)
-        key = (plan.device, plan.dtype, plan.attention, plan.compile)
-        if self._loaded is None or self._loaded[0] != key:
-            self.close()
+
+        def load() -> LoadedModel:
             self._files.weights  # noqa: B018  # fetched and complete before transformers looks for them
             with loading_errors(self._source.model):
-                model = LoadedModel(
+                return LoadedModel(
                     self._files.directory, self._decisions, plan, self._trust, self._quantization
                 )
-                self._loaded = (key, model)
-        return self._loaded[1]
+
+        return self._loaded.get((plan.device, plan.dtype, plan.attention, plan.compile), load)
 
     @cached_property
     def _tokenizer_fingerprint(self) -> str:

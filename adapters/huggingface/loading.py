@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.util import find_spec
-from logging import ERROR, getLogger
 from pathlib import Path
 from threading import RLock
 from typing import Any, cast
@@ -20,9 +19,10 @@ from fusionapp.adapters.huggingface.decisions import Decisions
 from fusionapp.adapters.huggingface.nv_embed import load_nv_embed
 from fusionapp.adapters.huggingface.views import Pool, ViewExtractor
 from fusionapp.adapters.model_files.checkpoint import read_config, weight_files
-from fusionapp.adapters.torch_shared.shard import is_out_of_memory
+from fusionapp.adapters.torch_shared.loading import explain_errors
+from fusionapp.adapters.torch_shared.quiet import quiet_loggers, quiet_transformers
 from fusionapp.domain.embeddings import ExecutionPlan
-from fusionapp.domain.errors import CorruptArtifactError, FusionAppError, ResourceError, UsageError
+from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.pooling import PoolingKind, mean_pool, pool
 
 SPREAD = "spread"
@@ -157,7 +157,8 @@ def load_transformer(
         placed["device_map"] = "auto"
     elif quantization != "none":
         placed["device_map"] = {"": plan.device}
-    with quiet_libraries():
+    quantizer = nullcontext() if quantization == "none" else quiet_loggers("bitsandbytes")
+    with quiet_transformers(), quantizer:
         body, report = AutoModel.from_pretrained(
             directory,
             dtype=dtype,
@@ -203,52 +204,12 @@ def quantization_config(quantization: str, dtype: torch.dtype) -> Any:
     )
 
 
-@contextmanager
-def quiet_libraries() -> Iterator[None]:
-    """transformers reports every unused head on stderr and draws a bar of its own, and bitsandbytes advertises.
-
-    None of it is of use here.
-    """
-    from transformers.utils import logging as library
-
-    logging: Any = library
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    quantizer = getLogger("bitsandbytes")
-    advertises = quantizer.level
-    quantizer.setLevel(ERROR)
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        quantizer.setLevel(advertises)
-        if bars:
-            logging.enable_progress_bar()
-
-
-@contextmanager
-def loading_errors(model: str) -> Iterator[None]:
-    """Say in one line why a model cannot be loaded: the libraries raise anything from IndexError to RuntimeError.
-
-    Raises:
-        ResourceError: memory ran out inside the block.
-        UsageError: transformers cannot run the model.
-        CorruptArtifactError: the files are not its weights.
-    """
-    try:
-        yield
-    except FusionAppError:
-        raise
-    except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        if is_out_of_memory(error):
-            raise ResourceError(
-                f'memory: the weights of {model} do not fit; set dtype = "bfloat16", quantization = "int8" '
-                'or "nf4", device = "spread", or use a smaller model'
-            ) from error
-        if isinstance(error, (ImportError, ValueError)):
-            raise UsageError(f"model: transformers cannot load {model}: {reason}") from error
-        raise CorruptArtifactError(
-            f"model: the weights of {model} cannot be read ({reason}); fetch the model again"
-        ) from error
+def loading_errors(model: str) -> AbstractContextManager[None]:
+    """Say in one line why transformers cannot load a model; see `explain_errors`."""
+    return explain_errors(
+        model,
+        unable="transformers cannot load",
+        smaller='set dtype = "bfloat16", quantization = "int8" or "nf4", device = "spread", or use a smaller '
+        "model",
+        unfit=(ImportError, ValueError),
+    )

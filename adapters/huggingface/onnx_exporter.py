@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import shutil
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +27,11 @@ from fusionapp.adapters.model_files.exported import (
 from fusionapp.adapters.model_files.files import ModelFiles
 from fusionapp.adapters.model_files.source import ModelSource, find_source
 from fusionapp.adapters.model_files.tokenization import load_backend
+from fusionapp.adapters.torch_shared.artefacts import whole_directory
+from fusionapp.adapters.torch_shared.tracing import forget_source, import_onnx, quiet_tracing
 from fusionapp.application.ports.encoder_exporter import EncoderExporter, Parity
 from fusionapp.domain.embeddings import ExecutionPlan
-from fusionapp.domain.errors import ResourceError, UsageError
+from fusionapp.domain.errors import UsageError, first_line
 
 _ONE_FILE = 1_900_000_000
 """Bytes of weights that one protobuf file holds; more go to a file beside it."""
@@ -61,24 +59,12 @@ class OnnxEncoderExporter(EncoderExporter):
 
     def export(self, path: str, int8: bool, check: Callable[[str], Parity]) -> Parity:
         """See `EncoderExporter.export`."""
-        onnx = _import_onnx()
-        place = Path(path)
-        if place.exists() and (not place.is_dir() or any(place.iterdir())):
-            raise UsageError(f"{path}: is there already; name a new directory")
-        draft = place.absolute().with_name(f".{place.name}.{os.getpid()}.tmp")
-        try:
-            draft.mkdir(parents=True)
+        onnx = import_onnx()
+        with whole_directory(path) as draft:
             card = self._write(draft, onnx, int8)
             write_card(draft, card)
             parity = check(str(draft))
             write_card(draft, attrs.evolve(card, parity=attrs.asdict(parity)))
-            _settle(draft, place)
-        except OSError as error:
-            raise ResourceError(
-                f"{path}: cannot be written ({error.strerror or error}); free space or choose another place"
-            ) from error
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
         return parity
 
     def _write(self, draft: Path, onnx: Any, int8: bool) -> ExportedEncoder:
@@ -125,15 +111,6 @@ class OnnxEncoderExporter(EncoderExporter):
         )
 
 
-def _import_onnx() -> Any:
-    try:
-        import onnx
-        import onnxscript  # noqa: F401  # torch.onnx needs it, and says so in less plain words
-    except ImportError as error:
-        raise UsageError(f"{error.name} is not installed; install the extra `onnx` of fusionapp") from error
-    return onnx
-
-
 def _write_tokenizer(directory: Path, draft: Path) -> None:
     backend = load_backend(directory)
     backend.no_truncation()
@@ -152,7 +129,7 @@ def _write_graph(graph: EncoderGraph, path: Path, onnx: Any) -> int:
     mask[1, 6:] = 0
     free = {0: "batch", 1: "tokens"}
     try:
-        with _quiet():
+        with quiet_tracing():
             program = torch.onnx.export(
                 graph,
                 (ids, mask),
@@ -163,11 +140,12 @@ def _write_graph(graph: EncoderGraph, path: Path, onnx: Any) -> int:
                 dynamic_shapes=(free, free),
             )
             assert program is not None, "the dynamo exporter gives a program"
+            forget_source(program)
             program.save(str(path), external_data=size > _ONE_FILE)
             onnx.checker.check_model(str(path))
     except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError) as error:
         cause = error.__cause__ or error
-        reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+        reason = first_line(cause)
         raise UsageError(
             f"model: torch {torch.__version__} cannot write it as ONNX ({reason[:200]}); use "
             'adapter = "huggingface"'
@@ -183,7 +161,7 @@ def _quantize(exact: Path, path: Path, large: bool) -> None:
         raise UsageError(
             "onnxruntime is not installed; install the extra `cpu` or `gpu` of fusionapp"
         ) from error
-    with _quiet():
+    with quiet_tracing():
         quantize_dynamic(
             str(exact),
             str(path),
@@ -191,31 +169,3 @@ def _quantize(exact: Path, path: Path, large: bool) -> None:
             weight_type=QuantType.QInt8,
             use_external_data_format=large,
         )
-
-
-def _settle(draft: Path, place: Path) -> None:
-    """Flush everything, then rename: a crash leaves the whole directory or none."""
-    for path in (*draft.iterdir(), draft):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    draft.rename(place)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's narration of its steps off the log, and its libraries' deprecations off the screen."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "root")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from hashlib import sha256
-from json import dumps, loads
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,13 @@ from typing import Any
 import attrs
 import numpy as np
 from cattrs import Converter
-from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 from numpy.typing import NDArray
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from fusionapp.adapters.linear.features import DenseSource, LinearFeatures, SparseSource
-from fusionapp.adapters.torch_shared.artefacts import read_whole, write_whole
+from fusionapp.adapters.torch_shared.described import read_described, read_numbers, write_described
 from fusionapp.application.ports.linear_control import LinearKind
-from fusionapp.domain.errors import CorruptArtifactError, ResourceError
+from fusionapp.domain.errors import CorruptArtifactError
 from fusionapp.domain.lexical_weighting import LexicalWeighting
 from fusionapp.domain.linear import Matrix
 from fusionapp.domain.standardization import Standardization
@@ -132,14 +129,7 @@ def save_linear(directory: str, model: LinearModel) -> None:
     digest = sha256(content).hexdigest()
     card = LinearCard(model.kind, model.cost, model.weights.shape[1], tuple(cards), digest)
     folder = Path(directory)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / WEIGHTS_FILE, content)
-        write_whole(folder / CARD_FILE, (dumps(attrs.asdict(card), indent=2) + "\n").encode())
-    except OSError as error:
-        raise ResourceError(
-            f"{folder}: the linear model cannot be written ({error.strerror}); free space or permit it"
-        ) from error
+    write_described(folder / WEIGHTS_FILE, content, folder / CARD_FILE, card, "linear model")
 
 
 def load_linear(directory: str) -> LinearModel:
@@ -151,13 +141,7 @@ def load_linear(directory: str) -> LinearModel:
     folder = Path(directory)
     card = _read_card(folder / CARD_FILE)
     path = folder / WEIGHTS_FILE
-    content = read_whole(path)
-    if sha256(content).hexdigest() != card.weights_sha256:
-        raise CorruptArtifactError(f"{path}: its SHA-256 is not the one in {CARD_FILE}; train again")
-    try:
-        tensors = load(content)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise CorruptArtifactError(f"{path}: not a safetensors file ({error}); train again") from error
+    tensors = read_numbers(path, card.weights_sha256, CARD_FILE, load)
     features = LinearFeatures(
         {
             source.name: _sparse(path, index, source, tensors)
@@ -171,19 +155,7 @@ def load_linear(directory: str) -> LinearModel:
 
 
 def _read_card(path: Path) -> LinearCard:
-    try:
-        document = loads(read_whole(path))
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise CorruptArtifactError(
-                f"{path}: not a linear model of format {FORMAT}; train again with this version"
-            )
-        card = _CONVERTER.structure(document, LinearCard)
-    except (BaseValidationError, ForbiddenExtraKeysError, ValueError, TypeError, RecursionError) as error:
-        if isinstance(error, CorruptArtifactError):
-            raise
-        raise CorruptArtifactError(
-            f"{path}: does not describe a linear model ({error!r}); train again"
-        ) from error
+    card = read_described(path, "linear model", FORMAT, LinearCard, _CONVERTER)
     names = {source.name for source in card.sources}
     sizes = [size for each in card.sources for size in (each.layers, each.dim, each.kept + 1, each.divisor)]
     if not names or len(names) < len(card.sources) or card.classes < 2 or not _positive([card.cost, *sizes]):

@@ -109,14 +109,15 @@ class LinearFeatures:
     @property
     def dim(self) -> int:
         """Columns of the designs that it makes, the intercept's included."""
-        return self._dense_dim + sum(
+        return self.dense_dim + sum(
             len(source.weighting.columns)
             for source in self.sources.values()
             if isinstance(source, SparseSource)
         )
 
     @property
-    def _dense_dim(self) -> int:
+    def dense_dim(self) -> int:
+        """Columns of the dense block, the intercept's, which is its last, included."""
         widths = (each.layers * each.dim for each in self.sources.values() if isinstance(each, DenseSource))
         return 1 + sum(widths)
 
@@ -129,7 +130,7 @@ class LinearFeatures:
         for name, fitted in self.sources.items():
             _check(name, fitted, sources)
         rows = sources[next(iter(self.sources))].shape[0]
-        dense = np.ones((rows, self._dense_dim), dtype=np.float32)
+        dense = np.ones((rows, self.dense_dim), dtype=np.float32)
         sparse: list[csr_array] = []
         start = 0
         for name, fitted in self.sources.items():

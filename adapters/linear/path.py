@@ -20,7 +20,7 @@ from fusionapp.application.ports.linear_path import LinearPath, PathScores
 from fusionapp.application.ports.progress import Progress
 from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.errors import UsageError
-from fusionapp.domain.linear_layer import LinearLayer, LinearSource
+from fusionapp.domain.linear_layer import LinearLayer, LinearSource, SparseLinearSource
 from fusionapp.domain.recipe import SourceRecipe
 
 
@@ -98,12 +98,20 @@ class ScipyLinearPath(LinearPath):
     def as_layer(self, directory: str) -> LinearLayer:
         """As `LinearPath.as_layer`."""
         model = load_linear(directory)
-        sources, start = {}, 0
+        weights = np.asarray(model.weights, dtype=np.float32)
+        sources: dict[str, LinearSource | SparseLinearSource] = {}
+        # The dense block stands first and ends in the intercept; see LinearFeatures.transform.
+        start, after = 0, model.features.dense_dim
+        intercept = weights[after - 1]
         for name, source in model.features.sources.items():
             if isinstance(source, SparseSource):
-                raise UsageError(f"linear model: {name!r} is sparse, and a layer takes dense sources alone")
+                kept = len(source.weighting.columns)
+                sources[name] = SparseLinearSource(weights[after : after + kept], source.weighting)
+                after += kept
+                continue
             stop = start + source.layers * source.dim
-            weights = np.asarray(model.weights[start:stop], dtype=np.float32)
-            sources[name] = LinearSource(weights, source.unit_layers, source.divisor, source.standardization)
+            sources[name] = LinearSource(
+                weights[start:stop], source.unit_layers, source.divisor, source.standardization
+            )
             start = stop
-        return LinearLayer(sources, np.asarray(model.weights[start], dtype=np.float32))
+        return LinearLayer(sources, intercept)

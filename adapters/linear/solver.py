@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Protocol
 
 import attrs
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.adapters.linear.gram import gram_matrix
-from fusionapp.adapters.linear.kernel import fit_by_kernel
+from fusionapp.adapters.linear.kernel import fit_by_kernel, largest_cost
 from fusionapp.adapters.linear.newton import minimize
 from fusionapp.adapters.linear.preconditioner import Preconditioner
 from fusionapp.application.ports.linear_control import LinearKind
@@ -71,19 +72,22 @@ class NewtonSolver:
 class KernelSolver:
     """The SVM by inner products of rows: for few rows of many columns.
 
+    A C that float32 cannot take (`largest_cost`) is fitted in float64: the rows' inner products are then computed
+    again, in twice the memory.
+
     Attributes:
         design: the rows.
         loss: of the scores of those that have a label.
         ridge: as `NewtonSolver`.
         rows: (labelled,) which have a label.
-        gram: (labelled, labelled) their inner products.
+        gram: (labelled, labelled) their inner products, float32.
     """
 
     design: Design
     loss: SquaredHinge
     ridge: Matrix
     rows: NDArray[np.int64]
-    gram: NDArray[np.float32]
+    gram: Matrix
 
     @classmethod
     def of(cls, design: Design, labels: NDArray[np.int64], classes: int, ridge: Matrix) -> KernelSolver:
@@ -97,10 +101,17 @@ class KernelSolver:
         if not len(self.rows):  # a fold that holds all rows there are
             return np.zeros((self.design.dim, self.loss.classes), dtype=np.float32)
         scores = np.zeros_like(self.loss.signs) if start is None else self.design.scores(start)[self.rows]
-        solution = np.zeros((len(self.design.dense), self.loss.classes), dtype=np.float32)
-        solution[self.rows] = fit_by_kernel(self.gram, self.loss, cost, scores, tolerance)
-        weights: Matrix = self.design.back(solution) / self.ridge
+        gram, design = self.gram, self.design
+        if cost > largest_cost(gram):
+            gram, design = self._precise_gram, _in_float64(design)
+        solution = np.zeros((len(design.dense), self.loss.classes), dtype=gram.dtype)
+        solution[self.rows] = fit_by_kernel(gram, self.loss, cost, scores, tolerance)
+        weights: Matrix = (design.back(solution) / self.ridge).astype(np.float32)
         return weights
+
+    @cached_property
+    def _precise_gram(self) -> Matrix:
+        return gram_matrix(self.design, self.ridge, self.rows, np.float64)
 
 
 @attrs.frozen(eq=False)
@@ -140,6 +151,10 @@ class Solvers:
             return KernelSolver.of(self.design, labels, self.classes, ridge)
         loss = (SquaredHinge if self.kind == "linear_svm" else Multinomial).of(labels, self.classes)
         return NewtonSolver(self.design, loss, ridge, self.preconditioner)
+
+
+def _in_float64(design: Design) -> Design:
+    return Design(design.dense.astype(np.float64), tuple(block.astype(np.float64) for block in design.sparse))
 
 
 def _kernel_is_quicker(design: Design) -> bool:

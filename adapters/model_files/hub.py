@@ -6,7 +6,7 @@ import errno
 from collections.abc import Sequence
 from pathlib import Path
 
-from fusionapp.domain.errors import FusionAppError, ResourceError, UpstreamError, UsageError
+from fusionapp.domain.errors import FusionAppError, ResourceError, UpstreamError, UsageError, first_line
 
 
 def fetch(model: str, patterns: Sequence[str], revision: str | None, cache_dir: str | None) -> Path:
@@ -53,16 +53,12 @@ def explain(error: Exception, model: str, revision: str | None) -> FusionAppErro
             "that may read it"
         )
     if isinstance(error, errors.HFValidationError):
-        return UsageError(f"model: {model!r} is not a hub id: {_first_line(error)}")
+        return UsageError(f"model: {model!r} is not a hub id: {first_line(error)}")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceError(
             f"disk: no room for {model}; free some, or point MODEL_CACHE_DIR at a larger disk"
         )
     return UpstreamError(
-        f"model: {model} is not in the cache and the hub cannot be reached ({_first_line(error)}); check the "
+        f"model: {model} is not in the cache and the hub cannot be reached ({first_line(error)}); check the "
         "network, or give a local directory"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.domain.errors import TextTooLongError, UsageError
+from fusionapp.domain.unicode import mend_surrogates
 
 _CHUNK = 512
 """Texts given to the tokenizer at once: its results take far more memory than the ids that are kept."""
@@ -82,7 +83,7 @@ class TextTokenizer:
         backend.no_truncation()
         backend.no_padding()
         if lower_case:
-            _prepend_lower_case(backend)
+            prepend_lower_case(backend)
         self._backend = backend
         self._prefix = prefix
         self._settings = (prefix, max_length, closing, on_truncate)
@@ -168,6 +169,11 @@ class TextTokenizer:
             for body in self._body_ids([self._prefix + text for text in texts[start : start + _CHUNK]])
         ]
 
+    def measure(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(texts,) `count` and (texts,) `exceeds`, for one tokenisation."""
+        counts = np.asarray(self.count(texts), dtype=np.int64)
+        return counts, (counts > self._max_length) & (self._on_truncate != "chunk")
+
     def _bodies(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         """Ids without special tokens: all of a text's, or at least as many as fit and a margin."""
         limit = self._room * _CHARACTERS_PER_TOKEN
@@ -189,12 +195,13 @@ class TextTokenizer:
         try:
             encodings = self._backend.encode_batch_fast(list(texts), add_special_tokens=False)
         except TypeError:  # half a surrogate pair, which a JSON file may hold, is no Unicode text
-            whole = [text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") for text in texts]
+            whole = list(map(mend_surrogates, texts))
             encodings = self._backend.encode_batch_fast(whole, add_special_tokens=False)
         return [np.asarray(encoding.ids, dtype=np.int32) for encoding in encodings]
 
 
-def _prepend_lower_case(backend: Any) -> None:
+def prepend_lower_case(backend: Any) -> None:
+    """Make a `tokenizers.Tokenizer` lower-case its texts before whatever else it does to them."""
     from tokenizers.normalizers import Lowercase, Sequence as Normalizers
 
     rest = [] if backend.normalizer is None else [backend.normalizer]

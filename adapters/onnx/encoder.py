@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.adapters.model_files.exported import CARD, GRAPH, TOKENIZER, ExportedEncoder, read_exported
+from fusionapp.adapters.model_files.settings import check_batch_tokens, default_batch_tokens
 from fusionapp.adapters.onnx.inspection import inspect_graph
+from fusionapp.adapters.torch_shared.shard_encoder import ShardEncoder
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
@@ -19,8 +21,6 @@ from fusionapp.domain.errors import CorruptArtifactError, UsageError
 if TYPE_CHECKING:
     from fusionapp.adapters.model_files.tokenization import TextTokenizer
     from fusionapp.adapters.onnx.session import GraphSession
-
-_CPU_TOKENS, _GPU_TOKENS = 1024, 16384
 
 
 class OnnxEncoder(Encoder):
@@ -47,8 +47,7 @@ class OnnxEncoder(Encoder):
         batch_tokens: int | None = None,
         choose_providers: Callable[[str], Sequence[str]],
     ) -> None:
-        if batch_tokens is not None and batch_tokens < 1:
-            raise UsageError(f"batch_tokens: {batch_tokens} must be at least 1")
+        check_batch_tokens(batch_tokens)
         self._directory = Path(model).expanduser()
         if not self._directory.is_dir():
             raise UsageError(f"model: {model!r} is no directory; write one with `fusionapp export encoder`")
@@ -56,7 +55,7 @@ class OnnxEncoder(Encoder):
         self._batch_tokens = batch_tokens
         self._choose_providers = choose_providers
         self._loaded: tuple[str, GraphSession] | None = None
-        self._most_tokens: int | None = None
+        self._encode_shard = ShardEncoder(knows_memory=False)
 
     @property
     def identity(self) -> Mapping[str, Json]:
@@ -107,7 +106,7 @@ class OnnxEncoder(Encoder):
             device=device,
             dtype="float32",
             threads=torch.get_num_threads(),
-            batch_tokens=self._batch_tokens or (_GPU_TOKENS if gpu else _CPU_TOKENS),
+            batch_tokens=self._batch_tokens or default_batch_tokens(gpu),
         )
 
     def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
@@ -117,6 +116,10 @@ class OnnxEncoder(Encoder):
     def exceeds(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """(texts,) True where a text is longer than the max length."""
         return self._tokenizer.exceeds(texts)
+
+    def measure(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """`count_tokens` and `exceeds` for one tokenisation."""
+        return self._tokenizer.measure(texts)
 
     def encode(
         self,
@@ -130,33 +133,8 @@ class OnnxEncoder(Encoder):
             CorruptArtifactError: the directory does not hold what was written there.
             ResourceError: the graph, or one text alone, does not fit in memory.
         """
-        from fusionapp.adapters.torch_shared.shard import ShardRun, encode_rows
-
         session = self._load(plan)
-        tokens = self._tokenizer(texts)
-        budget = min(plan.batch_tokens, self._most_tokens or plan.batch_tokens)
-        run = ShardRun(
-            session.views,
-            tokens.ids,
-            (self.shape.layers, self.shape.dim),
-            skip=0,
-            budget=budget,
-            threads=plan.threads if plan.device == "cpu" else 1,
-        )
-        if budget < plan.batch_tokens:
-            run.notes.append(f"{budget} tokens a batch, after an earlier shard ran out of memory")
-        encode_rows(run, plan.dtype, None, on_batch)
-        if run.budget < budget:
-            self._most_tokens = run.budget
-        return Encoding(
-            embeddings=run.vectors,
-            truncated=tokens.truncated,
-            failed=~run.done,
-            tokens=int(run.lengths.sum()),
-            padded_tokens=run.padded_tokens,
-            notes=tuple(run.notes),
-            tokenizer_seconds=tokens.seconds,
-        )
+        return self._encode_shard(session.views, self._tokenizer(texts), self.shape, plan, on_batch)
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings; another process verifies and loads the directory for itself."""

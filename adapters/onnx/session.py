@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fusionapp.adapters.model_files.exported import GRAPH, INPUTS, OUTPUT, ExportedEncoder
 from fusionapp.domain.embeddings import ExecutionPlan
-from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError
+from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError, first_line
 
 _NO_MEMORY = ("allocate memory", "bad_alloc", "bad allocation", "out of memory")
 
@@ -46,9 +46,9 @@ class GraphSession:
                 str(directory / GRAPH), options, providers=list(providers), provider_options=settings
             )
         except Exception as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise ResourceError(f"memory: {directory} does not fit; use a smaller model") from error
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            reason = first_line(error)
             raise CorruptArtifactError(f"{directory / GRAPH}: {reason}; export the encoder again") from error
         names = [one.name for one in session.get_inputs()], [one.name for one in session.get_outputs()]
         if names != (list(INPUTS), [OUTPUT]):
@@ -77,9 +77,9 @@ class GraphSession:
         try:
             (found,) = self._session.run([OUTPUT], {INPUTS[0]: padded, INPUTS[1]: mask.astype(np.int64)})
         except Exception as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 raise MemoryError(str(error)) from error
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+            reason = first_line(error)
             raise CorruptArtifactError(
                 f"{GRAPH}: cannot be run ({reason}); export the encoder again"
             ) from error
@@ -106,6 +106,7 @@ def import_runtime() -> Any:
     return onnxruntime
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether onnxruntime says that memory ran out."""
     # onnxruntime's errors are of no class that says so.
     return isinstance(error, MemoryError) or any(said in str(error).lower() for said in _NO_MEMORY)

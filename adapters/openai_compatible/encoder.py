@@ -22,6 +22,7 @@ from fusionapp.domain.catalogue import EncoderCard, find_card
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
 from fusionapp.domain.errors import ConfigurationError
 from fusionapp.domain.normalization import l2_normalize
+from fusionapp.domain.unicode import mend_surrogates
 
 _TOKENS, _TEXTS = 16384, 32
 """A request by default: what OpenAI, text-embeddings-inference (32 texts), vLLM and Ollama all take."""
@@ -242,10 +243,7 @@ def _choose(asked: Any, card: EncoderCard | None, name: str, otherwise: Any) -> 
 
 def _unicode(texts: Sequence[str]) -> list[str]:
     """Texts that UTF-8 can carry: half a surrogate pair becomes U+FFFD, as in every other encoder here."""
-    return [
-        text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        for text in texts
-    ]
+    return [text if text.isascii() else mend_surrogates(text) for text in texts]
 
 
 def _shorter(sent: Sequence[str], whole: Sequence[str]) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fusionapp.adapters.model_files.tokenization import TextTokenizer, Tokens, load_backend
 from fusionapp.adapters.sentence_transformers.pipeline import Pipeline
@@ -23,6 +24,9 @@ class Counter(Protocol):
     def count(self, texts: Sequence[str]) -> list[int]:
         """Tokens of each text before anything is cut."""
 
+    def measure(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(texts,) tokens before anything is cut, and (texts,) True where a text is cut."""
+
 
 class WordCounter:
     """Counts words, for pipelines that start from words and not from a Hugging Face tokenizer."""
@@ -39,6 +43,11 @@ class WordCounter:
     def count(self, texts: Sequence[str]) -> list[int]:
         """Words of each text."""
         return [len(text.split()) for text in texts]
+
+    def measure(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(texts,) words, and (texts,) True where there are more than are read."""
+        counts = np.asarray(self.count(texts), dtype=np.int64)
+        return counts, counts > self._limit
 
 
 def load_counter(pipeline: Pipeline, prompt: str, max_length: int | None) -> Counter:

@@ -9,18 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionapp.adapters.model_files.settings import (
+    DTYPES,
+    check_batch_tokens,
+    check_choice,
+    check_revision,
+    default_batch_tokens,
+)
 from fusionapp.adapters.model_files.source import find_source
 from fusionapp.adapters.sentence_transformers.files import PipelineFiles
+from fusionapp.adapters.torch_shared.loaded import Loaded
+from fusionapp.adapters.torch_shared.shard_encoder import ShardEncoder
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
+from fusionapp.domain.unicode import mend_surrogates
 
 if TYPE_CHECKING:
     from fusionapp.adapters.sentence_transformers.counting import Counter
     from fusionapp.adapters.sentence_transformers.loading import LoadedPipeline
-
-_CPU_TOKENS, _GPU_TOKENS = 1024, 16384
-_DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
 class SentenceTransformersEncoder(Encoder):
@@ -57,13 +64,10 @@ class SentenceTransformersEncoder(Encoder):
         cache_dir: str | None = None,
         batch_tokens: int | None = None,
     ) -> None:
-        if dtype not in _DTYPES:
-            raise UsageError(f"dtype: {dtype!r} is unknown; use one of {', '.join(_DTYPES)}")
-        if batch_tokens is not None and batch_tokens < 1:
-            raise UsageError(f"batch_tokens: {batch_tokens} must be at least 1")
+        check_choice("dtype", dtype, DTYPES)
+        check_batch_tokens(batch_tokens)
         self._source = find_source(model, packaged=revision is None)
-        if revision is not None and self._source.directory is not None:
-            raise UsageError(f"revision: {model} is a local directory and has no revisions; leave it out")
+        check_revision(self._source, revision)
         self._files = PipelineFiles(self._source, revision, cache_dir)
         self._asked_prefix = prefix
         self._asked_length = max_length
@@ -71,8 +75,8 @@ class SentenceTransformersEncoder(Encoder):
         self._dtype = dtype
         self._device = device
         self._batch_tokens = batch_tokens
-        self._loaded: tuple[tuple[str, str, str], LoadedPipeline] | None = None
-        self._most_tokens: int | None = None
+        self._loaded: Loaded[LoadedPipeline] = Loaded()
+        self._encode_shard = ShardEncoder()
 
     @property
     def identity(self) -> Mapping[str, Json]:
@@ -122,7 +126,7 @@ class SentenceTransformersEncoder(Encoder):
             dtype=automatic if self._dtype == "auto" else self._dtype,
             attention=self._files.pipeline.attention,
             threads=torch.get_num_threads(),
-            batch_tokens=self._batch_tokens or (_GPU_TOKENS if gpu else _CPU_TOKENS),
+            batch_tokens=self._batch_tokens or default_batch_tokens(gpu),
         )
 
     def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
@@ -132,6 +136,10 @@ class SentenceTransformersEncoder(Encoder):
     def exceeds(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         """(texts,) True where a text is longer than `max_length`."""
         return self._counter(texts).truncated
+
+    def measure(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """`count_tokens` and `exceeds` for one tokenisation."""
+        return self._counter.measure(texts)
 
     def encode(
         self,
@@ -146,81 +154,49 @@ class SentenceTransformersEncoder(Encoder):
             ResourceError: the weights, or one text alone, do not fit in memory.
         """
         from fusionapp.adapters.sentence_transformers.loading import CountedText
-        from fusionapp.adapters.torch_shared.device import peak_memory
-        from fusionapp.adapters.torch_shared.shard import ShardRun, encode_rows
 
         loaded = self._load(plan)
         tokens = self._counter(texts)
-        budget = min(plan.batch_tokens, self._most_tokens or plan.batch_tokens)
         # The pipeline tokenises for itself: what is batched by length are texts, not ids.
         counted: list[Any] = [
-            CountedText(_whole(text), len(ids)) for text, ids in zip(texts, tokens.ids, strict=True)
+            CountedText(mend_surrogates(text), len(ids)) for text, ids in zip(texts, tokens.ids, strict=True)
         ]
-        run = ShardRun(
-            loaded.views,
-            counted,
-            (1, self.shape.dim),
-            skip=0,
-            budget=budget,
-            threads=plan.threads if plan.device == "cpu" else 1,
-        )
-        if budget < plan.batch_tokens:
-            run.notes.append(f"{budget} tokens a batch, after an earlier shard ran out of memory")
-        encode_rows(run, plan.dtype, None, on_batch)
-        if run.budget < budget:
-            self._most_tokens = run.budget
-        return Encoding(
-            embeddings=run.vectors,
-            truncated=tokens.truncated,
-            failed=~run.done,
-            tokens=int(run.lengths.sum()),
-            padded_tokens=run.padded_tokens,
-            notes=tuple(run.notes),
-            tokenizer_seconds=tokens.seconds,
-            peak_device_bytes=peak_memory(plan.device),
-        )
+        return self._encode_shard(loaded.views, tokens, self.shape, plan, on_batch, sequences=counted)
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings and what was read of the files; another process loads weights and tokenizer of its own."""
-        state = {**self.__dict__, "_loaded": None}
-        state.pop("_counter", None)
-        return state
+        return {key: value for key, value in self.__dict__.items() if key != "_counter"}
 
     def close(self) -> None:
         """Free the weights, and the GPU memory that torch keeps for them."""
-        if self._loaded is None:
-            return
-        self._loaded = None
-        import torch
-
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        self._loaded.free()
 
     def _load(self, plan: ExecutionPlan) -> LoadedPipeline:
-        from fusionapp.adapters.sentence_transformers.loading import LoadedPipeline
         from fusionapp.adapters.torch_shared.device import resolve_device
 
         resolve_device(plan.device)
-        key = (plan.device, plan.dtype, plan.attention)
-        if self._loaded is None or self._loaded[0] != key:
-            self.close()
-            pipeline = LoadedPipeline(
-                self._files.directory,
-                plan,
-                prompt=self._prefix,
-                max_length=self._max_length,
-                normalize=self._normalize,
-                all_layers=self._files.pipeline.mixes_layers,
-                no_padding=self._files.pipeline.reads_padding,
+        how = (plan.device, plan.dtype, plan.attention)
+        return self._loaded.get(how, lambda: self._load_pipeline(plan))
+
+    def _load_pipeline(self, plan: ExecutionPlan) -> LoadedPipeline:
+        from fusionapp.adapters.sentence_transformers.loading import LoadedPipeline
+
+        pipeline = LoadedPipeline(
+            self._files.directory,
+            plan,
+            prompt=self._prefix,
+            max_length=self._max_length,
+            normalize=self._normalize,
+            all_layers=self._files.pipeline.mixes_layers,
+            no_padding=self._files.pipeline.reads_padding,
+        )
+        known = self._files.pipeline.dim
+        if known is not None and pipeline.dim != known:
+            raise CorruptArtifactError(
+                f"model: {self._source.model} gives {pipeline.dim} numbers, not {known} as its files say; "
+                "fetch the model again"
             )
-            known = self._files.pipeline.dim
-            if known is not None and pipeline.dim != known:
-                raise CorruptArtifactError(
-                    f"model: {self._source.model} gives {pipeline.dim} numbers, not {known} as its files say; "
-                    "fetch the model again"
-                )
-            self._loaded = (key, pipeline)
-        return self._loaded[1]
+        return pipeline
 
     @cached_property
     def _dim(self) -> int:
@@ -250,8 +226,3 @@ class SentenceTransformersEncoder(Encoder):
                 f"max_length: {asked} is more than the {pipeline.positions} positions that the model has"
             )
         return asked or pipeline.max_length
-
-
-def _whole(text: str) -> str:
-    """The text with half surrogate pairs, which a JSON file may hold and no tokenizer reads, replaced."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

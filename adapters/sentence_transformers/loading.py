@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,10 @@ import attrs
 import torch
 from torch import Tensor
 
-from fusionapp.adapters.torch_shared.shard import is_out_of_memory
+from fusionapp.adapters.torch_shared.loading import explain_errors
+from fusionapp.adapters.torch_shared.quiet import quiet_loggers, quiet_transformers
 from fusionapp.domain.embeddings import ExecutionPlan
-from fusionapp.domain.errors import CorruptArtifactError, FusionAppError, ResourceError, UsageError
+from fusionapp.domain.errors import UsageError
 
 
 @attrs.frozen
@@ -58,7 +57,8 @@ class LoadedPipeline:
             ResourceError: memory ran out.
         """
         dtype = getattr(torch, plan.dtype)
-        with loading_errors(directory), _quiet():
+        # A saved configuration's old keys are deprecated, and told of at every load.
+        with loading_errors(directory), quiet_transformers(), quiet_loggers("sentence_transformers"):
             model = _construct(directory, plan.attention, dtype, all_layers)
             model.to(device=plan.device, dtype=dtype).eval()
             if max_length is not None:
@@ -120,50 +120,11 @@ def _construct(directory: Path, attention: str, dtype: torch.dtype, all_layers: 
     )
 
 
-@contextmanager
-def loading_errors(directory: Path) -> Iterator[None]:
-    """Say in one line why a pipeline cannot be loaded.
-
-    Raises:
-        ResourceError: memory ran out inside the block.
-        UsageError: sentence-transformers cannot run it.
-        CorruptArtifactError: the files are not its weights.
-    """
-    try:
-        yield
-    except FusionAppError:
-        raise
-    except Exception as error:
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        if is_out_of_memory(error):
-            raise ResourceError(
-                f"memory: the weights of {directory} do not fit; use a smaller model"
-            ) from error
-        if isinstance(error, (ImportError, ValueError, TypeError, LookupError, AttributeError)):
-            raise UsageError(f"model: sentence-transformers cannot run {directory}: {reason}") from error
-        raise CorruptArtifactError(
-            f"model: the weights of {directory} cannot be read ({reason}); fetch the model again"
-        ) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Neither library's narration, bars or deprecations of a saved configuration's old keys are of use here."""
-    from transformers.utils import logging as library
-
-    transformers_logging: Any = library
-    level, bars = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
-    logger = logging.getLogger("sentence_transformers")
-    before = logger.level
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(before)
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
+def loading_errors(directory: Path) -> AbstractContextManager[None]:
+    """Say in one line why sentence-transformers cannot run a pipeline; see `explain_errors`."""
+    return explain_errors(
+        directory,
+        unable="sentence-transformers cannot run",
+        smaller="use a smaller model",
+        unfit=(ImportError, ValueError, TypeError, LookupError, AttributeError),
+    )

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from json import dumps
 from pathlib import Path
 
 import attrs
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from fusionapp.adapters.torch_heads.card import CARD_FILE, HeadCard, read_card
 from fusionapp.adapters.torch_heads.head import FusionHead
 from fusionapp.adapters.torch_heads.sources import Source, SourceCard
-from fusionapp.adapters.torch_shared.artefacts import read_whole, write_whole
-from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError
+from fusionapp.adapters.torch_shared.described import read_numbers, write_described
+from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.lexical_weighting import LexicalWeighting
 from fusionapp.domain.standardization import Standardization
 
@@ -56,14 +54,7 @@ def save_head(directory: str, head: SavedHead) -> None:
     weights = save(tensors)
     card = attrs.evolve(head.card, weights_sha256=sha256(weights).hexdigest())
     folder = Path(directory)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / WEIGHTS_FILE, weights)
-        write_whole(folder / CARD_FILE, (dumps(attrs.asdict(card), indent=2) + "\n").encode())
-    except OSError as error:
-        raise ResourceError(
-            f"{folder}: the head cannot be written ({error.strerror}); free space or permit it"
-        ) from error
+    write_described(folder / WEIGHTS_FILE, weights, folder / CARD_FILE, card, "head")
 
 
 def load_head(directory: str) -> SavedHead:
@@ -75,13 +66,7 @@ def load_head(directory: str) -> SavedHead:
     folder = Path(directory)
     card = read_card(folder / CARD_FILE)
     path = folder / WEIGHTS_FILE
-    raw = read_whole(path)
-    if sha256(raw).hexdigest() != card.weights_sha256:
-        raise CorruptArtifactError(f"{path}: its SHA-256 is not the one in {CARD_FILE}; train again")
-    try:
-        tensors = load(raw)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise CorruptArtifactError(f"{path}: not a safetensors file ({error}); train again") from error
+    tensors = read_numbers(path, card.weights_sha256, CARD_FILE, load)
     sources = tuple(_source(path, index, source, tensors) for index, source in enumerate(card.sources))
     prefix = "network."
     state = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from json import loads
 from math import isfinite
 from pathlib import Path
 from typing import Literal
 
 import attrs
 from cattrs import Converter
-from cattrs.errors import BaseValidationError, ForbiddenExtraKeysError
 
 from fusionapp.adapters.torch_heads.sources import SourceCard
-from fusionapp.adapters.torch_shared.artefacts import read_whole
+from fusionapp.adapters.torch_shared.described import read_described
 from fusionapp.domain.errors import CorruptArtifactError
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
@@ -67,17 +65,7 @@ def read_card(path: Path) -> HeadCard:
     Raises:
         CorruptArtifactError: the file is missing or does not describe a head.
     """
-    try:
-        document = loads(read_whole(path))
-        if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise CorruptArtifactError(
-                f"{path}: not a head of format {FORMAT}; train again with this version"
-            )
-        card = _CONVERTER.structure(document, HeadCard)
-    except (BaseValidationError, ForbiddenExtraKeysError, ValueError, TypeError, RecursionError) as error:
-        if isinstance(error, CorruptArtifactError):
-            raise
-        raise CorruptArtifactError(f"{path}: does not describe a head ({error!r}); train again") from error
+    card = read_described(path, "head", FORMAT, HeadCard, _CONVERTER)
     sizes = [(source.layers, source.dim) for source in card.sources]
     sane = all(1 <= layers <= _MOST_LAYERS and dim >= 1 for layers, dim in sizes)
     if not sizes or not sane or card.classes < 1 or card.fusion.problems():

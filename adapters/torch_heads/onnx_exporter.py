@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,11 +11,12 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from fusionapp.adapters.torch_heads.artefact import SavedHead, load_head
 from fusionapp.adapters.torch_heads.graph import HeadsGraph
+from fusionapp.adapters.torch_heads.graph_inputs import GraphInputs
 from fusionapp.adapters.torch_shared.artefacts import write_whole
+from fusionapp.adapters.torch_shared.tracing import forget_source, import_onnx, quiet_tracing
 from fusionapp.application.ports.head_exporter import ExportedGraph, HeadExporter, Trial
 from fusionapp.domain.errors import ResourceError, UsageError
 from fusionapp.domain.linear_layer import LinearLayer
@@ -31,6 +29,9 @@ _MOST_BYTES = 2**31 - 2**20
 @attrs.frozen
 class OnnxHeadExporter(HeadExporter):
     """Inputs are named as the encoders, output is ``probabilities``; the number of rows is free.
+
+    A sparse source is a CSR matrix of raw counts in three inputs, ``NAME.indptr`` (rows + 1,) and ``NAME.indices``
+    int64, ``NAME.data`` float32, no column twice in a row; TF-IDF is in the graph.
 
     The model's metadata holds ``labels`` and ``sources`` as JSON, and ``producer``.
 
@@ -54,16 +55,14 @@ class OnnxHeadExporter(HeadExporter):
         if place.is_dir():
             raise UsageError(f"{path}: is a directory; name the file to write")
         heads = [load_head(directory) for directory in directories]
-        names = _check(heads, classes)
-        sources = [np.ascontiguousarray(trial.sources[name], dtype=np.float32) for name in names]
-        shapes = {
-            name: (int(rows.shape[1]), int(rows.shape[2])) for name, rows in zip(names, sources, strict=True)
-        }
-        content = _traced(HeadsGraph(heads, linear).eval(), names, sources, list(classes), shapes)
-        largest = _largest_difference(content, dict(zip(names, sources, strict=True)), trial.probabilities)
+        _check(heads, classes)
+        inputs = GraphInputs([source.card for source in heads[0].sources])
+        content = _traced(HeadsGraph(heads, linear).eval(), inputs, trial, list(classes))
+        rows = len(trial.probabilities)
+        largest = _largest_difference(content, inputs, trial)
         if not largest <= self.tolerance:
             raise UsageError(
-                f"{path}: not written: on {len(sources[0])} stored rows the graph's probabilities are up to "
+                f"{path}: not written: on {rows} stored rows the graph's probabilities are up to "
                 f"{largest:.2g} from `fusionapp predict`'s, more than {self.tolerance:g}; serve it with predict"
             )
         try:
@@ -73,58 +72,40 @@ class OnnxHeadExporter(HeadExporter):
             raise ResourceError(
                 f"{path}: cannot be written ({error.strerror}); free space or choose another place"
             ) from error
-        return ExportedGraph(path, shapes, OUTPUT, len(sources[0]), largest)
+        return ExportedGraph(path, inputs.shapes, OUTPUT, rows, largest)
 
 
-def _check(heads: Sequence[SavedHead], classes: Sequence[str]) -> list[str]:
-    """The sources' names in order, once heads are known to fit into one graph.
+def _check(heads: Sequence[SavedHead], classes: Sequence[str]) -> None:
+    """Refuse heads that do not fit into one graph.
 
     Raises:
         UsageError: they do not.
     """
-    for head in heads:
-        for card in head.card.sources:
-            if card.sparse:
-                raise UsageError(
-                    f"source {card.name!r} is sparse, and a graph takes dense embeddings alone; train a run "
-                    "without it, or serve this one with `fusionapp predict`"
-                )
     names = [card.name for card in heads[0].card.sources]
     if any([card.name for card in head.card.sources] != names for head in heads):
         raise UsageError("heads over different sources cannot share a graph; export them one by one")
     if any(head.card.classes != len(classes) for head in heads):
         raise UsageError(f"heads of another number of classes than {len(classes)} labels; train again")
-    size = 4 * sum(tensor.numel() for head in heads for tensor in head.state.values())
+
+
+def _traced(module: HeadsGraph, inputs: GraphInputs, trial: Trial, classes: Sequence[str]) -> bytes:
+    numbers = (*module.parameters(), *module.buffers())
+    size = sum(tensor.numel() * tensor.element_size() for tensor in numbers)
     if size > _MOST_BYTES:
         raise UsageError(
-            f"{len(heads)} heads of {size:,} bytes do not fit in one ONNX file (2 GiB); export RUN/models/seed-K"
+            f"{module.heads} heads of {size:,} bytes do not fit in one ONNX file (2 GiB); export RUN/models/seed-K"
         )
-    return names
-
-
-def _traced(
-    module: HeadsGraph,
-    names: Sequence[str],
-    sources: Sequence[NDArray[np.float32]],
-    classes: Sequence[str],
-    shapes: dict[str, tuple[int, int]],
-) -> bytes:
+    onnx = import_onnx()
     try:
-        import onnx
-        import onnxscript  # noqa: F401  # torch.onnx needs it, and says so in less plain words
-    except ImportError as error:
-        raise UsageError(f"{error.name} is not installed; install the extra `onnx` of fusionapp") from error
-    rows = torch.export.Dim("rows")
-    try:
-        with _quiet_exporter():
+        with quiet_tracing():
             program = torch.onnx.export(
                 module,
-                tuple(torch.from_numpy(_two(source)) for source in sources),
+                inputs.example(trial.sources),
                 dynamo=True,
                 verbose=False,
-                input_names=list(names),
+                input_names=inputs.names,
                 output_names=[OUTPUT],
-                dynamic_shapes=(tuple({0: rows} for _ in sources),),
+                dynamic_shapes=(inputs.free_axes(),),
             )
     except torch.onnx.OnnxExporterError as error:
         raise UsageError(
@@ -132,46 +113,24 @@ def _traced(
             "another release of torch and onnxscript, or serve the run with `fusionapp predict`"
         ) from error
     assert program is not None, "the dynamo exporter gives a program"
+    forget_source(program)
     proto: Any = program.model_proto
-    onnx.helper.set_model_props(proto, _about(classes, shapes))
+    onnx.helper.set_model_props(proto, _about(classes, inputs))
     onnx.checker.check_model(proto, full_check=True)
     content: bytes = proto.SerializeToString()
     return content
 
 
-def _about(classes: Sequence[str], shapes: dict[str, tuple[int, int]]) -> dict[str, str]:
+def _about(classes: Sequence[str], inputs: GraphInputs) -> dict[str, str]:
     """What a graph says of itself."""
     return {
         "labels": json.dumps(list(classes), ensure_ascii=False),
-        "sources": json.dumps({name: list(shape) for name, shape in shapes.items()}),
+        "sources": json.dumps({name: list(shape) for name, shape in inputs.shapes.items()}),
         "producer": f"fusionapp {version('fusionapp')}",
     }
 
 
-def _two(source: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Two rows to trace with: a batch of one would be taken for a constant."""
-    return np.resize(source, (2, *source.shape[1:]))
-
-
-@contextmanager
-def _quiet_exporter() -> Iterator[None]:
-    """Keep the exporter's narration of its steps off the log, and its libraries' deprecations off the screen."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _largest_difference(
-    content: bytes, sources: dict[str, NDArray[np.float32]], expected: NDArray[np.float32]
-) -> float:
+def _largest_difference(content: bytes, inputs: GraphInputs, trial: Trial) -> float:
     """Between the graph's probabilities, of all rows at once and of the first alone, and those expected."""
     try:
         import onnxruntime
@@ -184,7 +143,8 @@ def _largest_difference(
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     differences = []
+    expected = trial.probabilities
     for rows in (len(expected), 1):
-        (found,) = session.run([OUTPUT], {name: source[:rows] for name, source in sources.items()})
+        (found,) = session.run([OUTPUT], inputs.arrays(trial.sources, rows))
         differences.append(float(np.abs(found - expected[:rows]).max()))
     return max(differences)

@@ -42,6 +42,12 @@ def peak_memory(name: str) -> int:
     return 0 if device is None else int(torch.cuda.max_memory_allocated(device))
 
 
+def free_cached_memory() -> None:
+    """Give back the GPU memory that torch keeps of tensors that are gone."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
 @cache
 def cpu_accelerates_bfloat16() -> bool:
     """Whether this CPU multiplies bfloat16 matrices in hardware; elsewhere bfloat16 is far slower.

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fusionapp.adapters.torch_shared.device import free_cached_memory
 from fusionapp.domain.batching import token_batches, token_packs
 from fusionapp.domain.errors import ResourceError
 
@@ -131,8 +132,7 @@ class ShardRun:
                 f"memory: a text of {longest} tokens does not fit alone; set a smaller max_length, a smaller "
                 'dtype ("bfloat16"), or another device'
             )
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_cached_memory()
         self._one_at_a_time = True
         before = self.budget
         self.budget = max(longest, min(self.budget, self._tokens(batch)) // 2)

@@ -68,5 +68,9 @@ class Encoder(Protocol):
         """(texts,) True where `encode` would cut the text. Loads no weights."""
         return np.zeros(len(texts), dtype=np.bool_)
 
+    def measure(self, texts: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """(texts,) what `count_tokens` says and (texts,) what `exceeds` says, for one count where possible."""
+        return np.asarray(self.count_tokens(texts), dtype=np.int64), self.exceeds(texts)
+
     def close(self) -> None:
         """Free the weights; the encoder loads them again when it is next used."""

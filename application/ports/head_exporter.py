@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.domain.embeddings import Dense
+from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.linear_layer import LinearLayer
 
 
@@ -18,11 +18,11 @@ class Trial:
     """Rows that a graph is tried on before it is written, and what it must say of them.
 
     Attributes:
-        sources: by encoder name, (rows, layers, dim) float32.
+        sources: by encoder name, (rows, layers, dim) float32, or CSR (rows, vocabulary).
         probabilities: (rows, classes) float32, as `predict` gives them.
     """
 
-    sources: Mapping[str, Dense]
+    sources: Mapping[str, Embeddings]
     probabilities: NDArray[np.float32]
 
 
@@ -32,14 +32,14 @@ class ExportedGraph:
 
     Attributes:
         path: the file.
-        inputs: (layers, dim) of each input, by the encoder's name.
+        inputs: (layers, dim) of each dense source and (vocabulary,) of each sparse one, by the encoder's name.
         output: the output's name.
         rows: how many rows it was tried on.
         largest_difference: between its probabilities and `predict`'s on these rows.
     """
 
     path: str
-    inputs: Mapping[str, tuple[int, int]]
+    inputs: Mapping[str, tuple[int, ...]]
     output: str
     rows: int
     largest_difference: float
@@ -66,7 +66,7 @@ class HeadExporter(Protocol):
             path: where to.
 
         Raises:
-            UsageError: a source is sparse, a library is missing, or the graph does not agree with the trial.
+            UsageError: a library is missing, or the graph does not agree with the trial.
             CorruptArtifactError: a head is missing or unreadable.
             ResourceError: the disk is full.
         """

@@ -81,5 +81,4 @@ class LinearPath(Protocol):
 
         Raises:
             CorruptArtifactError: the model is missing or unreadable.
-            UsageError: it has a sparse source.
         """

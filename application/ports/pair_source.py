@@ -21,8 +21,8 @@ class PairSource(Protocol):
         """Pairs in input order.
 
         Raises:
-            DatasetError: a missing file or column, a blank text, or one id with two texts; names file, row and
-                column.
+            DatasetError: a missing file or column, or a blank text; names file, row and column. That an id names
+                one text is for the reader to see, who keeps track of ids anyway.
         """
 
     def corpus(self, split: str) -> Iterator[Document]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 
@@ -68,6 +68,12 @@ class RunStore(Protocol):
     def write_text(self, name: str, text: str) -> None:
         """Write a text file (Markdown, CSV)."""
 
+    def prune(self, name: str, kept: Collection[str]) -> None:
+        """Remove the files below a directory that were recorded and are none of `kept`, names in the run.
+
+        What was never recorded, such as somebody's notes, stays.
+        """
+
     def path(self, name: str) -> str:
         """Where `name` stands, for those who read or write there; its parent exists afterwards."""
 
@@ -92,5 +98,9 @@ class RunStore(Protocol):
             CorruptArtifactError: it is missing.
         """
 
-    def verify(self) -> Sequence[Problem]:
-        """Everything recorded against what stands there; what a crash cut short is no problem."""
+    def verify(self, below: str = "") -> Sequence[Problem]:
+        """Everything recorded against what stands there; what a crash cut short is no problem.
+
+        Args:
+            below: a file, or a directory, that alone is looked at; "" for the whole run and its records.
+        """

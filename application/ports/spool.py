@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from fusionapp.application.ports.embedding_store import Problem
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.examples import Example
+
+T = TypeVar("T")
+
+
+def in_steps(read: Callable[[int, int], Iterable[T]], rows: int, step: int = 4096) -> Iterator[T]:
+    """What `read(start, stop)` gives of all rows in order, so many in memory at a time."""
+    for start in range(0, rows, step):
+        yield from read(start, min(start + step, rows))
 
 
 class SpooledSplit(Protocol):
@@ -26,8 +34,7 @@ class SpooledSplit(Protocol):
 
     def stream(self, step: int = 4096) -> Iterator[str]:
         """Every text in order, so many in memory at a time."""
-        for start in range(0, self.rows, step):
-            yield from self.texts(start, min(start + step, self.rows))
+        return in_steps(self.texts, self.rows, step)
 
     def labels(self, start: int = 0, stop: int | None = None) -> list[str | None]:
         """Labels of rows [start, stop); of every row where no range is given."""
@@ -49,6 +56,9 @@ class Spool(Protocol):
             UsageError: there is none.
             CorruptArtifactError: it was changed since.
         """
+
+    def remove(self, split: str) -> None:
+        """Forget a split; nothing happens where there is none."""
 
     def verify(self) -> Sequence[Problem]:
         """Every split against its hash; files are named relative to the spool."""

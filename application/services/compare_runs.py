@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.train_rounds import ROUNDS
 from fusionapp.domain.errors import UsageError
-from fusionapp.domain.scores import Scores, Summary, judge
-from fusionapp.domain.statistics.bootstrap import Difference, paired_difference
+from fusionapp.domain.scores import Scores, Summary, compare, judge
+from fusionapp.domain.statistics.bootstrap import Difference
 from fusionapp.domain.statistics.mcnemar import McNemar, mcnemar
 from fusionapp.domain.statistics.verdict import Verdict, verdict
 
@@ -64,12 +64,7 @@ class CompareRuns:
         index = {name: position for position, name in enumerate(names)}
         labels = _encode(left["label"], index)
         judged = [judge(_scores(table, index), labels, draws) for table in (left, right)]
-        difference = paired_difference(
-            judged[0].accuracy_replicates,
-            judged[1].accuracy_replicates,
-            judged[0].metrics["accuracy"].mean,
-            judged[1].metrics["accuracy"].mean,
-        )
+        difference = compare(judged[0], judged[1])
         return Comparison(
             split=split,
             rows=len(labels),

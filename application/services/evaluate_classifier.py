@@ -17,8 +17,8 @@ from fusionapp.application.services.train_classifier import Training
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
-from fusionapp.domain.scores import Judged, Scores, Summary, deviation, judge
-from fusionapp.domain.statistics.bootstrap import Difference, paired_difference
+from fusionapp.domain.scores import Judged, Scores, Summary, compare, judge
+from fusionapp.domain.statistics.bootstrap import Difference
 from fusionapp.domain.statistics.holm import holm
 from fusionapp.domain.statistics.verdict import Verdict, verdict
 
@@ -176,15 +176,7 @@ class EvaluateClassifier:
         write_scores(
             self.runs, "result", test, data.classes, {"seed": scores.seeds, "ensemble": scores.ensemble}
         )
-        accuracies = np.array([head.validation["accuracy"] for head in trained.heads])
-        result = Contender(
-            name=name,
-            test=scores.seeds,
-            validation=float(accuracies.mean()),
-            validation_sd=deviation(accuracies),
-            seconds=trained.seconds,
-            parameters=trained.heads[0].parameters,
-        )
+        result = Contender.of_heads(name, trained, scores.seeds)
         controls: list[Contender] = []
         if baselines:
             controls = self.controls.path(trained, scores)
@@ -227,16 +219,6 @@ def conclude(
         differences=differences,
         leaderboard=ranked,
         protocol=protocol,
-    )
-
-
-def compare(first: Judged, second: Judged) -> Difference:
-    """The difference of two mean accuracies over the same rows and draws."""
-    return paired_difference(
-        first.accuracy_replicates,
-        second.accuracy_replicates,
-        first.metrics["accuracy"].mean,
-        second.metrics["accuracy"].mean,
     )
 
 

@@ -34,7 +34,7 @@ HEADER = (
     "drop_sd",
     "drop_low",
     "drop_high",
-    "p_value",
+    "adjusted_p",
     "the_whole_is",
     "accuracy_alone",
     "alone_sd",
@@ -105,8 +105,8 @@ class ExplainAblation:
 _READING = (
     "Accuracy (mean and sd over seeds) when one {what} tells the trained heads nothing: its mean over train "
     "(at most {rows:,} rows) takes its place. `drop` is the whole less that, with its 95 % interval by "
-    "paired bootstrap over the rows; `the_whole_is` is the verdict after Holm's correction. `alone` is what "
-    "the heads do when the means of all the others take their places."
+    "paired bootstrap over the rows; `adjusted_p` and the verdict `the_whole_is` are after Holm's correction. "
+    "`alone` is what the heads do when the means of all the others take their places."
 )
 
 

@@ -71,6 +71,6 @@ class ExplainRetraining:
 _READING = (
     "Accuracy (mean and sd over seeds) when heads are trained from the start without a source, so that the "
     "others can stand in for it. `drop` is the whole less that, with its 95 % interval by paired bootstrap over "
-    "the rows; `the_whole_is` is the verdict after Holm's correction. A source that the trained heads miss but "
-    "that training can do without is redundant."
+    "the rows; `adjusted_p` and the verdict `the_whole_is` are after Holm's correction. A source that the "
+    "trained heads miss but that training can do without is redundant."
 )

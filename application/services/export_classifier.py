@@ -12,7 +12,7 @@ from fusionapp.application.ports.embedding_store import EmbeddingStore
 from fusionapp.application.ports.head_exporter import ExportedGraph, HeadExporter, Trial
 from fusionapp.application.ports.heads import HeadScorer
 from fusionapp.application.ports.linear_path import LinearPath
-from fusionapp.domain.embeddings import Dense, Json
+from fusionapp.domain.embeddings import Embeddings, Json
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.scores import ensemble
 
@@ -55,7 +55,7 @@ class ExportClassifier:
             output: the file to write.
 
         Raises:
-            UsageError: a source is sparse, nothing is stored to try the graph on, or the graph is wrong.
+            UsageError: nothing is stored to try the graph on, or the graph is wrong.
         """
         sources = self._trial_rows(inventory, encoders)
         linear: NDArray[np.float32] | None = None
@@ -65,23 +65,19 @@ class ExportClassifier:
         probabilities = ensemble(self.scorer.score(directories, sources, linear))[0]
         return self.exporter.export(directories, classes, layer, Trial(sources, probabilities), output)
 
-    def _trial_rows(self, inventory: Mapping[str, Json], encoders: Sequence[str]) -> dict[str, Dense]:
+    def _trial_rows(self, inventory: Mapping[str, Json], encoders: Sequence[str]) -> dict[str, Embeddings]:
         """Equally many stored rows of each source; they need not be the same texts to tell two programs apart."""
         sources = {name: self._stored_rows(name, inventory["encoders"].get(name)) for name in encoders}
-        rows = min(len(found) for found in sources.values())
+        rows = min(found.shape[0] for found in sources.values())
         return {name: found[:rows] for name, found in sources.items()}
 
-    def _stored_rows(self, name: str, encoder: Mapping[str, Json] | None) -> Dense:
-        if encoder is not None and encoder["sparse"]:
-            raise UsageError(
-                f"source {name!r} is sparse, and a graph takes dense embeddings alone; train a run without it, or "
-                "serve this one with `fusionapp predict`"
-            )
+    def _stored_rows(self, name: str, encoder: Mapping[str, Json] | None) -> Embeddings:
         for place in encoder["sets"].values() if encoder is not None else ():
             stored = self.store.read(place["key"])
             for rows, embeddings in stored.shards() if stored is not None else ():
-                if len(rows) and isinstance(embeddings, np.ndarray):
-                    return np.array(embeddings[:TRIAL_ROWS])
+                if len(rows):
+                    some = embeddings[:TRIAL_ROWS]
+                    return np.array(some) if isinstance(some, np.ndarray) else some
         raise UsageError(
             f"no embeddings of {name!r} are stored to try the graph on; run `fusionapp extract` first"
         )

@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from fusionapp.application.ports.embedding_file import EmbeddingFile, EmbeddingRows
 from fusionapp.application.ports.embedding_store import EmbeddingStore, Quarantined, StoredEmbeddings
-from fusionapp.application.ports.spool import Spool, SpooledSplit
+from fusionapp.application.ports.spool import Spool, SpooledSplit, in_steps
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import UsageError
-
-_STEP = 4096
 
 
 @attrs.frozen
@@ -59,28 +57,24 @@ class ExportEmbeddings:
         encoder = only(encoder, inventory["encoders"], "encoder")
         described = inventory["encoders"][encoder]
         split = only(split, described["sets"], "split")
-        place = described["sets"][split]
-        stored = self.store.read(place["key"])
-        if stored is None or not stored.status().complete:
-            raise UsageError(f"{encoder} {split}: not extracted completely; run `fusionapp extract` first")
+        stored = self._read(described["sets"][split]["key"], f"{encoder} {split}")
         spooled = self.spool.read(split)
         ids = _fingerprint_ids(spooled)
-        rows = _rows(stored, spooled, ids is not None)
         metadata = {
-            "encoder": encoder,
-            "model_name": model_name,
-            "embedding_dim": described["dim"],
-            "layers": described["layers"],
-            "sparse": described["sparse"],
-            "split": split,
+            **_origin(encoder, model_name, described, split),
             **_described(stored),
-            "quarantined": [_left_out(one, spooled, ids is not None) for one in stored.status().quarantined],
-            "ids_sha256": ids,
-            **_speed(place),
+            **_told_of_ids(stored, spooled, ids),
+            **_speed(described["sets"][split]),
             "versions": inventory.get("versions", {}),
             **(more or {}),
         }
-        return file.write(path, rows, metadata)
+        return file.write(path, _rows(stored, spooled, ids is not None), metadata)
+
+    def _read(self, key: str, name: str) -> StoredEmbeddings:
+        stored = self.store.read(key)
+        if stored is None or not stored.status().complete:
+            raise UsageError(f"{name}: not extracted completely; run `fusionapp extract` first")
+        return stored
 
 
 def only(name: str | None, known: Mapping[str, Json], kind: str) -> str:
@@ -114,11 +108,29 @@ def _rows(stored: StoredEmbeddings, spooled: SpooledSplit, named: bool) -> Embed
 def _fingerprint_ids(spooled: SpooledSplit) -> str | None:
     """A hash of every row's id columns; None where no row has an id but its number."""
     found, named = sha256(), False
-    for start in range(0, spooled.rows, _STEP):
-        for row, one in enumerate(spooled.ids(start, start + _STEP), start):
-            named = named or dict(one) != {"row": row}
-            found.update(json.dumps(dict(one)).encode() + b"\n")
+    for row, one in enumerate(in_steps(spooled.ids, spooled.rows)):
+        named = named or dict(one) != {"row": row}
+        found.update(json.dumps(dict(one)).encode() + b"\n")
     return found.hexdigest() if named else None
+
+
+def _origin(encoder: str, model_name: str, described: Mapping[str, Json], split: str) -> dict[str, Json]:
+    return {
+        "encoder": encoder,
+        "model_name": model_name,
+        "embedding_dim": described["dim"],
+        "layers": described["layers"],
+        "sparse": described["sparse"],
+        "split": split,
+    }
+
+
+def _told_of_ids(stored: StoredEmbeddings, spooled: SpooledSplit, ids_sha256: str | None) -> dict[str, Json]:
+    named = ids_sha256 is not None
+    return {
+        "quarantined": [_left_out(one, spooled, named) for one in stored.status().quarantined],
+        "ids_sha256": ids_sha256,
+    }
 
 
 def _left_out(one: Quarantined, spooled: SpooledSplit, named: bool) -> dict[str, Json]:

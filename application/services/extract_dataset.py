@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.imported_vectors import VectorsBySplit
 from fusionapp.application.ports.run_store import RunStore
-from fusionapp.application.ports.spool import SpooledSplit
+from fusionapp.application.ports.spool import SpooledSplit, in_steps
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
 from fusionapp.application.services.extracted_sets import ExtractedSet, job_header, set_key
 from fusionapp.application.services.import_embeddings import ImportEmbeddings, describing
@@ -21,8 +20,6 @@ from fusionapp.domain.errors import CorruptArtifactError
 from fusionapp.domain.splitting import SharedTexts, duplicate_rows
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 INVENTORY = "embeddings.json"
 
@@ -115,9 +112,7 @@ class ExtractDataset:
             sets=sets,
             rows=sum(texts.rows for texts in spooled.values()),
             partial=partial,
-            shared=duplicate_rows(
-                {split: _in_steps(texts.texts, texts.rows) for split, texts in spooled.items()}
-            ),
+            shared=duplicate_rows({split: texts.stream() for split, texts in spooled.items()}),
             inventory=inventory,
         )
 
@@ -161,7 +156,7 @@ def _describe_split(texts: SpooledSplit, origin: str) -> dict[str, Json]:
         "origin": origin,
         "rows": texts.rows,
         "texts_sha256": texts.texts_sha256,
-        "labels_sha256": fingerprint_texts(label or "" for label in _in_steps(texts.labels, texts.rows)),
+        "labels_sha256": fingerprint_texts(label or "" for label in in_steps(texts.labels, texts.rows)),
     }
 
 
@@ -181,9 +176,3 @@ def _describe_encoder(
         "sparse": shape.sparse,
         "sets": sets,
     }
-
-
-def _in_steps(read: Callable[[int, int], Iterable[T]], rows: int, step: int = 4096) -> Iterator[T]:
-    """What `read(start, stop)` gives of all rows, a few at a time in memory."""
-    for start in range(0, rows, step):
-        yield from read(start, min(start + step, rows))

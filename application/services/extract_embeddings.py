@@ -19,7 +19,13 @@ from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.executor import Executor
 from fusionapp.application.ports.progress import Progress, ProgressTask
 from fusionapp.application.ports.spool import SpooledSplit
-from fusionapp.application.services.extracted_sets import Effort, ExtractedSet, job_header, set_key
+from fusionapp.application.services.extracted_sets import (
+    Effort,
+    ExtractedSet,
+    job_header,
+    set_key,
+    written_set,
+)
 from fusionapp.application.services.reuse_shards import ReuseShards
 from fusionapp.application.services.shard_jobs import ShardJob, finish_shard, shard_job
 from fusionapp.application.services.write_behind import WriteBehind
@@ -84,16 +90,7 @@ class ExtractEmbeddings:
             if pending:
                 effort = self._encode(f"{name} {split}", encoder, texts, writer, pending, header.plan)
                 _tell_speed(f"{name} {split}", effort)
-        stored = self.store.read(key)
-        assert stored is not None, "a set that was written can be read"
-        return ExtractedSet(
-            split=split,
-            key=key,
-            directory=self.store.locate(key),
-            shape=stored.header.shape,
-            status=stored.status(),
-            effort=effort,
-        )
+        return written_set(self.store, split, key, effort)
 
     def _encode(
         self,

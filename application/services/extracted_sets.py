@@ -6,7 +6,7 @@ import re
 
 import attrs
 
-from fusionapp.application.ports.embedding_store import Header, StoreStatus
+from fusionapp.application.ports.embedding_store import EmbeddingStore, Header, StoreStatus
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.imported_vectors import SplitVectors
 from fusionapp.application.ports.spool import SpooledSplit
@@ -95,3 +95,17 @@ def set_key(header: Header) -> str:
     """The set's name, ``huggingface-3f2a9c...``: what a model is called does not change a vector."""
     slug = re.sub(r"[^a-z0-9]+", "-", str(header.identity.get("adapter")).lower()).strip("-")
     return f"{slug or 'encoder'}-{header.fingerprint[:16]}"
+
+
+def written_set(store: EmbeddingStore, split: str, key: str, effort: Effort) -> ExtractedSet:
+    """A set that was written just now, or found whole."""
+    stored = store.read(key)
+    assert stored is not None, "a set that was written can be read"
+    return ExtractedSet(
+        split=split,
+        key=key,
+        directory=store.locate(key),
+        shape=stored.header.shape,
+        status=stored.status(),
+        effort=effort,
+    )

@@ -13,7 +13,13 @@ from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.imported_vectors import SplitVectors, VectorsBySplit
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.spool import SpooledSplit
-from fusionapp.application.services.extracted_sets import Effort, ExtractedSet, job_header, set_key
+from fusionapp.application.services.extracted_sets import (
+    Effort,
+    ExtractedSet,
+    job_header,
+    set_key,
+    written_set,
+)
 from fusionapp.domain.embeddings import Dense
 from fusionapp.domain.errors import UsageError
 
@@ -67,16 +73,8 @@ class ImportEmbeddings:
                     _check_finite(vectors, shard.start, block)
                     writer.commit(shard, np.arange(shard.start, shard.stop), block, truncated=0)
                     task.advance(len(block))
-        stored = self.store.read(key)
-        assert stored is not None, "a set that was written can be read"
-        return ExtractedSet(
-            split=split,
-            key=key,
-            directory=self.store.locate(key),
-            shape=stored.header.shape,
-            status=stored.status(),
-            effort=Effort(seconds=perf_counter() - start if pending else 0.0),
-        )
+        effort = Effort(seconds=perf_counter() - start if pending else 0.0)
+        return written_set(self.store, split, key, effort)
 
 
 def describing(encoder: Encoder, split: str) -> Encoder | SplitVectors:

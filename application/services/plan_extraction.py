@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
+import numpy as np
 
 from fusionapp.application.ports.embedding_store import EmbeddingStore
 from fusionapp.application.ports.encoder import Encoder
@@ -12,9 +13,10 @@ from fusionapp.application.ports.spool import SpooledSplit
 from fusionapp.application.services.extracted_sets import job_header, set_key
 from fusionapp.application.services.import_embeddings import describing
 from fusionapp.application.services.read_splits import OnEmpty, ReadSplits
+from fusionapp.domain.token_lengths import TokenLengths
 
-SAMPLE = 512
-"""Texts that token counts are estimated from."""
+STEP = 4096
+"""Texts in memory at a time."""
 
 
 @attrs.frozen
@@ -28,9 +30,11 @@ class PlannedSet:
         texts: rows of the whole job.
         missing_texts: rows that are not on disk yet.
         shards: shards of the whole job.
-        tokens: estimated tokens of the missing rows.
+        tokens: of the missing rows, estimated from the mean of all.
         disk_bytes: estimated size of the missing rows on disk.
         choices: what the encoder chose and why.
+        lengths: how many tokens the texts have, and how many of them are cut.
+        batch_tokens: most tokens in a batch, padding included.
     """
 
     encoder: str
@@ -42,6 +46,8 @@ class PlannedSet:
     tokens: int
     disk_bytes: int
     choices: Sequence[str]
+    lengths: TokenLengths
+    batch_tokens: int
 
 
 @attrs.frozen
@@ -81,8 +87,8 @@ class PlanExtraction:
         status = stored.status() if stored is not None else None
         done = status.durable_rows + len(status.quarantined) if status is not None else 0
         missing = texts.rows - done
-        sample = list(_sample(texts))
-        tokens = sum(encoder.count_tokens(sample)) / max(len(sample), 1)
+        lengths = _measure(encoder, texts)
+        tokens = lengths.mean
         # A sparse row keeps about one (index, value) pair per token; a dense one has a fixed size.
         numbers = 2 * tokens if header.shape.sparse else header.shape.layers * header.shape.dim
         return PlannedSet(
@@ -95,11 +101,17 @@ class PlanExtraction:
             tokens=round(tokens * missing),
             disk_bytes=round(numbers * 4 * missing),
             choices=list(encoder.choices),
+            lengths=lengths,
+            batch_tokens=encoder.plan(texts.rows).batch_tokens,
         )
 
 
-def _sample(texts: SpooledSplit) -> Iterator[str]:
-    """Texts at even distances, so that a sorted file does not mislead."""
-    step = max(1, texts.rows // SAMPLE)
-    for row in range(0, texts.rows, step):
-        yield from texts.texts(row, row + 1)
+def _measure(encoder: Encoder, texts: SpooledSplit) -> TokenLengths:
+    """Every text counted once; four bytes are kept of each."""
+    lengths = np.empty(texts.rows, dtype=np.int32)
+    truncated = 0
+    for start in range(0, texts.rows, STEP):
+        stop = min(start + STEP, texts.rows)
+        lengths[start:stop], cut = encoder.measure(texts.texts(start, stop))
+        truncated += int(cut.sum())
+    return TokenLengths.of(lengths, truncated)

@@ -47,6 +47,19 @@ class Contender:
     parameters: int | None = None
     note: str = ""
 
+    @classmethod
+    def of_heads(cls, name: str, trained: Training, test: Scores) -> Contender:
+        """Heads of several seeds, with what they say."""
+        accuracies = np.array([head.validation["accuracy"] for head in trained.heads])
+        return cls(
+            name=name,
+            test=test,
+            validation=float(accuracies.mean()),
+            validation_sd=deviation(accuracies),
+            seconds=trained.seconds,
+            parameters=trained.heads[0].parameters,
+        )
+
 
 @attrs.frozen
 class RunControls:
@@ -104,15 +117,7 @@ class RunControls:
         sources: Sequence[str],
     ) -> Contender:
         trained = self.train(group, fusion, recipe, seeds, data, carried, sources)
-        accuracies = np.array([head.validation["accuracy"] for head in trained.heads])
-        return Contender(
-            name=name,
-            test=self.score(group, seeds, test, sources).seeds,
-            validation=float(accuracies.mean()),
-            validation_sd=deviation(accuracies),
-            seconds=trained.seconds,
-            parameters=trained.heads[0].parameters,
-        )
+        return Contender.of_heads(name, trained, self.score(group, seeds, test, sources).seeds)
 
     def path(self, trained: Training, scores: HeadScores) -> list[Contender]:
         """The run's own linear path without its heads: what do they add to it?"""

@@ -12,13 +12,16 @@ from fusionapp.application.ports.heads import HeadTrainer, LabelledEmbeddings, T
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.tracker import Tracker
-from fusionapp.application.services.fit_linear_path import FitLinearPath, FittedPath
+from fusionapp.application.services.fit_linear_path import LINEAR_PATH, FitLinearPath, FittedPath
 from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.prepare_classification import ClassificationData
 from fusionapp.domain.embeddings import Json
+from fusionapp.domain.errors import CorruptArtifactError
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
 
+MODELS = "models"
+"""The group of a run's own heads."""
 TRAINED = "trained.json"
 
 
@@ -66,6 +69,7 @@ class TrainClassifier:
         data: ClassificationData,
         carried: Mapping[str, Json],
         sources: Sequence[str] = (),
+        overwrite: bool = False,
     ) -> Training:
         """Train one head per seed, or return those that stand there already, trained on the same data.
 
@@ -77,12 +81,14 @@ class TrainClassifier:
             data: what they are trained on and chosen by.
             carried: kept in each ``model.json`` for prediction (encoders) and to recognise the data.
             sources: train on these encoders alone; empty for all.
+            overwrite: train heads anew that stand there and were changed since.
 
         Raises:
             UsageError: the fusion cannot be built over these sources.
+            CorruptArtifactError: heads stand there and were changed since; nothing of them is overwritten.
         """
         names = [f"{group}/seed-{seed}" for seed in seeds]
-        found = self._reusable(group, names, carried)
+        found = self._reusable(group, names, carried, overwrite)
         if found is not None:
             return found
         start = perf_counter()
@@ -118,16 +124,19 @@ class TrainClassifier:
         self.runs.write_document(f"{group}/{TRAINED}", document)
         return Training(list(heads), seconds, rows.path)
 
-    def _reusable(self, group: str, names: Sequence[str], carried: Mapping[str, Json]) -> Training | None:
+    def _reusable(
+        self, group: str, names: Sequence[str], carried: Mapping[str, Json], overwrite: bool
+    ) -> Training | None:
         """What an earlier training left; where it is another one, nothing of it is trusted from now on."""
         found = self.runs.read_document(f"{group}/{TRAINED}")
         if found is None:
             return None
-        if (
+        other = (
             "path" not in found
             or len(found["heads"]) != len(names)
             or any(differences(found["carried"], dict(carried)))
-        ):
+        )
+        if other or self._is_damaged(group, names, overwrite):
             self.runs.write_document(f"{group}/{TRAINED}", {"carried": None, "seconds": 0.0, "heads": []})
             return None
         heads = [
@@ -136,6 +145,21 @@ class TrainClassifier:
         ]
         path = None if found["path"] is None else FittedPath(**found["path"])
         return Training(heads, found["seconds"], path, reused=True)
+
+    def _is_damaged(self, group: str, names: Sequence[str], overwrite: bool) -> bool:
+        """Whether files that would be reused are not what was written, if that may be mended.
+
+        Raises:
+            CorruptArtifactError: they are not, and `overwrite` is not set.
+        """
+        parts = [f"{group}/{TRAINED}", *names, f"{group}/{LINEAR_PATH}"]
+        problems = [problem for part in parts for problem in self.runs.verify(part)]
+        if not problems or overwrite:
+            return bool(problems)
+        again = "train again with --overwrite" if group == MODELS else f"remove {group} there and run again"
+        raise CorruptArtifactError(
+            f"{self.runs.directory}/{problems[0].file}: {problems[0].problem}; restore it, or {again}"
+        )
 
     def _keep(
         self,

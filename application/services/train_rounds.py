@@ -40,6 +40,7 @@ class TrainRounds:
         seeds: Sequence[int],
         carried: Mapping[str, Json],
         protocol: Mapping[str, Json],
+        overwrite: bool = False,
     ) -> list[Training]:
         """What each round's training left, in order.
 
@@ -51,12 +52,14 @@ class TrainRounds:
             seeds: one head each, the same in every round.
             carried: what makes a head what it is; a round adds its rows.
             protocol: which rounds there are, kept to recognise them by.
+            overwrite: train heads anew that stand there and were changed since.
         """
         trained, described = [], []
         with self.progress.task("train rounds", total=count, unit="rounds") as task:
             for one in rounds:
                 own = carried_by_round(carried, one)
-                training = self.train(one.rows.name)("models", fusion, recipe, seeds, one.data, own)
+                train = self.train(one.rows.name)
+                training = train("models", fusion, recipe, seeds, one.data, own, overwrite=overwrite)
                 trained.append(training)
                 described.append(_describe(one, training))
                 task.advance(1)

@@ -54,16 +54,23 @@ class WriteExplanation:
     def __call__(
         self, directory: str, title: str, notes: Sequence[str], findings: Sequence[Finding]
     ) -> list[WrittenFinding]:
-        """Write every finding and ``index.md``; says where each went.
+        """Write every finding and ``index.md``, and remove what an earlier explanation left there beside them.
 
         Args:
             directory: under the run.
             title: of the index.
             notes: what a reader should know first, a line each.
             findings: in the order of the index.
+
+        Returns:
+            Where each finding went.
         """
+        index = f"{directory}/index.md"
         written = [self._finding(directory, finding) for finding in findings]
-        self.runs.write_text(f"{directory}/index.md", _index(title, notes, findings, written))
+        self.runs.write_text(index, _index(title, notes, findings, written))
+        tables = [f"{directory}/{one.name}.csv" for one in written]
+        figures = [f"{directory}/{one.name}.svg" for one in written if one.figure is not None]
+        self.runs.prune(directory, {index, *tables, *figures})
         return written
 
     def _finding(self, directory: str, finding: Finding) -> WrittenFinding:

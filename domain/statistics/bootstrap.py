@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.metrics import ECE_BINS, calibration_gaps, f1_averages
+from fusionapp.domain.statistics.sign_flips import least_p_value
 
 DRAWS = 10_000
 _CELLS_AT_ONCE = 4_000_000  # weights held at a time: 16 MB, whatever the rows and draws
@@ -41,7 +42,7 @@ class Difference:
     Attributes:
         estimate: the first's score less the second's.
         interval: of that difference.
-        p_value: two-sided, of no difference; at least 2 / (draws + 1).
+        p_value: two-sided, of no difference; at least 2 / (draws + 1), and what `least_p_value` says.
     """
 
     estimate: float
@@ -130,12 +131,19 @@ def interval(replicates: Replicates) -> Interval:
 
 
 def paired_difference(
-    first: Replicates, second: Replicates, first_score: float, second_score: float
+    first: Replicates, second: Replicates, first_score: float, second_score: float, differing: int
 ) -> Difference:
     """Compare two results by replicates (draws,) drawn with the same rows, draws and seed.
 
     The p-value inverts the percentile interval: twice the smaller share of replicates on either side of 0,
-    one added so that no number of draws claims certainty.
+    one added so that no number of draws claims certainty, and no less than that many rows can show.
+
+    Args:
+        first: of the one.
+        second: of the other.
+        first_score: what `first` are replicates of.
+        second_score: what `second` are replicates of.
+        differing: on how many rows the two differ (`sign_flips.differing_units`).
 
     Raises:
         UsageError: replicates of different lengths.
@@ -145,7 +153,9 @@ def paired_difference(
     difference = _rounded(first - second)
     tail = min(np.count_nonzero(difference <= 0), np.count_nonzero(difference >= 0))
     p_value = min(1.0, 2 * (tail + 1) / (len(difference) + 1))
-    return Difference(first_score - second_score, interval(difference), p_value)
+    return Difference(
+        first_score - second_score, interval(difference), max(p_value, least_p_value(differing))
+    )
 
 
 def _count_columns(

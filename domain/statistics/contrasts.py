@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +15,7 @@ from fusionapp.domain.statistics.bootstrap import (
     paired_difference,
     resample_weights,
 )
+from fusionapp.domain.statistics.sign_flips import differing_units, least_p_value
 
 
 def contrasts(
@@ -31,7 +33,8 @@ def contrasts(
         seed: of the draws.
 
     Returns:
-        A difference a pair; its p-value is that of `paired_difference`, its tail continued by `tail_p_value`.
+        A difference a pair; its p-value is that of `paired_difference`, its tail continued by `tail_p_value` as
+        far as `least_p_value` allows.
 
     Raises:
         UsageError: no rows.
@@ -43,11 +46,12 @@ def contrasts(
     means = columns.mean(axis=0)
     found = []
     for first, second in pairs:
+        differing = differing_units(columns[:, first], columns[:, second])
         difference = paired_difference(
-            replicates[first], replicates[second], float(means[first]), float(means[second])
+            replicates[first], replicates[second], float(means[first]), float(means[second]), differing
         )
         p_value = tail_p_value(difference, replicates[first] - replicates[second])
-        found.append(Difference(difference.estimate, difference.interval, p_value))
+        found.append(attrs.evolve(difference, p_value=max(p_value, least_p_value(differing))))
     return found
 
 

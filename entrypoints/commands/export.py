@@ -53,21 +53,39 @@ def embeddings(
 @click.option(
     "--format", "form", type=click.Choice(["onnx"]), default="onnx", show_default=True, help="File format."
 )
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="File to write.")
+@click.option(
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="File to write; a directory with encoders.",
+)
+@click.option("--with-encoders", is_flag=True, help="Write the encoders into the graph, too: tokens in.")
 @json_option
-def model(model: Path, form: str, output: Path, as_json: bool) -> None:
+def model(model: Path, form: str, output: Path, with_encoders: bool, as_json: bool) -> None:
     """Write the heads of MODEL as a graph: embeddings of each encoder in, class probabilities out.
 
     MODEL is a run directory (the ensemble of its seeds) or one of its models/seed-K. Inputs are named as the
-    encoders, (rows, layers, dim) float32 as they are stored: one layer is (rows, 1, dim). The output is
-    "probabilities" (rows, classes); the labels are in the model's metadata. The linear path is part of the graph.
-    It is written once onnxruntime gives the probabilities of `predict` on stored rows. Sources must be dense.
+    encoders, (rows, layers, dim) float32 as they are stored: one layer is (rows, 1, dim). A sparse source is a CSR
+    matrix of raw counts, as `export embeddings --format npz` writes it, in three inputs: NAME.indptr and
+    NAME.indices int64, NAME.data float32. The output is "probabilities" (rows, classes); the labels are in the
+    model's metadata. TF-IDF and the linear path are part of the graph. It is written once onnxruntime gives the
+    probabilities of `predict` on stored rows.
+
+    With --with-encoders OUTPUT is a directory: model.onnx takes NAME.input_ids and NAME.attention_mask (rows,
+    tokens) of each encoder, once for those that tokenize alike, and gives "probabilities"; beside it are the
+    tokenizers, fusionapp_classifier.json (prefixes, lengths, classes, hashes) and a README.md with a program that
+    needs onnxruntime and tokenizers alone. Encoders are written in float32, and the whole is tried against
+    `predict` on texts of many lengths. Adapters must be "huggingface" or "onnx", and no weights quantised; hashed
+    n-grams have no ONNX operators, so a run with a "lexical" encoder is exported as heads alone.
     """
     import attrs
 
     from fusionapp.entrypoints import inspection
     from fusionapp.entrypoints.output import print_json
 
+    if with_encoders:
+        _model_with_encoders(model, form, output, as_json)
+        return
     exported = inspection.export_model(model, output)
     if as_json:
         print_json({**attrs.asdict(exported), "format": form})
@@ -76,6 +94,22 @@ def model(model: Path, form: str, output: Path, as_json: bool) -> None:
         click.echo(
             f"agrees with predict to {exported.largest_difference:.1g} on {exported.rows} stored rows",
             err=True,
+        )
+
+
+def _model_with_encoders(model: Path, form: str, output: Path, as_json: bool) -> None:
+    import attrs
+
+    from fusionapp.entrypoints.classifier_export import export_text_classifier
+    from fusionapp.entrypoints.output import print_json
+
+    exported = export_text_classifier(model, output)
+    if as_json:
+        print_json({**attrs.asdict(exported), "format": form})
+    else:
+        click.echo(exported.directory)
+        click.echo(
+            f"agrees with predict to {exported.largest_difference:.1g} on {exported.texts} texts", err=True
         )
 
 

@@ -35,7 +35,9 @@ from fusionapp.entrypoints.export_formats import check_formats
     show_default=True,
     help="What a blank text is; `train` takes it for an error.",
 )
-@click.option("--dry-run", is_flag=True, help="Print the plan: texts, tokens, shards, disk.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print the plan: texts, how long they are, tokens, shards, disk."
+)
 @runs_option
 @click.option("--output", type=click.Path(path_type=Path), help="Run directory, in place of RUNS/NAME.")
 @overwrite_option
@@ -136,6 +138,25 @@ def _print_plan(settings: Any, splits: Any, limit: int | None, on_empty: Any, as
         ],
         numbers_from=2,
     )
+    print_table(
+        ("encoder", "split", "min", "median", "90 %", "95 %", "99 %", "max", "truncated", "tokens a batch"),
+        [
+            (
+                one.encoder,
+                one.split,
+                *(f"{length:,}" for length in _quantiles(one.lengths)),
+                f"{one.lengths.truncated:.1%}",
+                f"{one.batch_tokens:,}",
+            )
+            for one in plan
+        ],
+        title="tokens of a text, before anything is cut",
+        numbers_from=2,
+    )
     for name, choices in {one.encoder: one.choices for one in plan}.items():
         for choice in choices:
             click.echo(f"{name}: {choice}")
+
+
+def _quantiles(lengths: Any) -> tuple[int, ...]:
+    return lengths.minimum, lengths.median, lengths.p90, lengths.p95, lengths.p99, lengths.maximum

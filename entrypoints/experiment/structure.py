@@ -13,9 +13,8 @@ from cattrs import BaseValidationError, Converter, IterableValidationError
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError
 
 from fusionapp.domain.errors import ConfigurationError
-from fusionapp.entrypoints.experiment.schema import (
+from fusionapp.entrypoints.experiment.encoder_tables import (
     EncoderSettings,
-    Experiment,
     HuggingFaceSettings,
     ImportedSettings,
     LexicalSettings,
@@ -23,6 +22,7 @@ from fusionapp.entrypoints.experiment.schema import (
     OpenAISettings,
     SentenceTransformersSettings,
 )
+from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.experiment.types import is_plain, match, shown
 from fusionapp.entrypoints.plugins import ENCODERS as ENCODER_PLUGINS, load_settings, plugin_names
 

@@ -30,9 +30,9 @@ COLUMNS = (
 READING = (
     "Ranked by validation accuracy within a dataset; accuracy, intervals and verdicts are of the test split, "
     "which each cell scored once. Mean ± standard deviation over seeds; 95 % intervals by paired bootstrap over "
-    "the texts; verdicts after Holm's correction over every comparison of the board. The best single source is "
-    "the one that does best on validation, by any of the training settings; the linear SVM is over the cell's "
-    "own embeddings."
+    "the texts; verdicts after Holm's correction over every comparison of the board, which the intervals do "
+    "without. The best single source is the one that does best on validation, by any of the training settings; "
+    "the linear SVM is over the cell's own embeddings."
 )
 """What a board's numbers mean."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from fusionapp.entrypoints.experiment.schema import NAME_PATTERN
+from fusionapp.entrypoints.experiment.names import NAME_PATTERN
 from fusionapp.entrypoints.experiment.table import SchemaRow
 from fusionapp.entrypoints.experiment.types import shown
 

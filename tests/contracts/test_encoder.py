@@ -285,3 +285,11 @@ def test_the_texts_that_exceed_the_max_length_are_the_ones_that_are_truncated(en
     texts = [*TEXTS, "word " * 500]
 
     assert encoder.exceeds(texts).tolist() == encoder.encode(texts, encoder.plan(6)).truncated.tolist()
+
+
+def test_texts_are_measured_as_they_are_counted_and_cut(case: Case, encoder: Encoder) -> None:
+    texts = ["rain", "", "rain " * 100, "a\n b", "x" * 3000, *(f"{'rain ' * n}" for n in range(20, 40))]
+    counts, cut = encoder.measure(texts)
+    assert counts.tolist() == list(encoder.count_tokens(texts))
+    assert cut.tolist() == encoder.exceeds(texts).tolist()
+    assert [part.tolist() for part in encoder.measure([])] == [[], []]

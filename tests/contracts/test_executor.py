@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 import numpy as np
 import pytest
-from fakes.encoders import CountingEncoder, FailingEncoder
+from fakes.encoders import CountingEncoder, FailingEncoder, RefusingEncoder
 from tiny_models import tiny_model
 
 from fusionapp.adapters.executors.local import LocalExecutor
@@ -40,58 +40,26 @@ class DyingEncoder(CountingEncoder):
         self._tally = tally
         self._deaths = deaths
 
-    def encode(
-        self,
-        texts: Sequence[str],
-        plan: ExecutionPlan,
-        on_batch: Callable[[int, int], None] | None = None,
-    ) -> Encoding:
+    def before(self, texts: Sequence[str], plan: ExecutionPlan) -> None:
         died = len(list(self._tally.iterdir()))
         if any("text 3 0" in text for text in texts) and died < self._deaths:
             (self._tally / str(died)).touch()
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().encode(texts, plan, on_batch)
-
-
-class StrictEncoder(CountingEncoder):
-    """Refuses a text."""
-
-    def encode(
-        self,
-        texts: Sequence[str],
-        plan: ExecutionPlan,
-        on_batch: Callable[[int, int], None] | None = None,
-    ) -> Encoding:
-        if "text 4 2" in texts:
-            raise TextTooLongError("is too long", list(texts).index("text 4 2"))
-        return super().encode(texts, plan, on_batch)
 
 
 class NamingEncoder(CountingEncoder):
     """Gives the number of its process for every text."""
 
-    def encode(
-        self,
-        texts: Sequence[str],
-        plan: ExecutionPlan,
-        on_batch: Callable[[int, int], None] | None = None,
-    ) -> Encoding:
-        encoding = super().encode(texts, plan, on_batch)
+    def after(self, texts: Sequence[str], encoding: Encoding) -> Encoding:
         return attrs.evolve(encoding, embeddings=np.full_like(encoding.embeddings, os.getpid()))
 
 
 class TalkingEncoder(CountingEncoder):
     """Logs how long each part is, and what nobody needs to know."""
 
-    def encode(
-        self,
-        texts: Sequence[str],
-        plan: ExecutionPlan,
-        on_batch: Callable[[int, int], None] | None = None,
-    ) -> Encoding:
+    def before(self, texts: Sequence[str], plan: ExecutionPlan) -> None:
         logging.getLogger("fusionapp.talking").info("nothing special")
         logging.getLogger("fusionapp.talking").warning("%d characters", sum(map(len, texts)))
-        return super().encode(texts, plan, on_batch)
 
 
 class StubbornError(Exception):
@@ -104,12 +72,7 @@ class StubbornError(Exception):
 class StubbornEncoder(CountingEncoder):
     """Fails as its library likes."""
 
-    def encode(
-        self,
-        texts: Sequence[str],
-        plan: ExecutionPlan,
-        on_batch: Callable[[int, int], None] | None = None,
-    ) -> Encoding:
+    def before(self, texts: Sequence[str], plan: ExecutionPlan) -> None:
         raise StubbornError(500, server="a server")
 
 
@@ -164,7 +127,7 @@ def test_texts_and_tokens_are_reported(executor: Executor) -> None:
 
 
 def test_an_encoders_own_error_comes_through_in_the_part_s_turn(executor: Executor) -> None:
-    encodings = executor.encode(StrictEncoder(), PARTS, ExecutionPlan())
+    encodings = executor.encode(RefusingEncoder("text 4 2"), PARTS, ExecutionPlan())
     for _ in range(4):
         next(encodings)
 

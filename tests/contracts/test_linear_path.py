@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
 import pytest
 from fakes.linear import ClassSharePath
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fusionapp.adapters.linear import solver
@@ -16,7 +19,7 @@ from fusionapp.application.ports.heads import LabelledEmbeddings
 from fusionapp.application.ports.linear_control import LinearKind
 from fusionapp.application.ports.linear_path import LinearPath, PathScores
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
-from fusionapp.domain.linear_layer import scale_rows
+from fusionapp.domain.linear_layer import SparseLinearSource, scale_rows
 
 
 class SilentBars:
@@ -146,21 +149,25 @@ def test_a_missing_model_is_refused(path: LinearPath, tmp_path: Path) -> None:
         path.score(str(tmp_path / "nothing"), rows(0).sources)
 
 
-def test_a_model_of_dense_sources_scores_as_its_layer_does(path: LinearPath, tmp_path: Path) -> None:
-    dense = attrs.evolve(rows(0), sources={"dense": rows(0).sources["dense"]})
-    held_out = attrs.evolve(rows(1), sources={"dense": rows(1).sources["dense"]})
-    path.fit("linear_svm", 3, dense, held_out, {}, (1.0,), 4, 0, str(tmp_path), SilentBars())
+@pytest.mark.parametrize("names", [("dense",), ("sparse",), ("sparse", "dense")])
+def test_a_model_scores_as_its_layer_does(path: LinearPath, tmp_path: Path, names: Sequence[str]) -> None:
+    train, held_out = (
+        attrs.evolve(some, sources={name: some.sources[name] for name in names})
+        for some in (rows(0), rows(1))
+    )
+    path.fit("linear_svm", 3, train, held_out, {}, (1.0,), 4, 0, str(tmp_path), SilentBars())
     layer = path.as_layer(str(tmp_path))
-    source, x = layer.sources["dense"], np.asarray(held_out.sources["dense"])
-    scaled = scale_rows(x, source.unit_layers, source.divisor).reshape(len(x), -1)
-    found = scaled @ source.weights + layer.intercept
+    found: NDArray[Any] = layer.intercept
+    for name, source in layer.sources.items():
+        given = held_out.sources[name]
+        if isinstance(source, SparseLinearSource):
+            found = found + source.weighting.transform(csr_array(given)) @ source.weights
+            continue
+        x = np.asarray(given)
+        scaled = scale_rows(x, source.unit_layers, source.divisor)
+        found = found + scaled.reshape(len(x), -1) @ source.weights
+    found = np.broadcast_to(found, (len(held_out.labels), 3))
     np.testing.assert_allclose(found, path.score(str(tmp_path), held_out.sources), rtol=1e-4, atol=1e-5)
-
-
-def test_a_model_with_a_sparse_source_is_no_layer(path: LinearPath, tmp_path: Path) -> None:
-    fit(path, tmp_path, rows(0))
-    with pytest.raises(UsageError, match="sparse"):
-        path.as_layer(str(tmp_path))
 
 
 def test_a_layer_of_no_model_is_a_corrupt_artefact(path: LinearPath, tmp_path: Path) -> None:

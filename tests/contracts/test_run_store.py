@@ -110,6 +110,17 @@ def test_a_directory_is_recorded_with_all_below(reopen: Reopen) -> None:
     assert [problem.file for problem in reopen().verify()] == ["models/seed-1/head.json"]
 
 
+def test_a_part_of_a_run_is_verified_alone(reopen: Reopen) -> None:
+    with reopen().writing("models") as directory:
+        for seed in ("seed-1", "seed-10"):
+            (Path(directory) / seed).mkdir(parents=True)
+            (Path(directory) / seed / "head.json").write_text("{}")
+    (Path(directory) / "seed-10" / "head.json").write_text("[]")
+    assert list(reopen().verify("models/seed-1")) == []
+    for below in ("models", "models/seed-10", "models/seed-10/head.json"):
+        assert [problem.file for problem in reopen().verify(below)] == ["models/seed-10/head.json"]
+
+
 def test_a_recorded_file_that_is_gone_is_a_problem(reopen: Reopen) -> None:
     head = Path(reopen().path("head.safetensors"))
     head.write_bytes(b"weights")
@@ -136,6 +147,31 @@ def test_files_that_change_while_they_are_being_written_are_no_corruption(reopen
         train(b"second", crash=True)
     assert list(reopen().verify()) == []
     train(b"third", crash=False)
+    assert list(reopen().verify()) == []
+
+
+def test_pruning_removes_what_was_recorded_below_and_is_not_kept(reopen: Reopen) -> None:
+    for name in ("e/old.json", "e/new.json", "elsewhere.json"):
+        reopen().write_document(name, {})
+    drawn, notes = Path(reopen().path("e/old.svg")), Path(reopen().path("e/notes.txt"))
+    drawn.write_text("<svg/>")
+    notes.write_text("mine")
+    reopen().record("e/old.svg")
+    reopen().prune("e", {"e/new.json"})
+    assert list(reopen().documents()) == ["e/new.json", "elsewhere.json"]
+    assert not drawn.exists()
+    assert notes.read_text() == "mine"
+    assert list(reopen().verify()) == []
+    with pytest.raises(UsageError):
+        reopen().prune("..", ())
+
+
+def test_what_was_pruned_can_be_written_again(reopen: Reopen) -> None:
+    reopen().write_document("e/old.json", {"a": 1})
+    reopen().prune("e", ())
+    assert reopen().read_document("e/old.json") is None
+    reopen().write_document("e/old.json", {"a": 2})
+    assert reopen().read_document("e/old.json") == {"a": 2}
     assert list(reopen().verify()) == []
 
 

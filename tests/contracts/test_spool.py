@@ -121,3 +121,20 @@ def test_a_whole_spool_verifies(reopen: Reopen) -> None:
     assert list(reopen().verify()) == []
     reopen().write("train", EXAMPLES)
     assert list(reopen().verify()) == []
+
+
+def test_a_removed_split_is_gone_and_the_others_stay(reopen: Reopen) -> None:
+    reopen().write("train", EXAMPLES)
+    reopen().write("train.documents", EXAMPLES[:1])
+    reopen().remove("train")
+    with pytest.raises(UsageError):
+        reopen().read("train")
+    assert reopen().read("train.documents").rows == 1
+    assert not reopen().verify()
+
+
+def test_removing_what_is_not_there_does_nothing(reopen: Reopen) -> None:
+    reopen().remove("train")
+    reopen().write("train", EXAMPLES)
+    reopen().remove("test")
+    assert reopen().read("train").rows == 4

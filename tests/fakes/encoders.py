@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import EmbeddingShape, Encoding, ExecutionPlan, Json
+from fusionapp.domain.errors import TextTooLongError
 
 
 class CountingEncoder(Encoder):
     """Embeds a text as numbers drawn from its own hash, a word a token, and counts what it is asked for.
+
+    A fake that does more than count overrides `before` or `after`.
 
     Attributes:
         calls: how often `encode` was called.
@@ -69,6 +73,7 @@ class CountingEncoder(Encoder):
         plan: ExecutionPlan,
         on_batch: Callable[[int, int], None] | None = None,
     ) -> Encoding:
+        self.before(texts, plan)
         self.calls += 1
         self.encoded.extend(texts)
         words = [text.split() for text in texts]
@@ -79,13 +84,21 @@ class CountingEncoder(Encoder):
             vectors[row] = self._vector(" ".join(text))
         if texts and on_batch is not None:
             on_batch(len(texts), tokens)
-        return Encoding(
+        encoding = Encoding(
             embeddings=vectors,
             truncated=np.array([len(text) > self._max_length for text in words], dtype=bool),
             failed=np.zeros(len(texts), dtype=bool),
             tokens=tokens,
             padded_tokens=tokens,
         )
+        return self.after(texts, encoding)
+
+    def before(self, texts: Sequence[str], plan: ExecutionPlan) -> None:
+        """Called first by `encode`, which counts nothing where it raises."""
+
+    def after(self, texts: Sequence[str], encoding: Encoding) -> Encoding:
+        """What `encode` gives in place of an encoding."""
+        return encoding
 
     def exceeds(self, texts: Sequence[str]) -> NDArray[np.bool_]:
         return np.array([len(text.split()) > self._max_length for text in texts], dtype=np.bool_)
@@ -120,16 +133,22 @@ class FailingEncoder(CountingEncoder):
         self._silent = silent
         self._reason = reason
 
-    def encode(
-        self,
-        texts: Sequence[str],
-        plan: ExecutionPlan,
-        on_batch: Callable[[int, int], None] | None = None,
-    ) -> Encoding:
-        whole = super().encode(texts, plan, on_batch)
+    def after(self, texts: Sequence[str], encoding: Encoding) -> Encoding:
         bad = np.array([self._mark in text for text in texts], dtype=bool)
-        vectors = np.asarray(whole.embeddings)
+        vectors = np.asarray(encoding.embeddings)
         vectors[bad] = np.nan if self._silent else 0.0
         failed = np.zeros_like(bad) if self._silent else bad
         reasons = dict.fromkeys(np.flatnonzero(bad).tolist(), self._reason) if self._reason else {}
-        return Encoding(vectors, whole.truncated, failed, whole.tokens, whole.padded_tokens, reasons=reasons)
+        return attrs.evolve(encoding, failed=failed, reasons=reasons)
+
+
+class RefusingEncoder(CountingEncoder):
+    """A `CountingEncoder` that takes one text for too long, and must not cut it."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+
+    def before(self, texts: Sequence[str], plan: ExecutionPlan) -> None:
+        if self._text in texts:
+            raise TextTooLongError("is too long", list(texts).index(self._text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,8 @@ from fusionapp.application.ports.linear_path import LinearPath, PathScores
 from fusionapp.application.ports.progress import Progress
 from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
-from fusionapp.domain.linear_layer import LinearLayer, LinearSource
+from fusionapp.domain.lexical_weighting import LexicalWeighting
+from fusionapp.domain.linear_layer import LinearLayer, LinearSource, SparseLinearSource
 from fusionapp.domain.recipe import SourceRecipe
 from fusionapp.domain.splitting import stratified_folds
 
@@ -109,12 +111,11 @@ class ClassSharePath(LinearPath):
         if directory not in self._kept:
             raise CorruptArtifactError(f"{directory}: no linear model; train again")
         shapes, share = self._kept[directory]
-        if sparse := [name for name, shape in shapes.items() if not shape[0]]:
-            raise UsageError(f"linear model: {sparse[0]!r} is sparse")
-        sources = {
-            name: LinearSource(np.zeros((layers * dim, len(share)), dtype=np.float32), False, 1.0)
-            for name, (_, layers, dim) in shapes.items()
-        }
+        sources: dict[str, LinearSource | SparseLinearSource] = {}
+        for name, (dense, *shape) in shapes.items():
+            nothing = np.zeros((prod(shape), len(share)), dtype=np.float32)
+            every = LexicalWeighting(np.arange(prod(shape)), np.ones(prod(shape), dtype=np.float32))
+            sources[name] = LinearSource(nothing, False, 1.0) if dense else SparseLinearSource(nothing, every)
         return LinearLayer(sources, share)
 
 

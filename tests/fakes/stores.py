@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -236,6 +236,9 @@ class MemorySpool(Spool):
             raise UsageError(f"there is no split {split!r}")
         return self.splits[split]
 
+    def remove(self, split: str) -> None:
+        self.splits.pop(split, None)
+
     def verify(self) -> Sequence[Problem]:
         return []
 
@@ -287,6 +290,15 @@ class MemoryRunStore(RunStore):
     def write_text(self, name: str, text: str) -> None:
         self.texts[_checked(name)] = text
 
+    def prune(self, name: str, kept: Collection[str]) -> None:
+        _checked(name)
+        for known in [*self._documents, *self.tables, *self.texts, *self._recorded]:
+            if known.startswith(f"{name}/") and known not in kept:
+                for written in (self._documents, self.tables, self.texts):
+                    written.pop(known, None)
+                if self._recorded.pop(known, None) is not None:
+                    Path(self.path(known)).unlink()
+
     def path(self, name: str) -> str:
         assert self._scratch is not None, "give MemoryRunStore a scratch directory to write files in"
         path = self._scratch / _checked(name)
@@ -315,9 +327,11 @@ class MemoryRunStore(RunStore):
             raise CorruptArtifactError(f"{path}: is missing")
         return hashlib.sha256(path.read_bytes()).hexdigest()
 
-    def verify(self) -> Sequence[Problem]:
+    def verify(self, below: str = "") -> Sequence[Problem]:
         problems = []
         for name, recorded in self._recorded.items():
+            if below and name != below and not name.startswith(f"{below}/"):
+                continue
             path = Path(self.path(name))
             if not path.is_file():
                 problems.append(Problem(name, "is missing"))

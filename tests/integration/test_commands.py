@@ -334,6 +334,14 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(fresh: Path) -> None:
     assert all(one["tokens"] > 0 and one["disk_bytes"] > 0 for one in plan)
     shown = call(fresh, "extract", "tiny.toml", "--dry-run").out
     assert "pooling: mean" in shown
+    assert "tokens of a text, before anything is cut" in shown
+    for one in plan:
+        lengths = one["lengths"]
+        rising = [lengths[name] for name in ("minimum", "median", "p90", "p95", "p99", "maximum")]
+        assert rising == sorted(rising)
+        assert lengths["minimum"] <= lengths["mean"] <= lengths["maximum"]
+        assert 0 <= lengths["truncated"] <= 1
+        assert one["batch_tokens"] > 0
     assert sorted(fresh.rglob("*")) == before
 
 

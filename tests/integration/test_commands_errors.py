@@ -169,6 +169,33 @@ def test_a_damaged_head_predicts_nothing(job: Path) -> None:
     assert call(job, "predict", "runs/tiny/models/seed-0", stdin=b"fox\n").lines
 
 
+@pytest.mark.parametrize(
+    "name", ["seed-1/head.safetensors", "seed-0/model.json", "linear/linear.safetensors"]
+)
+def test_a_damaged_head_is_not_reused_and_trained_anew_where_that_is_asked_for(job: Path, name: str) -> None:
+    place = job / "runs/tiny/models" / name
+    before = place.read_bytes()
+    flip(place, place=40)
+    said = refused(job, "train", "tiny.toml", code=3)
+    assert f"models/{name}" in said
+    assert "train again with --overwrite" in said
+    again = call(job, "train", "tiny.toml", "--overwrite", "--json").json
+    assert not again["reused"]
+    assert place.read_bytes() == before
+    assert call(job, "train", "tiny.toml", "--json").json["reused"]
+    assert call(job, "verify", "runs/tiny", "--json").json["ok"]
+
+
+def test_a_damaged_control_is_not_reused(job: Path) -> None:
+    flip(job / "runs/tiny/controls/concat/seed-0/head.safetensors")
+    said = refused(job, "evaluate", "tiny.toml", "--overwrite", code=3)
+    assert "controls/concat/seed-0/head.safetensors" in said
+    assert "remove controls/concat there and run again" in said
+    shutil.rmtree(job / "runs/tiny/controls/concat")
+    call(job, "evaluate", "tiny.toml", "--overwrite")
+    assert call(job, "verify", "runs/tiny", "--json").json["ok"]
+
+
 def test_an_inventory_that_is_no_json_is_corrupt(job: Path) -> None:
     (job / "runs/tiny/embeddings.json").write_text("{", encoding="utf-8")
     assert "embeddings.json: is not JSON" in refused(job, "status", "runs/tiny", code=3)

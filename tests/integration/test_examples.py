@@ -18,8 +18,9 @@ from command_line import call
 from tiny_models import save_tiny
 
 from fusionapp.domain.catalogue import EncoderCard, find_card
+from fusionapp.entrypoints.experiment.encoder_tables import HuggingFaceSettings
 from fusionapp.entrypoints.experiment.load import load_experiment
-from fusionapp.entrypoints.experiment.schema import Experiment, HuggingFaceSettings
+from fusionapp.entrypoints.experiment.schema import Experiment
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ELSEWHERE = ("sweep.toml", "stored-embeddings.toml", "multi-embed.toml")

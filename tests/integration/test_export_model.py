@@ -55,12 +55,24 @@ def test_the_command_says_how_well_the_graph_agrees(dense: Path, tmp_path: Path)
     assert "agrees with predict to" in ended.err
 
 
-def test_a_run_with_a_sparse_source_is_refused_by_name(finished: Job, tmp_path: Path) -> None:
-    message = refused(
-        finished.directory, "export", "model", "runs/tiny", "--output", tmp_path / "x.onnx", code=2
-    )
-    assert "source 'lexical' is sparse" in message
-    assert list(tmp_path.iterdir()) == []
+def test_exported_counts_through_the_graph_are_what_predict_says(finished: Job, tmp_path: Path) -> None:
+    run = ("runs/tiny", "--split", "test")
+    call(finished.directory, "export", "model", "runs/tiny", "--output", tmp_path / "heads.onnx")
+    sources: dict[str, np.ndarray] = {}
+    for name, form in (("bert", "npy"), ("last", "npy"), ("lexical", "npz")):
+        path = tmp_path / f"{name}.{form}"
+        words = ("--encoder", name, "--format", form, "--output", path)
+        call(finished.directory, "export", "embeddings", *run, *words)
+        if form == "npy":
+            sources[name] = np.load(path).reshape(40, -1, 32)
+            continue
+        stored = np.load(path)
+        for part in ("indptr", "indices", "data"):
+            sources[f"{name}.{part}"] = stored[part].astype(np.float32 if part == "data" else np.int64)
+    session = onnxruntime.InferenceSession(tmp_path / "heads.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(["probabilities"], sources)
+    lines = call(finished.directory, "predict", "runs/tiny", "test.csv").lines
+    np.testing.assert_allclose(found, [list(line["probabilities"].values()) for line in lines], atol=1e-5)
 
 
 def test_a_directory_without_a_model_is_refused(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from command_line import call
 from tiny_models import DIM, save_tiny
 
 from fusionapp.domain.catalogue import find_card
+from fusionapp.entrypoints.experiment.encoder_tables import HuggingFaceSettings
 from fusionapp.entrypoints.experiment.load import load_experiment
-from fusionapp.entrypoints.experiment.schema import HuggingFaceSettings
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "multi-embed.toml"
 MODELS = {"bge-large": "bge-large-en-v1.5", "e5-large": "e5-large-v2", "minilm": "all-MiniLM-L6-v2"}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import attrs
 import pyarrow.parquet as pq
 import pytest
-from command_line import call
+from command_line import call, flip
 from small_job import write_rows
 
 EXPERIMENT = """
@@ -116,6 +117,18 @@ def test_the_whole_run_verifies_and_a_changed_round_is_found(done: Protocol) -> 
     ]
 
 
+def test_a_damaged_head_of_a_round_is_trained_anew_where_that_is_asked_for(done: Protocol) -> None:
+    one = ROUNDS[done.name][1]
+    head = Path(done.directory, "runs", done.name, "protocol", one, "models", "seed-1", "head.safetensors")
+    before = head.read_bytes()
+    flip(head)
+    said = call(done.directory, "train", "e.toml", code=3).err
+    assert f"{one}/models/seed-1/head.safetensors" in said
+    assert "--overwrite" in said
+    assert not call(done.directory, "train", "e.toml", "--overwrite", "--json").json["reused"]
+    assert head.read_bytes() == before
+
+
 def test_such_a_run_has_no_single_model_and_each_round_has_one(done: Protocol) -> None:
     run = f"runs/{done.name}"
     refused = call(done.directory, "predict", run, stdin=b"happy fox", code=2)
@@ -137,6 +150,21 @@ def test_other_settings_under_the_same_name_are_refused(done: Protocol) -> None:
     assert "train.epochs" in refused.err
     untrained = call(done.directory, "evaluate", "e.toml", "--name", "other", code=2)
     assert "not trained" in untrained.err
+
+
+def test_draws_that_were_seeded_otherwise_are_not_taken_for_these(done: Protocol) -> None:
+    if done.name != "shots":
+        pytest.skip("folds are not drawn")
+    trained = done.directory / "runs" / done.name / "protocol" / "trained.json"
+    kept = trained.read_bytes()
+    document = json.loads(kept)
+    del document["protocol"]["seeded_by"]
+    trained.write_text(json.dumps(document), encoding="utf-8")
+    try:
+        refused = call(done.directory, "evaluate", "e.toml", code=2)
+    finally:
+        trained.write_bytes(kept)
+    assert "not trained on these data" in refused.err
 
 
 def test_folds_are_compared_whole_and_draws_one_by_one(done: Protocol) -> None:

@@ -12,7 +12,7 @@ from command_line import call
 from tiny_models import save_tiny
 
 from fusionapp.domain.catalogue import find_card
-from fusionapp.entrypoints.experiment.schema import HuggingFaceSettings
+from fusionapp.entrypoints.experiment.encoder_tables import HuggingFaceSettings
 from fusionapp.entrypoints.sweep.cells import Cell
 from fusionapp.entrypoints.sweep.expansion import load_sweep
 

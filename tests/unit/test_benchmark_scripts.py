@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import llmembed_head
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from result_file import save_result
 from seed_timing import measure, synthetic
 from vocabulary import Columns, count
 
+from fusionapp.application.ports.heads import LabelledEmbeddings
 from fusionapp.domain.cooccurrence import cooccurrence
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
@@ -75,6 +77,29 @@ def test_the_published_heads_cells_are_the_formulas(normalize: bool) -> None:
     views = torch.cat([torch.stack(compressed, dim=1), others], dim=1)
     torch.testing.assert_close(head.cells, cooccurrence(views, normalize=normalize, power="code"))
     torch.testing.assert_close(probabilities.sum(-1), torch.ones(4))
+
+
+def test_the_published_head_predicts_test_once_a_seed_at_the_rate_that_validation_chose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def rows(count: int) -> LabelledEmbeddings:
+        rng = np.random.default_rng(count)
+        shapes = {"layers": 5, "first": 1, "last": 1}
+        sources = {name: rng.normal(size=(count, n, 4)).astype(np.float32) for name, n in shapes.items()}
+        return LabelledEmbeddings(sources, np.arange(count) % 3)
+
+    predict, predicted = llmembed_head._predict, []
+
+    def counted(head: PublishedHead, split: llmembed_head.Split) -> torch.Tensor:
+        predicted.append(len(split.labels))
+        return predict(head, split)
+
+    monkeypatch.setattr(llmembed_head, "_predict", counted)
+    embedded = {"train": rows(12), "validation": rows(9), "test": rows(7)}
+    found = llmembed_head.published(embedded, classes=3, seeds=2, epochs=1, device=CPU)
+    assert len(found) == len(llmembed_head.VARIANTS)
+    assert predicted.count(7) == len(llmembed_head.VARIANTS) * 2
+    assert predicted.count(9) == predicted.count(7) * len(llmembed_head.RATES)
 
 
 def test_seeds_are_timed_over_the_same_work_whether_stacked_or_in_turn() -> None:

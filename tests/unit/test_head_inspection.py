@@ -16,7 +16,7 @@ from scipy.special import softmax
 from fusionapp.adapters.torch_heads.artefact import SavedHead, load_head
 from fusionapp.adapters.torch_heads.inspection import TorchHeadInspector
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
-from fusionapp.application.ports.head_inspector import Interaction, Part
+from fusionapp.application.ports.head_inspector import Part
 from fusionapp.application.ports.heads import LabelledEmbeddings
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.fusion.spec import FusionSpec
@@ -177,16 +177,38 @@ def test_cells_that_nothing_squashes_cannot_saturate(fit: Callable[..., list[str
     assert INSPECTOR.interactions(heads, ROWS.sources) == []
 
 
-@pytest.mark.parametrize("kind", ["matmul", "quaternion", "low_rank"])
-def test_every_product_has_a_length(fit: Callable[..., list[str]], kind: Any) -> None:
+def matrices(left: Floats, right: Floats) -> Floats:
+    """numpy's product of two 4 x 4 matrices."""
+    return (left.reshape(4, 4) @ right.reshape(4, 4)).ravel()
+
+
+def quaternions(left: Floats, right: Floats) -> Floats:
+    """Quaternion i of the one times quaternion i of the other, as complex 2 x 2 matrices (Cayley)."""
+
+    def as_matrices(blocks: Floats) -> NDArray[np.complex128]:
+        a, b, c, d = blocks.reshape(4, 4)
+        return np.array([[a + 1j * b, c + 1j * d], [-c + 1j * d, a - 1j * b]])
+
+    (first, second), _ = np.einsum("ijn,jkn->ikn", as_matrices(left), as_matrices(right))
+    return np.concatenate([first.real, first.imag, second.real, second.imag])
+
+
+@pytest.mark.parametrize(
+    ("kind", "product"),
+    [("matmul", matrices), ("quaternion", quaternions), ("low_rank", np.multiply)],
+)
+def test_every_product_has_the_length_of_the_same_by_numpy(
+    fit: Callable[..., list[str]], kind: Any, product: Callable[[Floats, Floats], Floats]
+) -> None:
     heads = fit(FusionSpec(kind=kind, product_dim=16, rank=8, bag_width=8))
     found = INSPECTOR.interactions(heads, ROWS.sources)
     assert [one.name for one in found] == [f"{kind} with flat", f"{kind} with words"]
-    assert all(lengths_are_sane(one) for one in found)
-
-
-def lengths_are_sane(one: Interaction) -> bool:
-    return one.values.shape == (2, 20) and bool(((one.values >= 0) & (one.values <= 1.0001)).all())
+    for position, head in enumerate(map(load_head, heads)):
+        for row, (a, b, c) in enumerate(zip(*projected(head, "project"), strict=True)):
+            first = product(unit(a), unit(b))
+            second = product(unit(first), unit(c))
+            assert found[0].values[position, row] == pytest.approx(np.linalg.norm(first), abs=1e-5)
+            assert found[1].values[position, row] == pytest.approx(np.linalg.norm(second), abs=1e-5)
 
 
 def test_a_concatenation_has_neither_weights_nor_products(fit: Callable[..., list[str]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,14 +16,14 @@ from command_line import untouched_logging
 from fakes.heads import CountingProgress, only, toy_rows
 from fakes.tracker import RecordingTracker
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from fusionapp.adapters.linear.path import ScipyLinearPath
 from fusionapp.adapters.torch_heads.onnx_exporter import OnnxHeadExporter
 from fusionapp.adapters.torch_heads.scorer import TorchHeadScorer
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
 from fusionapp.application.ports.head_exporter import Trial
-from fusionapp.application.ports.heads import LabelledEmbeddings
-from fusionapp.domain.embeddings import Dense
+from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.fusion.spec import FusionKind, FusionSpec
 from fusionapp.domain.recipe import SourceRecipe, TrainingRecipe
@@ -42,7 +42,7 @@ class Heads:
 
     directories: list[str]
     path: str | None
-    rows: dict[str, Dense]
+    rows: dict[str, Embeddings]
 
     def probabilities(self) -> NDArray[np.float32]:
         linear = None if self.path is None else ScipyLinearPath().score(self.path, self.rows)
@@ -60,9 +60,13 @@ class Heads:
 
 
 def fit(
-    folder: Path, fusion: FusionSpec, recipe: TrainingRecipe = RECIPE, beside_path: bool = False
+    folder: Path,
+    fusion: FusionSpec,
+    recipe: TrainingRecipe = RECIPE,
+    beside_path: bool = False,
+    names: Sequence[str] = ("deep", "flat"),
 ) -> Heads:
-    train, chosen = (only(toy_rows(120, seed), "deep", "flat") for seed in (0, 1))
+    train, chosen = (only(toy_rows(120, seed), *names) for seed in (0, 1))
     path = None
     if beside_path:
         path = str(folder / "linear")
@@ -77,13 +81,21 @@ def fit(
     TorchHeadTrainer().train(
         fusion, recipe, (0, 1), 3, train, chosen, directories, RecordingTracker(), CountingProgress()
     )
-    rows = only(toy_rows(50, seed=2), "deep", "flat").sources
-    return Heads(directories, path, {name: np.asarray(found) for name, found in rows.items()})
+    rows = only(toy_rows(50, seed=2), *names).sources
+    return Heads(directories, path, dict(rows))
 
 
-def run(path: Path, rows: Mapping[str, Dense]) -> NDArray[np.float32]:
+def run(path: Path, rows: Mapping[str, Embeddings]) -> NDArray[np.float32]:
+    feed: dict[str, Any] = {}
+    for name, found in rows.items():
+        if isinstance(found, np.ndarray):
+            feed[name] = found
+            continue
+        feed[f"{name}.indptr"] = found.indptr.astype(np.int64)
+        feed[f"{name}.indices"] = found.indices.astype(np.int64)
+        feed[f"{name}.data"] = found.data
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (found,) = session.run(["probabilities"], dict(rows))
+    (found,) = session.run(["probabilities"], feed)
     probabilities: NDArray[np.float32] = found
     return probabilities
 
@@ -142,24 +154,51 @@ def test_a_graph_that_disagrees_with_predict_is_not_written(heads: Heads, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sparse_source_is_named_with_the_way_out(tmp_path: Path) -> None:
-    rows = only(toy_rows(120), "flat", "words")
-    directory = str(tmp_path / "seed-0")
-    TorchHeadTrainer().train(
-        FusionSpec(bag_width=4),
-        RECIPE,
-        (0,),
-        3,
-        rows,
-        rows,
-        [directory],
-        RecordingTracker(),
-        CountingProgress(),
-    )
-    with pytest.raises(UsageError, match=r"source 'words' is sparse.*train a run without it"):
-        OnnxHeadExporter().export(
-            [directory], CLASSES, None, Trial({}, np.empty((0, 3), np.float32)), "x.onnx"
-        )
+SPARSE = FusionSpec(bag_width=4)
+RECIPES: Mapping[str, SourceRecipe] = {
+    "weighed": SourceRecipe(min_document_frequency=3),
+    "counted": SourceRecipe(sublinear_tf=False, idf=False, max_columns=20),
+}
+
+
+@pytest.mark.parametrize("names", [("words",), ("flat", "words"), ("words", "deep")])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_sparse_source_goes_in_as_csr(tmp_path: Path, names: Sequence[str], recipe: str) -> None:
+    recipes = attrs.evolve(RECIPE, sources={"words": RECIPES[recipe]})
+    heads = fit(tmp_path, SPARSE, recipes, beside_path=True, names=names)
+    heads.export(tmp_path / "heads.onnx")
+    expected = heads.probabilities()
+    for rows in (50, 1):
+        some = {name: found[:rows] for name, found in heads.rows.items()}
+        np.testing.assert_allclose(run(tmp_path / "heads.onnx", some), expected[:rows], atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["late", "attention", "gated"])
+def test_a_sparse_source_goes_through_fusions_that_see_views(tmp_path: Path, kind: FusionKind) -> None:
+    heads = fit(tmp_path, FusionSpec(kind, product_dim=8, bag_width=8), names=("flat", "words"))
+    heads.export(tmp_path / "heads.onnx")
+    np.testing.assert_allclose(run(tmp_path / "heads.onnx", heads.rows), heads.probabilities(), atol=1e-5)
+
+
+def test_rows_without_a_cell_or_without_one_that_is_kept_go_in(tmp_path: Path) -> None:
+    recipe = attrs.evolve(RECIPE, sources={"words": SourceRecipe(max_columns=3)})
+    heads = fit(tmp_path, SPARSE, recipe, names=("flat", "words"))
+    heads.export(tmp_path / "heads.onnx")
+    counts = np.zeros((4, 50), dtype=np.float32)
+    counts[1, 49] = counts[2, 0] = 2
+    flat = np.asarray(heads.rows["flat"])
+    for words in (counts, counts[:1]):
+        some = attrs.evolve(heads, rows={"flat": flat[: len(words)], "words": csr_array(words)})
+        np.testing.assert_allclose(run(tmp_path / "heads.onnx", some.rows), some.probabilities(), atol=1e-5)
+
+
+def test_the_graph_says_how_wide_a_sparse_source_is(tmp_path: Path) -> None:
+    heads = fit(tmp_path, SPARSE, names=("flat", "words"))
+    assert heads.export(tmp_path / "heads.onnx").inputs == {"flat": (1, 8), "words": (50,)}
+    graph = onnx.load(str(tmp_path / "heads.onnx"))
+    names = [entry.name for entry in graph.graph.input]
+    assert names == ["flat", "words.indptr", "words.indices", "words.data"]
+    assert b"site-packages" not in (tmp_path / "heads.onnx").read_bytes()
 
 
 def test_a_damaged_head_is_not_exported(heads: Heads, tmp_path: Path) -> None:
@@ -173,12 +212,3 @@ def test_a_place_that_cannot_be_written_is_named(heads: Heads, tmp_path: Path) -
     (tmp_path / "taken").mkdir()
     with pytest.raises(UsageError, match="taken: is a directory"):
         heads.export(tmp_path / "taken")
-
-
-def test_a_linear_path_with_a_sparse_source_is_no_layer(tmp_path: Path) -> None:
-    rows = LabelledEmbeddings(only(toy_rows(120), "flat", "words").sources, toy_rows(120).labels)
-    ScipyLinearPath().fit(
-        "linear_svm", 3, rows, rows, {}, (1.0,), 3, 0, str(tmp_path / "linear"), CountingProgress()
-    )
-    with pytest.raises(UsageError, match="'words' is sparse"):
-        ScipyLinearPath().as_layer(str(tmp_path / "linear"))

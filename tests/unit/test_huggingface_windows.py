@@ -96,3 +96,10 @@ def test_a_window_that_is_not_finite_fails_its_whole_text() -> None:
 
     assert done.tolist() == [True, False, True]
     assert means[:, 0].tolist() == [[0, 1, 2], [0, 0, 0], [9, 10, 11]]
+
+
+def test_what_is_read_in_windows_is_measured_whole_and_not_as_cut() -> None:
+    counts, cut = build(on_truncate="chunk").measure([SHORT, LONG])
+    assert counts[1] > 20
+    assert not cut.any()
+    assert build().measure([SHORT, LONG])[1].tolist() == [False, True]

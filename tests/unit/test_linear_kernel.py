@@ -13,7 +13,7 @@ from sklearn.svm import LinearSVC
 from fusionapp.adapters.linear import gram as gram_module, kernel, solver
 from fusionapp.adapters.linear.design import TorchDesign
 from fusionapp.adapters.linear.gram import gram_matrix
-from fusionapp.adapters.linear.kernel import fit_by_kernel
+from fusionapp.adapters.linear.kernel import fit_by_kernel, largest_cost
 from fusionapp.adapters.linear.solver import KernelSolver, NewtonSolver, Solver, Solvers
 from fusionapp.application.ports.linear_control import LinearKind
 from fusionapp.domain.linear import SquaredHinge
@@ -99,9 +99,35 @@ def test_rows_that_stand_twice_are_fitted_at_the_largest_cost_there_is_with_a_wa
     with caplog.at_level(logging.WARNING):
         found = fit_by_kernel(gram, loss, 1e9, np.zeros_like(loss.signs), 0.1)
     assert np.mean((gram @ found).argmax(1) == LABELS[twice]) == 1.0
-    assert [record.getMessage()[:40] for record in caplog.records] == [
-        "linear SVM: C = 1e+09 is fitted as 135.2"
-    ]
+    (record,) = caplog.records
+    expected = (
+        f"linear SVM: C = 1e+09 is fitted as {largest_cost(gram):g}, the largest that float32 takes here"
+    )
+    assert record.getMessage() == expected
+    assert largest_cost(gram) == pytest.approx(135, rel=0.01)
+
+
+@pytest.mark.parametrize(("columns", "noise", "times"), [(40, 0.2, 3), (20, 0.1, 10)])
+def test_a_cost_that_float32_cannot_take_is_fitted_in_float64(
+    columns: int, noise: float, times: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = np.random.default_rng(0)
+    labels = np.where(rng.random(ROWS) < noise, rng.integers(0, CLASSES, ROWS), LABELS)
+    counts = csr_array(rng.poisson(0.1, size=(ROWS, columns)).astype(np.float32))
+    design = TorchDesign(DENSE, (counts,))
+    ridge = RIDGE[: design.dim]
+    fit = KernelSolver.of(design, labels, CLASSES, ridge)
+    cost = times * largest_cost(fit.gram)
+    with caplog.at_level(logging.WARNING):
+        cold = fit(cost, 1e-4)
+        warm = fit(cost, 1e-4, fit(1.0, 0.1))
+    assert not caplog.records
+    assert cold.dtype == np.float32
+    model = LinearSVC(C=cost, dual=False, tol=1e-9, max_iter=100_000, fit_intercept=False)
+    rows = np.hstack([DENSE, counts.toarray()]) / np.sqrt(ridge[:, 0])
+    expected = model.fit(rows, labels).coef_.T / np.sqrt(ridge)
+    for weights in (cold, warm):
+        assert np.linalg.norm(weights - expected) < 1e-3 * np.linalg.norm(expected)
 
 
 def test_a_fit_that_does_not_end_says_so(

@@ -53,7 +53,7 @@ def test_the_width_is_known_before_the_weights_are_loaded(kind: str) -> None:
     encoder = build(tiny_pipeline(kind))
     assert encoder.shape.dim == DIMS[kind]
     if kind != "static":
-        assert encoder._loaded is None
+        assert encoder._loaded.is_empty
 
 
 def test_a_pooling_over_layers_reads_all_layers_whatever_the_configuration_says(tmp_path: Path) -> None:
@@ -96,7 +96,7 @@ def test_more_tokens_than_positions_are_refused() -> None:
 def test_texts_longer_than_the_max_length_exceed_it() -> None:
     encoder = build(tiny_pipeline("dense"))
     assert encoder.exceeds(["a", "rain " * 50]).tolist() == [False, True]
-    assert encoder._loaded is None
+    assert encoder._loaded.is_empty
     assert MAX_LENGTH < 50
 
 
@@ -152,7 +152,7 @@ def test_an_encoder_is_sent_to_another_process_without_its_weights() -> None:
     encoder = build(tiny_pipeline("dense"))
     expected = vectors(encoder)
     again = pickle.loads(pickle.dumps(encoder))
-    assert again._loaded is None
+    assert again._loaded.is_empty
     assert vectors(again).tobytes() == expected.tobytes()
 
 

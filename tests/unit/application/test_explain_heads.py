@@ -19,7 +19,7 @@ from fusionapp.adapters.linear.path import ScipyLinearPath
 from fusionapp.application.ports.charts import BarChart, Heatmap
 from fusionapp.application.ports.head_inspector import FusionWeights, Interaction, Part
 from fusionapp.application.ports.heads import LabelledEmbeddings
-from fusionapp.application.services.explain_ablation import HEADER, ExplainAblation
+from fusionapp.application.services.explain_ablation import HEADER, ExplainAblation, losses
 from fusionapp.application.services.explain_fusion import (
     ExplainFusion,
     interaction_lengths,
@@ -30,6 +30,8 @@ from fusionapp.application.services.share_linear_path import ShareLinearPath
 from fusionapp.domain.embeddings import Dense
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import SourceRecipe, TrainingRecipe
+from fusionapp.domain.statistics.contrasts import contrasts
+from fusionapp.domain.statistics.holm import holm
 
 TRAIN, ROWS = toy_rows(), toy_rows(60, seed=2)
 ABLATION = ExplainAblation(NearestMeanInspector(), RandomPath())
@@ -78,6 +80,19 @@ def deep_without(*layers: int) -> LabelledEmbeddings:
     for layer in layers:
         deep[:, layer] = np.asarray(TRAIN.sources["deep"])[:, layer].mean(0)
     return attrs.evolve(ROWS, sources={**ROWS.sources, "deep": deep})
+
+
+def test_the_p_value_of_a_drop_is_the_adjusted_one_and_called_so() -> None:
+    rng = np.random.default_rng(0)
+    whole = rng.random((2, 200)) < 0.8
+    without = [whole & (rng.random((2, 200)) < kept) for kept in (0.99, 0.97, 0.5)]
+    finding = losses("sources", "Sources", "", ["a", "b", "c"], whole, without, (), 400)
+    shares = np.stack([hits.mean(axis=0) for hits in (whole, *without)])
+    raw = [one.p_value for one in contrasts(shares, [(0, 1), (0, 2), (0, 3)], 400)]
+    found = [row["adjusted_p"] for row in by_name(finding).values()]
+    assert found == list(holm(dict(enumerate(raw))).values())
+    assert found != raw
+    assert "p_value" not in finding.header
 
 
 def test_a_source_s_drop_is_what_is_lost_when_its_mean_takes_its_place(heads: list[str]) -> None:

@@ -188,6 +188,19 @@ def test_without_charts_the_tables_are_there_all_the_same(tmp_path: Path) -> Non
     )
 
 
+def test_a_new_explanation_leaves_nothing_of_an_earlier_one_and_touches_no_other(tmp_path: Path) -> None:
+    runs, places = written(tmp_path, ListingCharts())
+    runs.write_text("explanations/test/x.csv", "of another split")
+    kept = next(place for place in places if place.figure is not None)
+    _, _, found = explain()
+    WriteExplanation(runs)("explanations/validation", "Run x", [], [found[kept.name]])
+    assert set(runs.texts) == {
+        "explanations/test/x.csv",
+        "explanations/validation/index.md",
+        f"explanations/validation/{kept.name}.csv",
+    }
+
+
 def test_warnings_stand_above_the_findings(tmp_path: Path) -> None:
     runs = MemoryRunStore(tmp_path)
     finding = Finding("x", "X", "how", ("a",), [(1,)], warnings=["it saturates " * 20])

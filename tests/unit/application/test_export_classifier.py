@@ -62,10 +62,13 @@ def test_a_graph_is_tried_on_stored_rows_against_the_ensemble(build: BuildHouse)
     assert exported.rows == 8
 
 
-def test_a_sparse_source_cannot_be_exported(build: BuildHouse) -> None:
-    house = trained(build, a=TopicEncoder(), words=LexicalEncoder(dim=64))
-    with pytest.raises(UsageError, match="source 'words' is sparse"):
-        export(house, KeptTrial(), "a", "words")
+def test_stored_rows_of_a_sparse_source_are_csr(build: BuildHouse) -> None:
+    house, exporter = trained(build, a=TopicEncoder(), words=LexicalEncoder(dim=64)), KeptTrial()
+    export(house, exporter, "a", "words")
+    assert {name: rows.shape for name, rows in exporter.trial.sources.items()} == {
+        "a": (8, 2, 8),
+        "words": (8, 64),
+    }
 
 
 def test_without_stored_rows_nothing_is_exported(build: BuildHouse, tmp_path: Path) -> None:

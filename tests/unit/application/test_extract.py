@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import deepcopy
 
 import numpy as np
@@ -11,11 +11,12 @@ import pytest
 from fakes.encoders import CountingEncoder, FailingEncoder
 from fakes.house import BuildHouse, examples
 
+from fusionapp.application.services import plan_extraction
 from fusionapp.application.services.extracted_sets import ExtractedSet
 from fusionapp.application.services.plan_extraction import PlanExtraction
 from fusionapp.application.services.report_status import ReportStatus
 from fusionapp.application.services.verify_embeddings import VerifyEmbeddings
-from fusionapp.domain.embeddings import Encoding, ExecutionPlan
+from fusionapp.domain.embeddings import ExecutionPlan
 from fusionapp.domain.errors import CorruptArtifactError, DatasetError, UpstreamError, UsageError
 
 SPLITS = {"train": examples(10, 1), "test": examples(6, 2)}
@@ -28,16 +29,10 @@ class TiredEncoder(CountingEncoder):
         super().__init__()
         self._left = calls
 
-    def encode(
-        self,
-        texts: Sequence[str],
-        plan: ExecutionPlan,
-        on_batch: Callable[[int, int], None] | None = None,
-    ) -> Encoding:
+    def before(self, texts: Sequence[str], plan: ExecutionPlan) -> None:
         if self._left == 0:
             raise UpstreamError("the hub went away")
         self._left -= 1
-        return super().encode(texts, plan, on_batch)
 
 
 def test_rows_stand_in_input_order_whatever_the_shards(build: BuildHouse) -> None:
@@ -270,6 +265,34 @@ def test_a_plan_counts_what_is_missing_and_encodes_nothing(build: BuildHouse) ->
     assert encoder.encoded == []
     assert (train.texts, train.missing_texts, train.shards, train.tokens) == (10, 6, 3, 18)
     assert (test.missing_texts, test.disk_bytes) == (6, 6 * 2 * 8 * 4)
+
+
+def test_a_plan_says_how_long_the_texts_are_and_how_many_are_cut(build: BuildHouse) -> None:
+    words = [1, 2, 3, 4, 5, 6, 7, 8, 9, 30]
+    house = build({"train": [("rain " * count, "joy") for count in words]})
+    encoder = CountingEncoder(max_length=8)
+    (planned,) = PlanExtraction(house.read, house.store)({"a": encoder}, shard_rows=4)
+    lengths = planned.lengths
+    assert (lengths.minimum, lengths.median, lengths.p90, lengths.p95, lengths.maximum) == (1, 5, 9, 30, 30)
+    assert (lengths.mean, lengths.truncated) == (7.5, 0.2)
+    assert planned.batch_tokens == encoder.plan(10).batch_tokens
+
+
+def test_a_plan_counts_every_text_once_a_part_at_a_time(
+    build: BuildHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    class Asked(CountingEncoder):
+        def count_tokens(self, texts: Sequence[str]) -> Sequence[int]:
+            assert len(texts) <= 3
+            asked.extend(texts)
+            return super().count_tokens(texts)
+
+    monkeypatch.setattr(plan_extraction, "STEP", 3)
+    house = build({"train": examples(10, 1)})
+    PlanExtraction(house.read, house.store)({"a": Asked()}, shard_rows=4)
+    assert asked == house.spool.read("train").texts(0, 10)
 
 
 def test_the_inventory_stands_before_the_first_shard(build: BuildHouse) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fakes.encoders import CountingEncoder, FailingEncoder
+from fakes.encoders import CountingEncoder, FailingEncoder, RefusingEncoder
 from fakes.house import BuildHouse
 from numpy.typing import NDArray
 
-from fusionapp.domain.errors import DatasetError, TextTooLongError
+from fusionapp.domain.errors import DatasetError
 
 TEXTS = ["one", "two", "one", " ", "three", "two", "two", "four", "five", "one", "five", " "]
 
@@ -79,16 +79,10 @@ def test_a_damaged_shard_takes_its_repeats_from_the_shards_before_it(build: Buil
 
 
 def test_a_text_that_must_not_be_cut_is_named_by_its_row(build: BuildHouse) -> None:
-    class Strict(CountingEncoder):
-        def encode(self, texts, plan, on_batch=None):  # type: ignore[no-untyped-def]
-            if "long" in texts:
-                raise TextTooLongError("is too long", texts.index("long"))
-            return super().encode(texts, plan, on_batch)
-
     house = build(rows_of("a", "b", "a", "c", "b", "long"))
 
     with pytest.raises(DatasetError, match=r"a train: row 5 is too long"):
-        house.extract({"a": Strict()}, shard_rows=3)
+        house.extract({"a": RefusingEncoder("long")}, shard_rows=3)
 
 
 def test_the_part_that_took_longest_is_named(build: BuildHouse) -> None:

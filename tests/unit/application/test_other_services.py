@@ -115,6 +115,15 @@ def test_a_run_that_is_right_more_often_is_better_and_the_other_worse() -> None:
     assert CompareRuns()(bad, good, "test", 300).verdict == "worse"
 
 
+def test_five_rows_do_not_make_one_run_better_than_another() -> None:
+    labels = ["a", "b"] * 30
+    five_wrong = [*(["b", "a"] * 3)[:5], *labels[5:]]
+    good, bad = (scored(MemoryRunStore(), labels, said) for said in (labels, five_wrong))
+    comparison = CompareRuns()(good, bad, "test", 2000)
+    assert comparison.difference.interval.low > 0
+    assert (comparison.difference.p_value, comparison.verdict) == (2 / 2**5, "not separable")
+
+
 def test_a_run_is_not_separable_from_itself() -> None:
     labels = ["a", "b", "c"] * 5
     runs = scored(MemoryRunStore(), labels, labels[::-1])

@@ -114,6 +114,13 @@ def test_controls_are_held_against_nothing() -> None:
     assert all(row.best_single is None and row.linear_svm is None for row in board.values())
 
 
+def test_five_rows_all_one_way_separate_nothing() -> None:
+    cell, control = entrant("x", 0.6), svm()
+    found = rank([(cell, right(1.0, rows=5)), (control, right(0.0, rows=5))])["x"].linear_svm
+    assert found is not None
+    assert (found.difference.p_value, found.verdict) == (2 / 2**5, "not separable")
+
+
 def test_holm_counts_every_comparison_of_the_board() -> None:
     cell, control = entrant("x", 0.6), svm()
     narrow = right(0.5), RightRows(np.arange(ROWS), right(0.5).right - (np.arange(ROWS) < 7))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 import pytest
 from fakes.datasets import MemorySource
@@ -24,11 +26,10 @@ class RecordingEncoder(CountingEncoder):
     def plan(self, rows: int) -> ExecutionPlan:
         return attrs.evolve(super().plan(rows), device=self.device)
 
-    def encode(self, texts, plan, on_batch=None):  # type: ignore[no-untyped-def]  # as the port says
+    def before(self, texts: Sequence[str], plan: ExecutionPlan) -> None:
         if len(self.plans) == self.fail_after:
             raise RuntimeError("killed")
         self.plans.append(plan)
-        return super().encode(texts, plan, on_batch)
 
 
 def test_a_set_begun_on_a_gpu_goes_on_where_there_is_none() -> None:

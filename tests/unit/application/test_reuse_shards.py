@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 import numpy as np
@@ -15,7 +15,6 @@ from fusionapp.application.services.reuse_shards import taken_layers
 from fusionapp.domain.embeddings import (
     EmbeddingShape,
     Encoding,
-    ExecutionPlan,
     Json,
     fingerprint_prefixes,
     fingerprint_texts,
@@ -41,14 +40,8 @@ class LayeredEncoder(CountingEncoder):
     def shape(self) -> EmbeddingShape:
         return EmbeddingShape(layers=len(self._kept), dim=8)
 
-    def encode(
-        self,
-        texts: Sequence[str],
-        plan: ExecutionPlan,
-        on_batch: Callable[[int, int], None] | None = None,
-    ) -> Encoding:
-        whole = super().encode(texts, plan, on_batch)
-        return attrs.evolve(whole, embeddings=np.asarray(whole.embeddings)[:, list(self._kept)])
+    def after(self, texts: Sequence[str], encoding: Encoding) -> Encoding:
+        return attrs.evolve(encoding, embeddings=np.asarray(encoding.embeddings)[:, list(self._kept)])
 
 
 def appended(house: House, rows: list[tuple[str, str | None]]) -> None:

@@ -74,7 +74,7 @@ def test_the_same_seed_draws_the_same_rows() -> None:
 
 def test_a_result_against_itself_is_no_difference() -> None:
     same = bootstrap_classification(LABELS, PREDICTIONS, draws=200)["accuracy"]
-    difference = paired_difference(same, same, 0.4, 0.4)
+    difference = paired_difference(same, same, 0.4, 0.4, 0)
     assert difference.interval == Interval(0.0, 0.0)
     assert difference.p_value == 1.0
 
@@ -87,7 +87,7 @@ def test_pairing_finds_what_two_intervals_hide() -> None:
     first = bootstrap_classification(labels, strong)["accuracy"]
     second = bootstrap_classification(labels, weak)["accuracy"]
     assert interval(first).low < interval(second).high
-    difference = paired_difference(first, second, 0.53, 0.5)
+    difference = paired_difference(first, second, 0.53, 0.5, 30)
     assert difference.interval.low > 0
     assert difference.p_value == pytest.approx(2 / 10_001)
 
@@ -97,13 +97,13 @@ def test_p_values_are_uniform_where_nothing_differs() -> None:
     small = 0
     for trial in range(200):
         first, second = (bootstrap_mean(rng.normal(size=(1, 60)), 200, trial) for _ in range(2))
-        small += paired_difference(first, second, 0.0, 0.0).p_value < 0.1
+        small += paired_difference(first, second, 0.0, 0.0, 60).p_value < 0.1
     assert 5 <= small <= 45
 
 
 def test_unpaired_draws_are_refused() -> None:
     with pytest.raises(UsageError, match="3 and 2 draws"):
-        paired_difference(np.zeros(3), np.zeros(2), 0, 0)
+        paired_difference(np.zeros(3), np.zeros(2), 0, 0, 1)
 
 
 def test_predictions_without_a_seed_dimension_are_refused() -> None:
@@ -125,7 +125,7 @@ def test_a_mean_over_five_seeds_that_ties_with_one_run_is_a_tie_in_every_draw(ro
     second = bootstrap_classification(labels, control[None], draws=500)["accuracy"]
 
     assert np.array_equal(first, second)
-    assert paired_difference(first, second, 0.5, 0.5).p_value == 1.0
+    assert paired_difference(first, second, 0.5, 0.5, 0).p_value == 1.0
 
 
 def test_seeds_that_err_in_turn_tie_exactly_where_their_mean_does() -> None:

@@ -39,6 +39,7 @@ def test_several_contrasts_are_those_of_one_pair_at_a_time() -> None:
             bootstrap_mean(SCORES[[second]], 500),
             SCORES[first].mean(),
             SCORES[second].mean(),
+            int(np.count_nonzero(SCORES[first] != SCORES[second])),
         )
         assert (found.estimate, found.p_value) == pytest.approx((one.estimate, one.p_value))
         assert found.interval.low == pytest.approx(one.interval.low, abs=1e-6)

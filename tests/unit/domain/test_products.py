@@ -184,7 +184,13 @@ def test_a_dim_that_no_quaternion_fits_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "product"), [("hadamard", np.multiply), ("matmul", matrix_product), ("quaternion", hamilton)]
+    ("kind", "product"),
+    [
+        ("hadamard", np.multiply),
+        ("low_rank", np.multiply),
+        ("matmul", matrix_product),
+        ("quaternion", hamilton),
+    ],
 )
 def test_the_length_of_each_product_agrees_with_a_loop(
     kind: ProductKind, product: Callable[..., NDArray[np.float64]]
@@ -198,6 +204,18 @@ def test_the_length_of_each_product_agrees_with_a_loop(
             joined = product(fused, unit(source[row]))
             np.testing.assert_allclose(length[row], np.linalg.norm(joined))
             fused = unit(joined)
+
+
+@pytest.mark.parametrize("kind", ["hadamard", "low_rank", "matmul", "quaternion"])
+@given(st.integers(0, 999), st.floats(0.01, 100))
+def test_products_are_at_most_1_long_and_know_nothing_of_how_long_sources_are(
+    kind: ProductKind, seed: int, factor: float
+) -> None:
+    xs = sources(seed)
+    lengths = fold_lengths(kind, xs)
+    assert all((length <= 1 + 1e-12).all() for length in lengths)
+    scaled = fold_lengths(kind, [factor * xs[0], *xs[1:]])
+    np.testing.assert_allclose(scaled, lengths, rtol=1e-9)
 
 
 def test_unit_quaternions_multiply_to_unit_length() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies as st
 
-from fusionapp.domain.repeats import first_rows
+from fusionapp.domain.repeats import digest_texts, first_rows, number_rows
 
 TEXTS = st.lists(st.sampled_from(["a", "b", "", "ab", "\ud800", "a "]), max_size=30)
 
@@ -21,3 +21,12 @@ def test_texts_that_all_differ_have_no_repeats() -> None:
 
 def test_no_texts_have_no_repeats() -> None:
     assert first_rows([], 0) is None
+
+
+@given(TEXTS)
+def test_distinct_texts_are_numbered_in_the_order_of_first_appearance(texts: list[str]) -> None:
+    numbers, firsts = number_rows(digest_texts(texts))
+
+    distinct = list(dict.fromkeys(texts))
+    assert numbers.tolist() == [distinct.index(text) for text in texts]
+    assert firsts.tolist() == [texts.index(text) for text in distinct]

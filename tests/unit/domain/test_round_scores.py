@@ -10,11 +10,10 @@ from scipy.stats import norm
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.metrics import accuracy, expected_calibration_error, macro_f1, weighted_f1
 from fusionapp.domain.round_scores import judge_draws, judge_folds, pool
-from fusionapp.domain.scores import Scores, judge
+from fusionapp.domain.scores import Scores, compare, judge
 from fusionapp.domain.statistics.bootstrap import (
     bootstrap_classification,
     bootstrap_mean,
-    paired_difference,
     resample_weights,
 )
 from fusionapp.domain.statistics.rounds import bootstrap_draws, draw_weights
@@ -83,8 +82,7 @@ def test_contenders_of_the_same_draws_and_examples_stay_paired() -> None:
         strong.append(Scores(better[None]))
     first, second = judge_draws(strong, y, 2000), judge_draws(weak, y, 2000)
     assert first.metrics["accuracy"].low < second.metrics["accuracy"].high
-    difference = paired_difference(first.accuracy_replicates, second.accuracy_replicates, 0.55, 0.5)
-    assert difference.interval.low > 0
+    assert compare(first, second).interval.low > 0
 
 
 @pytest.mark.parametrize("draws", [2, 3, 10])

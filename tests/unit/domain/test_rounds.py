@@ -83,9 +83,18 @@ def test_a_text_is_drawn_once_however_often_it_stands_there() -> None:
 
 
 def test_draws_differ_and_the_seed_decides_them() -> None:
-    rows = [one.train.tolist() for one in shot_rounds(LABELS, ALONE, 4, 3, 0.1, seed=5)]
-    assert rows[0] != rows[1] != rows[2]
-    assert next(shot_rounds(LABELS, ALONE, 4, 1, 0.1, seed=6)).train.tolist() == rows[1]
+    rows, again = (
+        [one.train.tolist() for one in shot_rounds(LABELS, ALONE, 4, 3, 0.1, seed=5)] for _ in range(2)
+    )
+    assert rows[0] != rows[1] != rows[2] != rows[0]
+    assert rows == again
+
+
+def test_neighbouring_seeds_share_no_draw() -> None:
+    rows = [
+        tuple(one.train.tolist()) for seed in range(4) for one in shot_rounds(LABELS, ALONE, 4, 10, 0.1, seed)
+    ]
+    assert len(set(rows)) == 40
 
 
 def test_every_row_of_a_class_is_drawn_as_often_as_another() -> None:

@@ -10,17 +10,19 @@ from hypothesis import given, settings, strategies as st
 
 from fusionapp.domain.fusion.spec import FusionKind, FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
-from fusionapp.entrypoints.experiment.schema import (
-    STORES,
-    DatasetSettings,
-    EvaluateSettings,
-    Experiment,
+from fusionapp.entrypoints.experiment.encoder_tables import (
     HuggingFaceSettings,
     ImportedSettings,
     LexicalSettings,
     OnnxSettings,
     OpenAISettings,
     SentenceTransformersSettings,
+)
+from fusionapp.entrypoints.experiment.schema import (
+    STORES,
+    DatasetSettings,
+    EvaluateSettings,
+    Experiment,
     StorageSettings,
 )
 from fusionapp.entrypoints.experiment.structure import structure, unstructure

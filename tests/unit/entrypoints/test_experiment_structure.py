@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fusionapp.domain.errors import ConfigurationError
-from fusionapp.entrypoints.experiment.schema import HuggingFaceSettings, LexicalSettings
+from fusionapp.entrypoints.experiment.encoder_tables import HuggingFaceSettings, LexicalSettings
 from fusionapp.entrypoints.experiment.structure import ENCODERS, structure
 
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from fusionapp.domain.errors import ConfigurationError, UsageError
-from fusionapp.entrypoints.experiment.schema import NAME_PATTERN
+from fusionapp.entrypoints.experiment.names import NAME_PATTERN
 from fusionapp.entrypoints.experiment.structure import structure, unstructure
 from fusionapp.entrypoints.sweep.cells import Cell
 from fusionapp.entrypoints.sweep.expansion import expand, load_sweep

@@ -1,0 +1,5 @@
+"""Directories in the layout of the BEIR benchmark."""
+
+from fusionapp.adapters.beir.source import BeirSource
+
+__all__ = ["BeirSource"]

@@ -1,0 +1,135 @@
+"""Pairs of queries and documents in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TypeAlias
+
+import attrs
+
+from fusionapp.adapters.files.source import read_rows
+from fusionapp.application.ports.pair_source import PairSource
+from fusionapp.domain.errors import UsageError
+from fusionapp.domain.retrieval.pair_columns import pair_layout
+from fusionapp.domain.retrieval.pairs import Document, Pair
+from fusionapp.domain.splits import order_splits, unknown_split
+
+File: TypeAlias = "str | PathLike[str] | Mapping[str, object]"
+"""A path, or a table ``{path = "gr-qc.jsonl", topic = "gr-qc"}``."""
+
+
+@attrs.frozen
+class _Part:
+    path: Path
+    topic: str | None
+
+
+class FilePairSource(PairSource):
+    """Splits in files, by suffix: .csv, .tsv, .jsonl (.ndjson, .json), each also .gz, and .parquet.
+
+    A split of several files is read as one, in order; each file may name the topic of its rows.
+    """
+
+    def __init__(
+        self,
+        splits: Mapping[str, File | Sequence[File]],
+        query: str | Iterable[str] = "query",
+        document: str | Iterable[str] = "document",
+        *,
+        topic: str | None = None,
+        label: str | None = None,
+        date: str | None = None,
+        id: str | Iterable[str] | None = None,
+        query_id: str | Iterable[str] | None = None,
+        negatives: str | Iterable[str] | None = None,
+        grade: str | None = None,
+        limit: int | None = None,
+    ) -> None:
+        """Take the settings of ``[dataset]``; no file is opened.
+
+        Args:
+            splits: file or files of each split, each a path or a table of `path` and `topic`.
+            query: the query's column, or several that are joined one a line.
+            document: the document's.
+            topic: the topic's column; a row without goes by its file's topic.
+            label: the column of what makes two documents alike.
+            date: the date's column.
+            id: columns that name the document; default: equal texts are one document.
+            query_id: columns that name the query; default: equal texts are one query.
+            negatives: columns of hard negatives: a text each, a list of texts, or a JSON list of texts.
+            grade: the grade's column; default 1.
+            limit: read only this many rows of each split.
+
+        Raises:
+            UsageError: settings that make no sense.
+        """
+        if limit is not None and limit < 1:
+            raise UsageError(f"dataset.limit: expected at least 1, got {limit}")
+        self._layout = pair_layout(
+            query,
+            document,
+            topic=topic,
+            label=label,
+            date=date,
+            id=id,
+            query_id=query_id,
+            negatives=negatives,
+            grade=grade,
+        )
+        self._parts = {split: _parts(files, split) for split, files in splits.items()}
+        self._limit = limit
+
+    def splits(self) -> Sequence[str]:
+        """The splits that were named, in the order train, validation, test, others."""
+        return order_splits(self._parts)
+
+    def describe(self, split: str) -> str:
+        """The split's file, or files separated by commas."""
+        return ", ".join(str(part.path) for part in self._parts_of(split))
+
+    def read(self, split: str) -> Iterator[Pair]:
+        """Pairs of a split in file order.
+
+        Raises:
+            DatasetError: what cannot be read; names file, row, line and column.
+        """
+        return islice(self._read(self._parts_of(split)), self._limit)
+
+    def corpus(self, split: str) -> Iterator[Document]:
+        """No document beside those of the pairs."""
+        self._parts_of(split)
+        return iter(())
+
+    def _parts_of(self, split: str) -> Sequence[_Part]:
+        if split not in self._parts:
+            raise unknown_split(split, self.splits(), "dataset")
+        return self._parts[split]
+
+    def _read(self, parts: Sequence[_Part]) -> Iterator[Pair]:
+        rows = 0
+        for part in parts:
+            for place, values in read_rows(part.path, self._layout, rows):
+                yield self._layout.pair(values, place, part.topic)
+                rows += 1
+
+
+def _parts(files: File | Sequence[File], split: str) -> Sequence[_Part]:
+    several = [files] if isinstance(files, str | PathLike | Mapping) else list(files)
+    if not several:
+        raise UsageError(f"dataset.{split}: names no file")
+    return [_part(file, split) for file in several]
+
+
+def _part(file: File, split: str) -> _Part:
+    if isinstance(file, str | PathLike):
+        return _Part(Path(fspath(file)).expanduser(), None)
+    unknown = set(file) - {"path", "topic"}
+    path, topic = file.get("path"), file.get("topic")
+    if unknown or not isinstance(path, str | PathLike) or not (topic is None or isinstance(topic, str)):
+        raise UsageError(
+            f'dataset.{split}: expected {{path = "FILE", topic = "TOPIC"}}, topic optional, got {dict(file)}'
+        )
+    return _Part(Path(fspath(path)).expanduser(), topic or None)
