@@ -157,7 +157,8 @@ def load_transformer(
         placed["device_map"] = "auto"
     elif quantization != "none":
         placed["device_map"] = {"": plan.device}
-    with quiet_transformers(), quiet_loggers("bitsandbytes"):  # which advertises
+    quantizer = nullcontext() if quantization == "none" else quiet_loggers("bitsandbytes")
+    with quiet_transformers(), quantizer:
         body, report = AutoModel.from_pretrained(
             directory,
             dtype=dtype,

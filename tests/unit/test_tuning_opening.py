@@ -164,3 +164,10 @@ def test_nv_embed_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UsageError, match=r"not tuned here|pooling layers"):
         opened(tmp_path)
+
+
+def test_a_model_that_cannot_recompute_its_activations_is_refused() -> None:
+    with pytest.raises(
+        UsageError, match="activation_checkpointing: transformers' MPNetModel cannot recompute"
+    ):
+        opened("mpnet", encoder={"activation_checkpointing": True})

@@ -49,7 +49,7 @@ def _weights(body: nn.Module) -> Iterator[tuple[str, Tensor]]:
     }
     for name, layer in adapted.items():
         base: Any = layer.base_layer
-        yield f"{name}.weight", _merged(layer, _in_float32(base))
+        yield f"{name}.weight", merged_weight(layer, _in_float32(base))
         if base.bias is not None:
             yield f"{name}.bias", base.bias
     for name, parameter in body.named_parameters():
@@ -77,7 +77,13 @@ def _in_float32(module: nn.Module) -> Tensor:
     return read_back
 
 
-def _merged(layer: Any, weight: Tensor) -> Tensor:
+def merged_weight(layer: Any, weight: Tensor) -> Tensor:
+    """The one weight (out, in) by which a layer computes what it computes with its adapter, dropout aside.
+
+    Args:
+        layer: PEFT's, with A (rank, in), B (out, rank) and with DoRA magnitudes (out,).
+        weight: (out, in) float32, what is adapted.
+    """
     down, up = layer.lora_A[ADAPTER].weight.float(), layer.lora_B[ADAPTER].weight.float()
     merged: Tensor = weight + layer.scaling[ADAPTER] * (up @ down)
     if ADAPTER not in layer.lora_magnitude_vector:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from importlib.util import find_spec
 from typing import Any, cast
 
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 
 from fusionapp.adapters.huggingface.views import find_blocks
+from fusionapp.adapters.torch_shared.quiet import quiet_loggers
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.finetuning import FineTuning
 
@@ -88,7 +88,8 @@ def _with_adapters(body: nn.Module, names: list[str], finetuning: FineTuning, se
         raise UsageError(
             f"finetuning.method: {finetuning.method!r} needs peft; install the extra `tune` of fusionapp"
         )
-    from peft import LoraConfig, TaskType, get_peft_model
+    with quiet_loggers("bitsandbytes"):  # PEFT imports bitsandbytes where it is installed
+        from peft import LoraConfig, TaskType, get_peft_model
 
     config = LoraConfig(
         task_type=TaskType.FEATURE_EXTRACTION,
@@ -99,9 +100,8 @@ def _with_adapters(body: nn.Module, names: list[str], finetuning: FineTuning, se
         use_rslora=finetuning.rslora,
         use_dora=finetuning.dora,
     )
-    with torch.random.fork_rng(), warnings.catch_warnings():
-        # PEFT asks by a name that transformers 5 has deprecated.
-        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    # PEFT asks by a name that transformers 5 has deprecated.
+    with torch.random.fork_rng(), quiet_loggers("peft"):
         torch.manual_seed(seed)
         adapted: Any = get_peft_model(cast(Any, body), config, adapter_name=ADAPTER)
     for parameter in adapted.parameters():

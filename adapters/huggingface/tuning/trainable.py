@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Trained:
     matrices: Mapping[str, nn.Parameter]
     others: Mapping[str, nn.Parameter]
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[nn.Parameter]:
         """Every trained parameter, matrices first."""
         yield from self.matrices.values()
         yield from self.others.values()
