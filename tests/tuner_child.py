@@ -1,4 +1,4 @@
-"""A run of training in a process of its own, that may be killed at a step: ``tuner_child.py MODEL DIRECTORY JSON``.
+"""A run of training in its own process, which may be killed at a step: ``tuner_child.py MODEL DIRECTORY JSON``.
 
 JSON: ``kill`` (a step, 0 for none) and changes of the recipe.
 """
@@ -38,7 +38,13 @@ def main(model: str, directory: str, settings: str) -> None:
     changes = json.loads(settings)
     kill = changes.pop("kill", 0)
     HuggingFaceTuner(EncoderSettings(model)).tune(
-        recipe(**changes), 3, toy_pairs(), toy_pairs(24, 1), directory, DeadlyTracker(kill), CountingProgress()
+        recipe(**changes),
+        3,
+        toy_pairs(),
+        toy_pairs(24, 1),
+        directory,
+        DeadlyTracker(kill),
+        CountingProgress(),
     )
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

@@ -101,7 +101,7 @@ class FalseNegatives:
             shared = self.labelled[queries][:, self.label_of[known]].toarray()
             wrong[:, self.label_of[documents] >= 0] |= shared
         if self.near_duplicate is not None:
-            wrong |= self._near(asked, queries, documents, self.near_duplicate)
+            wrong |= self._near(asked, queries, documents)
         return ~wrong
 
     def forbidden(self, queries: Rows, candidates: Rows) -> Mask:
@@ -120,16 +120,16 @@ class FalseNegatives:
             found[i, there] = ~self.mask(queries[i : i + 1], row[there])[0]
         return found
 
-    def _near(self, asked: csr_array, queries: Rows, documents: Rows, least: float) -> Mask:
+    def _near(self, asked: csr_array, queries: Rows, documents: Rows) -> Mask:
         """Documents near one of the query's, and documents of a query near it."""
         assert self.query_shingles is not None
         assert self.document_shingles is not None
         own = np.unique(asked.indices).astype(np.int64)
-        near = self.document_shingles.jaccard(own, documents) >= least
+        near = self.document_shingles.jaccard(own, documents) >= self.near_duplicate
         wrong: Mask = _through(asked[:, own].toarray(), near)
         answers = self.relevant[:, documents].tocoo()
         others = np.unique(answers.row).astype(np.int64)
-        near = self.query_shingles.jaccard(queries, others) >= least
+        near = self.query_shingles.jaccard(queries, others) >= self.near_duplicate
         wrong |= _through(near, self.relevant[others][:, documents].toarray())
         return wrong
 
@@ -150,7 +150,7 @@ def _same(size: int, *keys: Iterable[str]) -> csr_array:
     total = size + width
     edges = _incidence(np.concatenate(rows), np.concatenate(columns), (total, total))
     _, group = connected_components(edges, directed=False)
-    groups = _incidence(np.arange(size), group[:size].astype(np.int64), (size, total))
+    groups = _incidence(np.arange(size), group[:size], (size, total))
     return _bool(groups @ groups.T)
 
 

@@ -67,7 +67,16 @@ class WordWeightTuner(EncoderTuner):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "words.json").write_text(dumps(weights), encoding="utf-8")
         return TunedEncoder(
-            directory, preflight, best_step, steps, best, untuned, 1.0, float(steps * recipe.negatives_pool), 1, {}
+            directory,
+            preflight,
+            best_step,
+            steps,
+            best,
+            untuned,
+            1.0,
+            float(steps * recipe.negatives_pool),
+            1,
+            {},
         )
 
 
@@ -79,7 +88,8 @@ def _score(weights: dict[str, float], pairs: PairSet) -> dict[str, float]:
         for row, text in enumerate(texts):
             for word in text.split():
                 found[row, words.get(word, -1)] += weights.get(word, 0.0)
-        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+        unit: NDArray[np.float64] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+        return unit
 
     scores = embed(list(pairs.queries)) @ embed(list(pairs.documents)).T
     asked, wanted = pairs.pairs.T

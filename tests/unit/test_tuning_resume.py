@@ -48,7 +48,9 @@ class InterruptingTracker(RecordingTracker):
             raise KeyboardInterrupt
 
 
-def tune(directory: Path, tracker: RecordingTracker | None = None, seed: int = 3, **changes: Any) -> TunedEncoder:
+def tune(
+    directory: Path, tracker: RecordingTracker | None = None, seed: int = 3, **changes: Any
+) -> TunedEncoder:
     with cpu_threads(1):
         return HuggingFaceTuner(EncoderSettings(str(tiny_model("bert")))).tune(
             recipe(**{**CHANGES, **changes}),
@@ -152,7 +154,7 @@ def test_at_most_two_files_of_weights_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
-    settings = {"method": "full", "epochs": 1, "batch_tokens": 64, "checkpoint_steps": 2}
+    settings: dict[str, Any] = {"method": "full", "epochs": 1, "batch_tokens": 64, "checkpoint_steps": 2}
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     done = run_child(tmp_path / "two", settings, *launcher)
     assert done.returncode == 0, done.stderr

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -30,11 +30,14 @@ from fusionapp.adapters.huggingface.tuning.validation import mean_reciprocal_ran
 from fusionapp.application.ports.encoder_tuner import PairSet, TunedEncoder
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.finetuning import FineTuning
+from fusionapp.domain.retrieval.composition import Composition, Stage
 
 CPU = torch.device("cpu")
 
 
-def tune(folder: Path, kind: str = "bert", train: PairSet | None = None, **changes: Any) -> tuple[TunedEncoder, list[dict[str, float]]]:
+def tune(
+    folder: Path, kind: str = "bert", train: PairSet | None = None, **changes: Any
+) -> tuple[TunedEncoder, list[dict[str, float]]]:
     tracker = RecordingTracker()
     tuned = HuggingFaceTuner(EncoderSettings(str(tiny_model(kind)))).tune(
         recipe(**{"epochs": 1, **changes}),
@@ -48,13 +51,17 @@ def tune(folder: Path, kind: str = "bert", train: PairSet | None = None, **chang
     return tuned, [metrics for _, _, metrics in tracker.logged if "train_loss" in metrics]
 
 
-def gradients(budget: int, encoder: TrainableEncoder, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+def gradients(
+    budget: int, encoder: TrainableEncoder, dtype: torch.dtype = torch.float32
+) -> dict[str, torch.Tensor]:
     data = tokenize_pairs(encoder, toy_pairs(hard=2), "train")
     settings = recipe(hard_negatives=1)
     objective = Objective(settings, encoder.dim, CPU)
     trained = encoder.trained()
     optimizer = EncoderOptimizer("adamw", group_weights(trained), 0.0)
-    stepper = Stepper(encoder, PoolEmbeddings(encoder, dtype, budget), objective, optimizer, Crew(0, 1, CPU), None)
+    stepper = Stepper(
+        encoder, PoolEmbeddings(encoder, dtype, budget), objective, optimizer, Crew(0, 1, CPU), None
+    )
     pool = make_pool(data.pairs, np.arange(16), 1, np.random.default_rng(0))
     torch.manual_seed(0)
     stepper._backward(data, false_negatives(settings, data.pairs), pool, 1)
@@ -161,7 +168,9 @@ def test_a_step_of_no_whole_pools_is_refused() -> None:
         plan_steps(recipe(optimizer_batch=12), 100)
 
 
-@pytest.mark.parametrize(("evaluations", "scored"), [(1, {12}), (2, {6, 12}), (5, {3, 5, 8, 10, 12}), (99, set(range(1, 13)))])
+@pytest.mark.parametrize(
+    ("evaluations", "scored"), [(1, {12}), (2, {6, 12}), (5, {3, 5, 8, 10, 12}), (99, set(range(1, 13)))]
+)
 def test_an_epoch_is_scored_so_often_and_at_its_end(evaluations: int, scored: set[int]) -> None:
     plan = plan_steps(recipe(evaluations=evaluations), 100)
     assert {step for step in range(1, 13) if plan.scores_after(step)} == scored
@@ -212,4 +221,39 @@ def test_muon_leaves_embeddings_to_adamw() -> None:
     muon, adam = optimizer._optimizers
     assert isinstance(muon, torch.optim.Muon)
     tables = {weight.shape[0] for group in adam.param_groups for weight in group["params"] if weight.ndim > 1}
-    assert tables == {weight.shape[0] for name, weight in encoder.named_parameters() if "embeddings" in name and weight.ndim > 1}
+    assert tables == {
+        weight.shape[0]
+        for name, weight in encoder.named_parameters()
+        if "embeddings" in name and weight.ndim > 1
+    }
+
+
+def test_a_composition_is_drawn_logged_and_counted(tmp_path: Path) -> None:
+    topics = toy_pairs().topics
+    main = topics[0]
+    assert main is not None
+    shares = Stage(main=0.25, soft=0, hard=0, cross_domain=0, other=0.75)
+    tuned, steps = tune(tmp_path, composition=Composition(main=(main,), schedule=(shares,)))
+    assert tuned.drawn == {"main": 12, "other": 36}
+    assert {(step["drawn_main"], step["drawn_other"]) for step in steps} == {(2.0, 6.0)}
+
+
+def test_sides_that_are_pooled_differently_keep_their_places() -> None:
+    encoder = open_trainable(
+        EncoderSettings(str(tiny_model("bert")), query_prefix="the day ", document_prefix=""),
+        FineTuning(),
+        device="cpu",
+    ).eval()
+    encoder.decisions = attrs.evolve(encoder.decisions, pool_prefix=False)
+    data = tokenize_pairs(encoder, toy_pairs(8), "train")
+    embeddings = PoolEmbeddings(encoder, torch.float32, 10_000)
+    rows = np.arange(4)
+    lengths = np.concatenate([data.queries.lengths[rows], data.documents.lengths[rows]])
+    chunks = embeddings.cut(lengths)
+    (part,) = embeddings.parts(data, rows, rows, chunks)
+    found = torch.empty(8, encoder.dim)
+    found[np.concatenate(chunks[0])] = part().detach()
+    for row in rows.tolist():
+        for place, table, side in ((row, data.queries, "query"), (4 + row, data.documents, "document")):
+            alone = encoder.embed([table[row]], side).detach()[0]  # type: ignore[arg-type]  # one of its words
+            torch.testing.assert_close(found[place], alone, rtol=1e-4, atol=1e-5)

@@ -84,13 +84,9 @@ class Stepper:
         self._objective.keep_in_range()
         return result
 
-    def _backward(
-        self, data: TokenizedPairs, known: FalseNegatives, pool: Pool, pools: int
-    ) -> Tensor:
+    def _backward(self, data: TokenizedPairs, known: FalseNegatives, pool: Pool, pools: int) -> Tensor:
         """Add this pool's share of the step's gradient; its share of the step's loss."""
-        lengths = np.concatenate(
-            [data.queries.lengths[pool.queries], data.documents.lengths[pool.documents]]
-        )
+        lengths = np.concatenate([data.queries.lengths[pool.queries], data.documents.lengths[pool.documents]])
         mine = [self._crew.share(lengths, rank) for rank in range(self._crew.size)]
         chunks = [self._embeddings.cut(lengths[rows]) for rows in mine]
         orders = [
@@ -113,7 +109,7 @@ class Stepper:
         allowed: Tensor,
         share: float,
     ) -> tuple[Tensor, Tensor]:
-        """The pool's loss and its gradient by this process's embeddings, which stand in the order of its chunks."""
+        """The pool's loss and its gradient by this process's embeddings, in the order of its chunks."""
         everyone = self._crew.gather(found, [len(order) for order in orders])
         place = torch.from_numpy(np.argsort(np.concatenate(orders))).to(everyone.device)
         own = torch.from_numpy(orders[self._crew.rank]).to(everyone.device)
