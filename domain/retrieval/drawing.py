@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.domain.errors import UsageError
-from fusionapp.domain.retrieval.composition import Composition, Kind, Stage
+from fusionapp.domain.retrieval.composition import KINDS, Composition, Kind, Stage
 
 Rows = NDArray[np.int64]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 def rows_by_kind(composition: Composition, topics: Sequence[str | None]) -> dict[Kind, Rows]:

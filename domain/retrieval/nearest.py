@@ -72,7 +72,9 @@ def best_of(scores: NDArray[np.float32], k: int, first_row: int = 0, best: Keys 
         return best
     added = np.full((len(scores), most), NOTHING, dtype=np.int64)
     places = np.arange(len(queries)) - (np.cumsum(counts) - counts)[queries]
-    added[queries, places] = score_keys(scores[queries, columns][:, None], (columns + first_row)[:, None])[:, 0]
+    added[queries, places] = score_keys(scores[queries, columns][:, None], (columns + first_row)[:, None])[
+        :, 0
+    ]
     return best_keys(np.concatenate([best, added], axis=1), k)
 
 

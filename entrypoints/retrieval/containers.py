@@ -33,7 +33,6 @@ class RetrievalGateways(Gateways):
     )
     tuner = providers.Factory(
         build.encoder_tuner,
-        device=Gateways.config.experiment.train.device,
         model_cache=Gateways.config.environment.model_cache,
     )
     index = providers.FactoryAggregate(

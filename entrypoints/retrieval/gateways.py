@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fusionapp.application.ports.encoder_tuner import EncoderTuner
 from fusionapp.application.ports.lexical_ranker import LexicalRanker
@@ -55,9 +55,7 @@ def beir_pairs(dataset: dict[str, Any]) -> PairSource:
     return BeirSource(dataset["name"])
 
 
-def encoder_tuner(
-    settings: dict[str, Any], model: str | None, device: str, model_cache: str | None
-) -> EncoderTuner:
+def encoder_tuner(settings: dict[str, Any], model: str | None, model_cache: str | None) -> EncoderTuner:
     """A transformer that is to be tuned: that of an encoder's table, or one that an earlier round saved."""
     from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings
     from fusionapp.adapters.huggingface.tuning.tuner import HuggingFaceTuner
@@ -73,7 +71,7 @@ def encoder_tuner(
         revision=tables["document"]["revision"],
         cache_dir=model_cache,
     )
-    return HuggingFaceTuner(encoder, device=device)
+    return HuggingFaceTuner(encoder)
 
 
 def numpy_index() -> VectorIndex:
@@ -83,7 +81,7 @@ def numpy_index() -> VectorIndex:
     return NumpyIndex()
 
 
-def faiss_index(kind: str) -> VectorIndex:
+def faiss_index(kind: Literal["flat", "hnsw", "ivfpq"]) -> VectorIndex:
     """FAISS."""
     from fusionapp.adapters.faiss_index.index import FaissIndex
 
@@ -99,16 +97,16 @@ def usearch_index() -> VectorIndex:
 
 def bm25() -> LexicalRanker:
     """BM25."""
-    from fusionapp.adapters.bm25.ranker import Bm25Ranker
+    from fusionapp.adapters.bm25.ranker import Bm25
 
-    return Bm25Ranker()
+    return Bm25()
 
 
 def tfidf() -> LexicalRanker:
     """TF-IDF and the cosine."""
-    from fusionapp.adapters.tfidf.ranker import TfidfRanker
+    from fusionapp.adapters.tfidf.ranker import TfIdf
 
-    return TfidfRanker()
+    return TfIdf()
 
 
 def measures() -> RankingMetrics:
