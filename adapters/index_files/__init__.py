@@ -1,0 +1,1 @@
+"""What every kind of index on disk shares: vectors checked as they come, and files written whole."""

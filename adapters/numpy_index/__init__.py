@@ -1,0 +1,1 @@
+"""Exact search by NumPy over a memory-mapped matrix."""
