@@ -1,0 +1,1 @@
+"""TF-IDF with cosine similarity, by scipy."""
