@@ -83,11 +83,8 @@ class FaissIndex(VectorIndex):
         try:
             matrix = write_matrix(vectors, scratch)
             chosen = choose_ivfpq(self.wishes, matrix.rows, matrix.dim)
-            coarse = faiss.IndexFlatIP(matrix.dim)
-            index = faiss.IndexIVFPQ(
-                coarse, matrix.dim, chosen.nlist, chosen.parts, chosen.nbits, faiss.METRIC_INNER_PRODUCT
-            )
-            index.own_fields, coarse.this.own = True, False  # the C++ side frees it with the index
+            layout = f"IVF{chosen.nlist},PQ{chosen.parts}x{chosen.nbits}"
+            index = faiss.index_factory(matrix.dim, layout, faiss.METRIC_INNER_PRODUCT)
             index.nprobe = chosen.nprobe
             index.cp.seed = index.pq.cp.seed = self.seed
             faster = on_gpu(faiss, index)
