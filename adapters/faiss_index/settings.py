@@ -17,6 +17,9 @@ POINTS = 39
 FEWEST_BITS, MOST_BITS = 4, 8
 """Of a code that is chosen here."""
 
+_WIDE = 256
+"""Numbers of a vector from which on a code may stand for four of them."""
+
 
 @attrs.frozen
 class Wishes:
@@ -78,7 +81,7 @@ def choose_hnsw(wishes: Wishes) -> Hnsw:
 
 
 def choose_ivfpq(wishes: Wishes, rows: int, dim: int) -> IvfPq:
-    """4 √rows lists as far as there are `POINTS` vectors for each, and four numbers of a vector in a code.
+    """4 √rows lists as far as there are `POINTS` vectors for each; four numbers of a vector in a code, two of a short one.
 
     Codes have as many of 4 to 8 bits as there are vectors to train on: a code of n bits takes 2ⁿ centroids. A search
     reads an eighth of the lists, at least 8: product codes lose more than the lists do.
@@ -92,7 +95,7 @@ def choose_ivfpq(wishes: Wishes, rows: int, dim: int) -> IvfPq:
             f"index: {rows} vectors are too few for ivfpq, which trains on at least {fewest}; use the kind flat"
         )
     bits = min(MOST_BITS, int(math.log2(rows / POINTS)))
-    width = next(size for size in (4, 3, 2, 1) if dim % size == 0)
+    width = next(size for size in ((4, 3, 2, 1) if dim >= _WIDE else (2, 1)) if dim % size == 0)
     nlist = _or(wishes.nlist, max(1, min(round(4 * math.sqrt(rows)), rows // POINTS)))
     chosen = IvfPq(
         nlist=nlist,

@@ -80,6 +80,7 @@ RANKED = st.lists(st.integers(0, 9), unique=True, max_size=6)
 GRADED = st.dictionaries(st.integers(0, 9), st.integers(1, 3), min_size=1, max_size=4)
 
 
+@pytest.mark.parametrize("metric", list(METRICS))
 @given(st.lists(st.tuples(RANKED, GRADED), min_size=1, max_size=5), st.integers(1, 7), st.booleans())
 @settings(max_examples=15, deadline=None)
 def test_each_metric_is_its_formula_in_the_order_of_the_hits(
