@@ -35,7 +35,7 @@ class FaissIndex(VectorIndex):
     """
 
     kind: Kind = "flat"
-    wishes: Wishes = Wishes()
+    wishes: Wishes = attrs.field(factory=Wishes)
     seed: int = 0
     threads: int | None = None
 
@@ -55,7 +55,9 @@ class FaissIndex(VectorIndex):
         faiss = import_faiss()
         with reading(path, self.kind):
             index = faiss.read_index(path)
-            expected = {"flat": faiss.IndexFlat, "hnsw": faiss.IndexHNSWFlat, "ivfpq": faiss.IndexIVFPQ}[self.kind]
+            expected = {"flat": faiss.IndexFlat, "hnsw": faiss.IndexHNSWFlat, "ivfpq": faiss.IndexIVFPQ}[
+                self.kind
+            ]
             if not isinstance(index, expected) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
                 raise ValueError(f"it is a {type(index).__name__} of metric {index.metric_type}")
             return OpenFaissIndex(faiss, index, None if self.kind == "hnsw" else on_gpu(faiss, index))

@@ -81,9 +81,12 @@ def choose_hnsw(wishes: Wishes) -> Hnsw:
 
 
 def choose_ivfpq(wishes: Wishes, rows: int, dim: int) -> IvfPq:
-    """4 √rows lists as far as there are `POINTS` vectors for each; four numbers of a vector in a code, two of a short one.
+    """Lists, codes and bits by the number and the length of the vectors.
 
-    Codes have as many of 4 to 8 bits as there are vectors to train on: a code of n bits takes 2ⁿ centroids. A search
+    4 √rows lists, as far as there are `POINTS` vectors for each. A code stands for four numbers of a long vector,
+    two of a short one.
+
+    Codes have as many of 4 to 8 bits as there are vectors to train on: one of n bits takes 2ⁿ centroids. A search
     reads an eighth of the lists, at least 8: product codes lose more than the lists do.
 
     Raises:
@@ -113,7 +116,9 @@ def _refuse(chosen: IvfPq, rows: int, dim: int) -> None:
     if not 1 <= chosen.nprobe <= chosen.nlist:
         raise UsageError(f"index: nprobe {chosen.nprobe} must be between 1 and nlist, {chosen.nlist}")
     if chosen.parts < 1 or dim % chosen.parts:
-        raise UsageError(f"index: m {chosen.parts} does not divide the vectors' {dim} numbers; choose a divisor")
+        raise UsageError(
+            f"index: m {chosen.parts} does not divide the vectors' {dim} numbers; choose a divisor"
+        )
     if not 1 <= chosen.nbits <= 16 or 2**chosen.nbits > rows:
         raise UsageError(
             f"index: codes of {chosen.nbits} bits need {2**chosen.nbits} vectors or more (there are {rows}), and "

@@ -30,7 +30,9 @@ class IrMeasures(RankingMetrics):
         check_judged(hits.rows, relevant)
         library = _import()
         measures = {name: library.parse_measure(_measure(name)) for name in metrics}
-        judged = {str(query): {str(row): grade for row, grade in of.items()} for query, of in enumerate(relevant)}
+        judged = {
+            str(query): {str(row): grade for row, grade in of.items()} for query, of in enumerate(relevant)
+        }
         run = {
             str(query): {str(row): -float(rank) for rank, row in enumerate(rows) if row >= 0}
             for query, rows in enumerate(hits.rows.tolist())

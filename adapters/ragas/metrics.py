@@ -34,12 +34,23 @@ class RagasMetrics(RankingMetrics):
         sample, scorers = _import()
         found = {name: np.zeros(len(relevant)) for name in metrics}
         for name, (base, cutoff) in wanted.items():
-            for query, (rows, grades) in enumerate(zip(hits.rows[:, :cutoff].tolist(), relevant, strict=True)):
+            for query, (rows, grades) in enumerate(
+                zip(hits.rows[:, :cutoff].tolist(), relevant, strict=True)
+            ):
                 retrieved = [str(row) for row in rows if row >= 0]
                 if retrieved:
-                    one = sample(retrieved_context_ids=retrieved, reference_context_ids=[str(row) for row in grades])
-                    found[name][query] = scorers[base].single_turn_score(one)
+                    one = sample(
+                        retrieved_context_ids=retrieved, reference_context_ids=[str(row) for row in grades]
+                    )
+                    found[name][query] = _score(scorers[base], one)
         return found
+
+
+def _score(scorer: Any, sample: Any) -> float:
+    with warnings.catch_warnings():
+        # It leaves the file open that names the user to its telemetry, which it reads though that is off.
+        warnings.simplefilter("ignore", ResourceWarning)
+        return float(scorer.single_turn_score(sample))
 
 
 def _parse(name: str) -> tuple[str, int | None]:
@@ -64,5 +75,7 @@ def _import() -> tuple[Any, dict[str, Any]]:
 
             scorers = {_NAMES[0]: IDBasedContextPrecision(), _NAMES[1]: IDBasedContextRecall()}
     except ImportError as error:
-        raise UsageError(f"{', '.join(_NAMES)} need ragas: pip install 'fusionapp[eval]' ({error})") from error
+        raise UsageError(
+            f"{', '.join(_NAMES)} need ragas: pip install 'fusionapp[eval]' ({error})"
+        ) from error
     return SingleTurnSample, scorers

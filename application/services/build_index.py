@@ -33,7 +33,9 @@ class BuildIndex:
     indexes: Mapping[str, VectorIndex]
     runs: RunStore
 
-    def __call__(self, kind: str, key: str, encoder: str, split: str, similarity: str = "cosine") -> Mapping[str, Json]:
+    def __call__(
+        self, kind: str, key: str, encoder: str, split: str, similarity: str = "cosine"
+    ) -> Mapping[str, Json]:
         """Build, or keep an index that is there and is the same, and return the content of ``index/index.json``.
 
         Args:
@@ -51,9 +53,9 @@ class BuildIndex:
         stored = self._stored(kind, key, similarity)
         wanted = {"kind": kind, "key": key, "encoder": encoder, "split": split, "similarity": similarity}
         earlier = self.runs.read_document(DOCUMENT)
-        if earlier is not None and all(earlier.get(name) == value for name, value in wanted.items()):
-            if self.runs.hash_file(FILE) == earlier["sha256"]:
-                return dict(earlier)
+        same = earlier is not None and all(earlier.get(name) == value for name, value in wanted.items())
+        if same and self.runs.hash_file(FILE) == earlier["sha256"]:
+            return dict(earlier)
         with self.runs.writing(INDEX):
             built = self.indexes[kind].build(_vectors(stored, similarity == "cosine"), self.runs.path(FILE))
             document = {
@@ -73,7 +75,9 @@ class BuildIndex:
             raise UsageError(f"index: similarity {similarity!r} is neither cosine nor dot")
         stored = self.store.read(key)
         if stored is None or not stored.status().complete:
-            raise UsageError(f"{self.store.locate(key)}: not extracted completely; run `fusionapp extract` first")
+            raise UsageError(
+                f"{self.store.locate(key)}: not extracted completely; run `fusionapp extract` first"
+            )
         shape = stored.header.shape
         if shape.sparse or shape.layers != 1:
             raise UsageError(

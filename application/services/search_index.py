@@ -96,7 +96,11 @@ class SearchIndex:
         if document is None:
             raise UsageError(f"{self.runs.directory}: there is no index; run `fusionapp index` first")
         needed = {"kind", "sha256", "split", "similarity", "left_out"}
-        if not isinstance(document, dict) or not needed <= document.keys() or document["kind"] not in self.indexes:
+        if (
+            not isinstance(document, dict)
+            or not needed <= document.keys()
+            or document["kind"] not in self.indexes
+        ):
             raise CorruptArtifactError(
                 f"{self.runs.directory}: {DOCUMENT} does not describe an index; run `fusionapp index` again"
             )

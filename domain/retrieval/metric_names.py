@@ -32,7 +32,9 @@ def check_judged(rows: NDArray[np.int64], relevant: Sequence[Mapping[int, int]])
             stands twice among its hits.
     """
     if len(rows) != len(relevant):
-        raise UsageError(f"metrics: {len(rows)} ranked lists and {len(relevant)} judged queries; score the same ones")
+        raise UsageError(
+            f"metrics: {len(rows)} ranked lists and {len(relevant)} judged queries; score the same"
+        )
     for query, grades in enumerate(relevant):
         if not grades or min(grades.values()) < 1:
             raise UsageError(

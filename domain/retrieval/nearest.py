@@ -32,7 +32,8 @@ def score_keys(scores: NDArray[np.float32], rows: NDArray[np.int64] | int) -> Ke
     """
     if isinstance(rows, int):
         rows = np.arange(rows, rows + scores.shape[-1], dtype=np.int64)
-    # Adding zero makes one number of -0.0 and 0.0. Flipping a negative float's magnitude orders its bits as an integer.
+    # Adding zero makes one number of -0.0 and 0.0. A negative float's bits order as an integer's once its magnitude
+    # is flipped.
     bits = (scores + np.float32(0.0)).view(np.int32)
     bits = bits ^ ((bits >> np.int32(31)) & _MAGNITUDE)
     return (bits.astype(np.int64) << np.int64(32)) | (_LOW - rows)
@@ -72,7 +73,9 @@ def best_of(scores: NDArray[np.float32], k: int, first_row: int = 0, best: Keys 
         return best
     added = np.full((len(scores), most), NOTHING, dtype=np.int64)
     places = np.arange(len(queries)) - (np.cumsum(counts) - counts)[queries]
-    added[queries, places] = score_keys(scores[queries, columns][:, None], (columns + first_row)[:, None])[:, 0]
+    added[queries, places] = score_keys(scores[queries, columns][:, None], (columns + first_row)[:, None])[
+        :, 0
+    ]
     return best_keys(np.concatenate([best, added], axis=1), k)
 
 
