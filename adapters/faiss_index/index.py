@@ -63,7 +63,8 @@ class FaissIndex(VectorIndex):
             return OpenFaissIndex(faiss, index, None if self.kind == "hnsw" else on_gpu(faiss, index))
 
     def _added(self, faiss: Any, vectors: Iterable[NDArray[np.float32]]) -> tuple[Any, dict[str, Json]]:
-        index, settings = None, {}
+        index: Any = None
+        settings: dict[str, Json] = {}
         for part in checked_parts(vectors):
             if index is None:
                 index, settings = self._empty(faiss, part.shape[1])

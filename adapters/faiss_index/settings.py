@@ -65,7 +65,7 @@ class IvfPq:
     @property
     def training_rows(self) -> int:
         """How many vectors to train on: more no longer help k-means."""
-        return 64 * max(self.nlist, 2**self.nbits)
+        return 64 * max(self.nlist, 1 << self.nbits)
 
 
 def choose_hnsw(wishes: Wishes) -> Hnsw:

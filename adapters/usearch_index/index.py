@@ -134,7 +134,7 @@ class OpenUsearchIndex(OpenIndex):
         if self.rounded:
             largest = np.abs(checked).max(axis=1, keepdims=True, initial=0.0)
             step = np.where(largest > 0, largest / np.float32(127), np.float32(1))
-            checked, unit = _round(checked / step), step * np.float32(self.scale)
+            checked, unit = _round(np.divide(checked, step, dtype=np.float32)), step * np.float32(self.scale)
         rows, scores = self._ask(checked, min(k, self.rows))
         return Hits(*ranked(hit_keys(rows, scores * unit), k))
 

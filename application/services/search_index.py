@@ -109,7 +109,7 @@ class SearchIndex:
     def _open(self, document: Mapping[str, Json]) -> OpenIndex:
         if self.runs.hash_file(FILE) != document["sha256"]:
             raise CorruptArtifactError(
-                f"{self.runs.path(FILE)}: its hash is not the one that {DOCUMENT} names; run `fusionapp index` again"
+                f"{self.runs.path(FILE)}: its hash is not the one in {DOCUMENT}; run `fusionapp index` again"
             )
         return self.indexes[document["kind"]].open(self.runs.path(FILE))
 

@@ -33,12 +33,12 @@ def check_judged(rows: NDArray[np.int64], relevant: Sequence[Mapping[int, int]])
     """
     if len(rows) != len(relevant):
         raise UsageError(
-            f"metrics: {len(rows)} ranked lists and {len(relevant)} judged queries; score the same"
+            f"metrics: {len(rows)} ranked lists and {len(relevant)} judged queries; both must agree"
         )
     for query, grades in enumerate(relevant):
         if not grades or min(grades.values()) < 1:
             raise UsageError(
-                f"metrics: query {query} (counted from 0) has no relevant document, or a grade below 1; leave it out"
+                f"metrics: query {query} (from 0) has no relevant document or a grade below 1; leave it out"
             )
     ordered = np.sort(rows, axis=1)
     repeated = ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any(axis=1)

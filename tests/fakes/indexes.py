@@ -49,7 +49,7 @@ class MemoryIndex(VectorIndex, OpenIndex):
 
     @property
     def dim(self) -> int:
-        return self.vectors.shape[1]
+        return int(self.vectors.shape[1])
 
     def search(self, queries: NDArray[np.float32], k: int) -> Hits:
         if k < 1 or queries.ndim != 2 or queries.shape[1] != self.dim:
