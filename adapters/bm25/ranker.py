@@ -22,7 +22,7 @@ _CELLS = 1 << 23
 
 @attrs.frozen
 class Bm25(LexicalRanker):
-    """score(q, d) = Σ over q's words of ln(1 + (N - df + ½) / (df + ½)) · tf / (tf + k1 (1 - b + b |d| / mean |d|)).
+    """Σ over the query's words of ln(1 + (N - df + ½) / (df + ½)) · tf / (tf + k1 (1 - b + b |d| / mean |d|)).
 
     Words are runs of letters, digits and underscores in lower case. A word that a query repeats counts as often.
 

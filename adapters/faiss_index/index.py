@@ -35,7 +35,7 @@ class FaissIndex(VectorIndex):
     """
 
     kind: Kind = "flat"
-    wishes: Wishes = Wishes()
+    wishes: Wishes = attrs.field(factory=Wishes)
     seed: int = 0
     threads: int | None = None
 
@@ -55,13 +55,16 @@ class FaissIndex(VectorIndex):
         faiss = import_faiss()
         with reading(path, self.kind):
             index = faiss.read_index(path)
-            expected = {"flat": faiss.IndexFlat, "hnsw": faiss.IndexHNSWFlat, "ivfpq": faiss.IndexIVFPQ}[self.kind]
+            expected = {"flat": faiss.IndexFlat, "hnsw": faiss.IndexHNSWFlat, "ivfpq": faiss.IndexIVFPQ}[
+                self.kind
+            ]
             if not isinstance(index, expected) or index.metric_type != faiss.METRIC_INNER_PRODUCT:
                 raise ValueError(f"it is a {type(index).__name__} of metric {index.metric_type}")
             return OpenFaissIndex(faiss, index, None if self.kind == "hnsw" else on_gpu(faiss, index))
 
     def _added(self, faiss: Any, vectors: Iterable[NDArray[np.float32]]) -> tuple[Any, dict[str, Json]]:
-        index, settings = None, {}
+        index: Any = None
+        settings: dict[str, Json] = {}
         for part in checked_parts(vectors):
             if index is None:
                 index, settings = self._empty(faiss, part.shape[1])
@@ -83,11 +86,8 @@ class FaissIndex(VectorIndex):
         try:
             matrix = write_matrix(vectors, scratch)
             chosen = choose_ivfpq(self.wishes, matrix.rows, matrix.dim)
-            coarse = faiss.IndexFlatIP(matrix.dim)
-            index = faiss.IndexIVFPQ(
-                coarse, matrix.dim, chosen.nlist, chosen.parts, chosen.nbits, faiss.METRIC_INNER_PRODUCT
-            )
-            index.own_fields, coarse.this.own = True, False  # the C++ side frees it with the index
+            layout = f"IVF{chosen.nlist},PQ{chosen.parts}x{chosen.nbits}"
+            index = faiss.index_factory(matrix.dim, layout, faiss.METRIC_INNER_PRODUCT)
             index.nprobe = chosen.nprobe
             index.cp.seed = index.pq.cp.seed = self.seed
             faster = on_gpu(faiss, index)

@@ -45,7 +45,7 @@ class OpenFaissIndex(OpenIndex):
     def search(self, queries: NDArray[np.float32], k: int) -> Hits:
         """Search, and search again what a shortcut was too short for.
 
-        Where a graph or the lists read lead to fewer hits than there are, the query goes through all of them. Where
+        Where a graph or the lists read lead to fewer hits than there are, the query is compared with all. Where
         an exact index may have cut through equal scores, more hits are asked for.
         """
         checked = checked_queries(queries, self.dim, k)

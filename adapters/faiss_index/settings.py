@@ -17,6 +17,9 @@ POINTS = 39
 FEWEST_BITS, MOST_BITS = 4, 8
 """Of a code that is chosen here."""
 
+_WIDE = 256
+"""Numbers of a vector from which on a code may stand for four of them."""
+
 
 @attrs.frozen
 class Wishes:
@@ -62,7 +65,7 @@ class IvfPq:
     @property
     def training_rows(self) -> int:
         """How many vectors to train on: more no longer help k-means."""
-        return 64 * max(self.nlist, 2**self.nbits)
+        return 64 * max(self.nlist, 1 << self.nbits)
 
 
 def choose_hnsw(wishes: Wishes) -> Hnsw:
@@ -78,9 +81,12 @@ def choose_hnsw(wishes: Wishes) -> Hnsw:
 
 
 def choose_ivfpq(wishes: Wishes, rows: int, dim: int) -> IvfPq:
-    """4 √rows lists as far as there are `POINTS` vectors for each, and four numbers of a vector in a code.
+    """Lists, codes and bits by the number and the length of the vectors.
 
-    Codes have as many of 4 to 8 bits as there are vectors to train on: a code of n bits takes 2ⁿ centroids. A search
+    4 √rows lists, as far as there are `POINTS` vectors for each. A code stands for four numbers of a long vector,
+    two of a short one.
+
+    Codes have as many of 4 to 8 bits as there are vectors to train on: one of n bits takes 2ⁿ centroids. A search
     reads an eighth of the lists, at least 8: product codes lose more than the lists do.
 
     Raises:
@@ -92,7 +98,7 @@ def choose_ivfpq(wishes: Wishes, rows: int, dim: int) -> IvfPq:
             f"index: {rows} vectors are too few for ivfpq, which trains on at least {fewest}; use the kind flat"
         )
     bits = min(MOST_BITS, int(math.log2(rows / POINTS)))
-    width = next(size for size in (4, 3, 2, 1) if dim % size == 0)
+    width = next(size for size in ((4, 3, 2, 1) if dim >= _WIDE else (2, 1)) if dim % size == 0)
     nlist = _or(wishes.nlist, max(1, min(round(4 * math.sqrt(rows)), rows // POINTS)))
     chosen = IvfPq(
         nlist=nlist,
@@ -110,7 +116,9 @@ def _refuse(chosen: IvfPq, rows: int, dim: int) -> None:
     if not 1 <= chosen.nprobe <= chosen.nlist:
         raise UsageError(f"index: nprobe {chosen.nprobe} must be between 1 and nlist, {chosen.nlist}")
     if chosen.parts < 1 or dim % chosen.parts:
-        raise UsageError(f"index: m {chosen.parts} does not divide the vectors' {dim} numbers; choose a divisor")
+        raise UsageError(
+            f"index: m {chosen.parts} does not divide the vectors' {dim} numbers; choose a divisor"
+        )
     if not 1 <= chosen.nbits <= 16 or 2**chosen.nbits > rows:
         raise UsageError(
             f"index: codes of {chosen.nbits} bits need {2**chosen.nbits} vectors or more (there are {rows}), and "

@@ -31,7 +31,9 @@ def checked_parts(vectors: Iterable[NDArray[np.float32]]) -> Iterator[NDArray[np
             )
         if not np.isfinite(part).all():
             row = start + int(np.flatnonzero(~np.isfinite(part).all(axis=1))[0])
-            raise UsageError(f"index: the vector of row {row} has a number that is not finite; leave the row out")
+            raise UsageError(
+                f"index: the vector of row {row} has a number that is not finite; leave the row out"
+            )
         start += len(part)
         if start > MOST_ROWS:
             raise UsageError(f"index: more than {MOST_ROWS} vectors; build several indexes")

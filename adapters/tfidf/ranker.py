@@ -81,7 +81,9 @@ def _counts(texts: Sequence[str], known: dict[str, int], grow: bool) -> csr_arra
             columns += [known[term] for term in terms if term in known]
         ends.append(len(columns))
     ones = np.ones(len(columns), dtype=np.float32)
-    counts = csr_array((ones, np.asarray(columns, np.int64), np.asarray(ends, np.int64)), (len(texts), len(known)))
+    counts = csr_array(
+        (ones, np.asarray(columns, np.int64), np.asarray(ends, np.int64)), (len(texts), len(known))
+    )
     counts.sum_duplicates()
     return counts
 

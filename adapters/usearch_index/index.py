@@ -29,7 +29,7 @@ class UsearchIndex(VectorIndex):
     """One kind of graph.
 
     Attributes:
-        dtype: of the numbers kept. int8 is scaled by the vectors' largest number: usearch's own cast loses lengths.
+        dtype: of the numbers kept. int8 is scaled by the vectors' largest number: usearch's cast loses lengths.
         connectivity: neighbours of a node (M).
         expansion_add: candidates looked at when a node is added.
         expansion_search: candidates looked at by a search; k where that is more.
@@ -45,7 +45,10 @@ class UsearchIndex(VectorIndex):
     def build(self, vectors: Iterable[NDArray[np.float32]], path: str) -> Mapping[str, Json]:
         """Add the vectors as they come; int8 keeps them on disk meanwhile, to find their scale."""
         usearch = import_usearch()
-        settings = {name: getattr(self, name) for name in ("dtype", "connectivity", "expansion_add", "expansion_search")}
+        settings = {
+            name: getattr(self, name)
+            for name in ("dtype", "connectivity", "expansion_add", "expansion_search")
+        }
         with whole_file(path) as place:
             index, rows = None, 0
             scale, parts = self._scaled(vectors, Path(f"{place}.npy"))
@@ -131,7 +134,7 @@ class OpenUsearchIndex(OpenIndex):
         if self.rounded:
             largest = np.abs(checked).max(axis=1, keepdims=True, initial=0.0)
             step = np.where(largest > 0, largest / np.float32(127), np.float32(1))
-            checked, unit = _round(checked / step), step * np.float32(self.scale)
+            checked, unit = _round(np.divide(checked, step, dtype=np.float32)), step * np.float32(self.scale)
         rows, scores = self._ask(checked, min(k, self.rows))
         return Hits(*ranked(hit_keys(rows, scores * unit), k))
 
@@ -167,7 +170,8 @@ def import_usearch() -> Any:
         from usearch import index
     except ImportError as error:
         raise UsageError(
-            "index: the kind usearch needs usearch: pip install 'fusionapp[retrieve]'; the kind numpy needs nothing"
+            "index: the kind usearch needs its library: pip install 'fusionapp[retrieve]'; "
+            "the kind numpy needs nothing"
         ) from error
     return index
 

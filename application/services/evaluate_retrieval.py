@@ -104,7 +104,8 @@ class _Judged:
     @property
     def by_query(self) -> NDArray[np.float64]:
         """(queries,) MRR@10, the mean of seeds."""
-        return self.values[VERDICT_ON].mean(axis=0)
+        mean: NDArray[np.float64] = self.values[VERDICT_ON].mean(axis=0)
+        return mean
 
 
 @attrs.frozen
@@ -147,7 +148,7 @@ class EvaluateRetrieval:
         query_ids = [str(id["id"]) for id in test.queries.ids()]
         judged = [self._judge(one, validation, test, metrics, draws) for one in rankings]
         for one in judged:
-            self._keep(one, query_ids)
+            self._keep(split, one, query_ids)
         result, others = judged[0], judged[1:]
         differences, verdicts = _compare(result, others)
         hybrid = next((one for one in others if one.ranking.name == "hybrid"), None)
@@ -213,12 +214,13 @@ class EvaluateRetrieval:
                 found[name.partition("@")[0]] = values
         return found
 
-    def _keep(self, judged: _Judged, query_ids: Sequence[str]) -> None:
+    def _keep(self, split: str, judged: _Judged, query_ids: Sequence[str]) -> None:
+        name = judged.ranking.name.replace(" ", "-")
         columns: dict[str, Column] = {"query_id": query_ids}
         for seed, hits in enumerate(judged.ranking.test):
             columns |= {f"{name}_{seed}": values[seed] for name, values in judged.values.items()}
             columns[f"documents_{seed}"] = hits.rows[:, :10]
-        self.runs.write_table(f"scores/{judged.ranking.name.replace(' ', '-')}", columns)
+        self.runs.write_table(f"scores/{split}/{name}.parquet", columns)
 
 
 def _stack(

@@ -120,7 +120,7 @@ class LoadPairs:
         return self.spool.read(f"{split}.queries"), self.spool.read(f"{split}.documents")
 
     def _table(self, split: str) -> Mapping[str, NDArray[np.int64]]:
-        name = f"{PAIRS}/{split}"
+        name = f"{PAIRS}/{split}.parquet"
         table = self.runs.read_table(name)
         queries, documents = self._texts(split)
         limits = {"query": queries.rows, "document": documents.rows, "negatives": documents.rows}

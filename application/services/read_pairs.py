@@ -143,7 +143,7 @@ class ReadPairs:
         }
         if joined.negatives.shape[1]:
             columns["negatives"] = joined.negatives
-        self.runs.write_table(f"{PAIRS}/{name}", columns)
+        self.runs.write_table(f"{PAIRS}/{name}.parquet", columns)
         kept = SplitPairs(
             pairs=len(joined.pairs),
             queries=queries.rows,

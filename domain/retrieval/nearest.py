@@ -32,7 +32,8 @@ def score_keys(scores: NDArray[np.float32], rows: NDArray[np.int64] | int) -> Ke
     """
     if isinstance(rows, int):
         rows = np.arange(rows, rows + scores.shape[-1], dtype=np.int64)
-    # Adding zero makes one number of -0.0 and 0.0. Flipping a negative float's magnitude orders its bits as an integer.
+    # Adding zero makes one number of -0.0 and 0.0. Negative floats' bits order as integers once their
+    # magnitude is flipped.
     bits = (scores + np.float32(0.0)).view(np.int32)
     bits = bits ^ ((bits >> np.int32(31)) & _MAGNITUDE)
     return (bits.astype(np.int64) << np.int64(32)) | (_LOW - rows)

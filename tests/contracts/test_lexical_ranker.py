@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def slow_bm25(documents: list[str], query: str, k1: float = 1.5, b: float = 0.75
 def slow_tfidf(documents: list[str], query: str) -> list[float]:
     def terms(text: str) -> Counter[str]:
         words = re.findall(r"\w+", text.lower())
-        return Counter(words + [" ".join(pair) for pair in zip(words, words[1:], strict=False)])
+        return Counter(words + [" ".join(pair) for pair in pairwise(words)])
 
     counted = [terms(text) for text in documents]
 
@@ -130,7 +131,9 @@ def test_a_fitted_ranking_is_the_same_for_any_number_of_queries(ranker: LexicalR
 @given(LISTS, LISTS)
 @settings(max_examples=40, deadline=None)
 def test_bm25_is_its_formula(documents: list[str], queries: list[str]) -> None:
-    expected = [slow_bm25(documents, query) if any(documents) else [0.0] * len(documents) for query in queries]
+    expected = [
+        slow_bm25(documents, query) if any(documents) else [0.0] * len(documents) for query in queries
+    ]
     np.testing.assert_allclose(all_scores(Bm25(), documents, queries), expected, rtol=1e-4, atol=1e-5)
 
 

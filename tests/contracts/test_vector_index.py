@@ -83,7 +83,9 @@ def truth(vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int) ->
 def test_it_finds_what_comparing_with_every_vector_finds(case: Case, tmp_path: Path) -> None:
     case.index.build(in_parts(VECTORS), str(tmp_path / "index"))
     hits = case.index.open(str(tmp_path / "index")).search(QUERIES, 10)
-    shared = [set(a) & set(b) for a, b in zip(hits.rows.tolist(), truth(VECTORS, QUERIES, 10).tolist(), strict=True)]
+    shared = [
+        set(a) & set(b) for a, b in zip(hits.rows.tolist(), truth(VECTORS, QUERIES, 10).tolist(), strict=True)
+    ]
     assert np.mean([len(one) / 10 for one in shared]) >= case.recall
 
 
@@ -93,7 +95,7 @@ def test_scores_are_inner_products_and_do_not_rise(case: Case, tmp_path: Path) -
     products = np.take_along_axis(QUERIES @ (3 * VECTORS).T, hits.rows, axis=1)
     np.testing.assert_allclose(hits.scores, products, atol=3 * case.error)
     assert (np.diff(hits.scores, axis=1) <= 0).all()
-    assert (hits.rows.dtype, hits.scores.dtype) == (np.int64, np.float32)
+    assert [hits.rows.dtype.name, hits.scores.dtype.name] == ["int64", "float32"]
 
 
 def test_it_says_what_it_is(case: Case, tmp_path: Path) -> None:
@@ -204,7 +206,14 @@ def test_too_few_vectors_for_product_codes_name_the_way_out(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "wishes",
-    [Wishes(nlist=0), Wishes(nlist=701), Wishes(nprobe=10**6), Wishes(parts=5), Wishes(nbits=10), Wishes(nbits=0)],
+    [
+        Wishes(nlist=0),
+        Wishes(nlist=701),
+        Wishes(nprobe=10**6),
+        Wishes(parts=5),
+        Wishes(nbits=10),
+        Wishes(nbits=0),
+    ],
     ids=str,
 )
 def test_wishes_that_cannot_be_had_are_refused(wishes: Wishes, tmp_path: Path) -> None:

@@ -34,7 +34,11 @@ class MemoryIndex(VectorIndex, OpenIndex):
         return {"kind": "memory", "rows": len(whole), "dim": whole.shape[1], "settings": {}}
 
     def open(self, path: str) -> OpenIndex:
-        if path not in self.kept or not Path(path).is_file() or Path(path).read_bytes() != self.kept[path].tobytes():
+        if (
+            path not in self.kept
+            or not Path(path).is_file()
+            or Path(path).read_bytes() != self.kept[path].tobytes()
+        ):
             raise CorruptArtifactError(f"{path}: no index")
         self.opened += 1
         return MemoryIndex(vectors=self.kept[path])
@@ -45,7 +49,7 @@ class MemoryIndex(VectorIndex, OpenIndex):
 
     @property
     def dim(self) -> int:
-        return self.vectors.shape[1]
+        return int(self.vectors.shape[1])
 
     def search(self, queries: NDArray[np.float32], k: int) -> Hits:
         if k < 1 or queries.ndim != 2 or queries.shape[1] != self.dim:

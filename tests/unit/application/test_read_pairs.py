@@ -311,8 +311,8 @@ def test_a_limit_takes_the_first_pairs(bench: Bench) -> None:
 
 def test_rows_that_fit_no_text_are_corruption(bench: Bench) -> None:
     bench.read(SPLITS)
-    bench.runs.write_table("pairs/test", {"query": [0], "document": [7], "grade": [1]})
-    with pytest.raises(CorruptArtifactError, match=r"pairs/test: column 'document' does not fit"):
+    bench.runs.write_table("pairs/test.parquet", {"query": [0], "document": [7], "grade": [1]})
+    with pytest.raises(CorruptArtifactError, match=r"pairs/test.parquet: column 'document' does not fit"):
         bench.load("test")
 
 

@@ -1,0 +1,1 @@
+"""ID-based context metrics by ragas."""

@@ -1,0 +1,135 @@
+"""Find the documents of a run that are nearest to a query."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.run_store import RunStore
+from fusionapp.application.ports.spool import Spool, SpooledSplit
+from fusionapp.application.ports.vector_index import OpenIndex, VectorIndex
+from fusionapp.application.services.build_index import DOCUMENT, FILE, to_unit
+from fusionapp.domain.embeddings import Json
+from fusionapp.domain.errors import CorruptArtifactError, UsageError
+
+
+@attrs.frozen
+class Hit:
+    """A document that was found.
+
+    Attributes:
+        id: its id columns; the only one's value where there is one alone.
+        score: cosine or inner product, as the index has it.
+        text: the document's.
+        topic: its topic, or None.
+    """
+
+    id: Json
+    score: float
+    text: str
+    topic: str | None = None
+
+
+@attrs.frozen
+class Answer:
+    """A query with its hits, best first."""
+
+    query: str
+    hits: tuple[Hit, ...]
+
+
+@attrs.frozen
+class SearchIndex:
+    """Encodes queries and asks the run's index.
+
+    Attributes:
+        indexes: by kind.
+        runs: the run directory with ``index/``.
+        spool: the documents' texts, ids and topics (their labels).
+    """
+
+    indexes: Mapping[str, VectorIndex]
+    runs: RunStore
+    spool: Spool
+
+    def __call__(
+        self, queries: Iterable[str], encoder: Encoder, k: int = 10, batch_size: int = 256
+    ) -> Iterator[Answer]:
+        """Answers in the queries' order, a batch at a time.
+
+        The index's hash is compared before its library reads it: the formats are not safe against other files.
+
+        Args:
+            queries: without any prefix; read as the answers are taken.
+            encoder: encodes queries as the documents were encoded.
+            k: most hits of a query.
+            batch_size: queries encoded at a time; it does not change an answer.
+
+        Raises:
+            UsageError: there is no index, a query is blank or cannot be encoded, or k is less than 1.
+            CorruptArtifactError: the index or the documents are not what was written.
+        """
+        document = self._document()
+        index = self._open(document)
+        documents = self.spool.read(document["split"])
+        rows = np.setdiff1d(np.arange(documents.rows), document["left_out"])
+        if len(rows) != index.rows:
+            raise CorruptArtifactError(
+                f"{self.runs.directory}: {index.rows} vectors in the index and {len(rows)} documents beside it; "
+                "run `fusionapp index` again"
+            )
+        remaining, start = iter(queries), 0
+        while batch := list(islice(remaining, batch_size)):
+            hits = index.search(_encode(batch, start, encoder, document["similarity"] == "cosine"), k)
+            for query, found, scores in zip(batch, hits.rows.tolist(), hits.scores.tolist(), strict=True):
+                kept = [(int(rows[row]), score) for row, score in zip(found, scores, strict=True) if row >= 0]
+                yield Answer(query, tuple(_hit(documents, row, score) for row, score in kept))
+            start += len(batch)
+
+    def _document(self) -> Mapping[str, Json]:
+        document = self.runs.read_document(DOCUMENT)
+        if document is None:
+            raise UsageError(f"{self.runs.directory}: there is no index; run `fusionapp index` first")
+        needed = {"kind", "sha256", "split", "similarity", "left_out"}
+        if (
+            not isinstance(document, dict)
+            or not needed <= document.keys()
+            or document["kind"] not in self.indexes
+        ):
+            raise CorruptArtifactError(
+                f"{self.runs.directory}: {DOCUMENT} does not describe an index; run `fusionapp index` again"
+            )
+        return document
+
+    def _open(self, document: Mapping[str, Json]) -> OpenIndex:
+        if self.runs.hash_file(FILE) != document["sha256"]:
+            raise CorruptArtifactError(
+                f"{self.runs.path(FILE)}: its hash is not the one in {DOCUMENT}; run `fusionapp index` again"
+            )
+        return self.indexes[document["kind"]].open(self.runs.path(FILE))
+
+
+def _hit(documents: SpooledSplit, row: int, score: float) -> Hit:
+    ids = dict(documents.ids(row, row + 1)[0])
+    identity = next(iter(ids.values())) if len(ids) == 1 else ids
+    return Hit(identity, score, documents.texts(row, row + 1)[0], documents.labels(row, row + 1)[0])
+
+
+def _encode(texts: list[str], first: int, encoder: Encoder, unit: bool) -> NDArray[np.float32]:
+    blank = [first + place for place, text in enumerate(texts) if not text.strip()]
+    if blank:
+        raise UsageError(f"query {blank[0]} is blank (counted from 0); remove it")
+    encoding = encoder.encode(texts, encoder.plan(len(texts)))
+    if encoding.failed.any():
+        place = int(np.flatnonzero(encoding.failed)[0])
+        why = encoding.reasons.get(place, "its numbers are not finite")
+        raise UsageError(f"query {first + place} (counted from 0): the encoder gives no embedding: {why}")
+    if encoder.shape.sparse or encoder.shape.layers != 1:
+        raise UsageError("search: the encoder does not give one dense vector a text")
+    vectors = np.asarray(encoding.embeddings, dtype=np.float32)[:, 0]
+    return to_unit(vectors) if unit else vectors

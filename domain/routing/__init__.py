@@ -1,0 +1,1 @@
+"""Routing: which model answers a prompt best, and at what price."""
