@@ -18,6 +18,8 @@ COMMANDS = {
     "evaluate": "Score the test split beside its controls, with intervals.",
     "sweep": "Run encoder sets x fusions x datasets x settings, and rank them.",
     "predict": "Classify new texts with a trained run.",
+    "index": "Make the documents of a retrieval run searchable.",
+    "search": "Find the documents that answer a query.",
     "compare": "Compare two evaluated runs on the same texts.",
     "explain": "Say which parts of a trained run count, and where it errs.",
     "status": "Say how far an extraction has come, counting durable rows only.",

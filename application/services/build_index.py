@@ -53,8 +53,11 @@ class BuildIndex:
         stored = self._stored(kind, key, similarity)
         wanted = {"kind": kind, "key": key, "encoder": encoder, "split": split, "similarity": similarity}
         earlier = self.runs.read_document(DOCUMENT)
-        same = earlier is not None and all(earlier.get(name) == value for name, value in wanted.items())
-        if same and self.runs.hash_file(FILE) == earlier["sha256"]:
+        if (
+            earlier is not None
+            and all(earlier.get(name) == value for name, value in wanted.items())
+            and self.runs.hash_file(FILE) == earlier["sha256"]
+        ):
             return dict(earlier)
         with self.runs.writing(INDEX):
             built = self.indexes[kind].build(_vectors(stored, similarity == "cosine"), self.runs.path(FILE))

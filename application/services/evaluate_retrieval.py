@@ -14,11 +14,10 @@ from fusionapp.application.ports.vector_index import Hits
 from fusionapp.application.services.load_pairs import SearchProblem
 from fusionapp.application.services.rank_documents import Ranking
 from fusionapp.domain.embeddings import Json
-from fusionapp.domain.scores import Summary, deviation
-from fusionapp.domain.statistics.bootstrap import Difference, interval, paired_difference
-from fusionapp.domain.statistics.bootstrap_values import bootstrap_means
+from fusionapp.domain.scores import Summary
+from fusionapp.domain.statistics.bootstrap import Difference
 from fusionapp.domain.statistics.holm import holm
-from fusionapp.domain.statistics.sign_flips import differing_units
+from fusionapp.domain.statistics.query_values import JudgedValues, compare_values, judge_values
 from fusionapp.domain.statistics.verdict import Verdict, verdict
 
 VERDICT_ON = "mrr@10"
@@ -92,20 +91,14 @@ class _Judged:
         validation: mean validation MRR@10.
         values: by metric (seeds, queries).
         metrics: the same, summed up.
-        replicates: (draws,) of the mean MRR@10.
+        judged: mean MRR@10 with its replicates.
     """
 
     ranking: Ranking
     validation: float
     values: Mapping[str, NDArray[np.float64]]
     metrics: Mapping[str, Summary]
-    replicates: NDArray[np.float64]
-
-    @property
-    def by_query(self) -> NDArray[np.float64]:
-        """(queries,) MRR@10, the mean of seeds."""
-        mean: NDArray[np.float64] = self.values[VERDICT_ON].mean(axis=0)
-        return mean
+    judged: JudgedValues
 
 
 @attrs.frozen
@@ -192,17 +185,13 @@ class EvaluateRetrieval:
         wanted = list(dict.fromkeys((VERDICT_ON, *metrics)))
         chosen = [self.measures.score(hits, validation.relevant, [VERDICT_ON]) for hits in ranking.validation]
         values = _stack([self._score(hits, test, wanted) for hits in ranking.test])
-        replicates = bootstrap_means({name: each.mean(axis=0) for name, each in values.items()}, draws)
-        summaries = {}
-        for name, each in values.items():
-            bounds, means = interval(replicates[name]), each.mean(axis=1)
-            summaries[name] = Summary(float(means.mean()), deviation(means), bounds.low, bounds.high)
+        judged = {name: judge_values(each, draws) for name, each in values.items()}
         return _Judged(
             ranking,
             float(np.mean([one[VERDICT_ON].mean() for one in chosen])),
             values,
-            summaries,
-            replicates[VERDICT_ON],
+            {name: one.summary for name, one in judged.items()},
+            judged[VERDICT_ON],
         )
 
     def _score(
@@ -230,16 +219,7 @@ def _stack(
 
 
 def _compare(first: _Judged, others: Sequence[_Judged]) -> tuple[dict[str, Difference], dict[str, Verdict]]:
-    differences = {
-        one.ranking.name: paired_difference(
-            first.replicates,
-            one.replicates,
-            first.metrics[VERDICT_ON].mean,
-            one.metrics[VERDICT_ON].mean,
-            differing_units(first.by_query, one.by_query),
-        )
-        for one in others
-    }
+    differences = {one.ranking.name: compare_values(first.judged, one.judged) for one in others}
     adjusted = holm({name: difference.p_value for name, difference in differences.items()})
     return differences, {
         name: verdict(difference.interval, adjusted[name]) for name, difference in differences.items()

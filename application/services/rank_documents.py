@@ -7,16 +7,16 @@ from time import perf_counter
 
 import attrs
 import numpy as np
-from fusionapp.domain.retrieval.nearest import rank_scores
 from numpy.typing import NDArray
 
 from fusionapp.application.ports.lexical_ranker import LexicalRanker
 from fusionapp.application.ports.vector_index import Hits
 from fusionapp.application.services.load_pairs import SearchProblem
+from fusionapp.domain.retrieval.nearest import rank_scores
 from fusionapp.domain.retrieval.rank_fusion import (
     choose_weight,
     reciprocal_rank_fusion,
-    weighted_score_fusion,
+    weighted_fusion,
 )
 from fusionapp.domain.retrieval.ranking import reciprocal_ranks
 
@@ -125,9 +125,9 @@ class RankDocuments:
         pairs = ((validation, words.validation[0]), (test, words.test[0]))
         lists = [((one.rows, one.scores), (other.rows, other.scores)) for one, other in pairs]
         relevant = self.validation.relevant
-        weight = choose_weight(lists[0][0], lists[0][1], relevant)
-        by_score = [Hits(*weighted_score_fusion(one, other, weight)) for one, other in lists]
-        by_rank = [Hits(*reciprocal_rank_fusion(both)) for both in lists]
+        weight, _ = choose_weight(lists[0][0], lists[0][1], relevant)
+        by_score = [Hits(*weighted_fusion(one, other, weight, self.depth)) for one, other in lists]
+        by_rank = [Hits(*reciprocal_rank_fusion([one[0], other[0]], self.depth)) for one, other in lists]
         for fused, note in (
             (by_score, f"{weight:g} dense + {1 - weight:g} {words.name}"),
             (by_rank, f"reciprocal ranks of dense and {words.name}"),

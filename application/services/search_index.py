@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.lexical_ranker import LexicalRanker
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.spool import Spool, SpooledSplit
 from fusionapp.application.ports.vector_index import OpenIndex, VectorIndex
 from fusionapp.application.services.build_index import DOCUMENT, FILE, to_unit
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
+from fusionapp.domain.retrieval.rank_fusion import reciprocal_rank_fusion
+
+FUSED = 100
+"""How many documents of each ranking are fused."""
 
 
 @attrs.frozen
@@ -24,7 +29,7 @@ class Hit:
 
     Attributes:
         id: its id columns; the only one's value where there is one alone.
-        score: cosine or inner product, as the index has it.
+        score: cosine or inner product, as the index has it; of a hybrid search the sum of reciprocal ranks.
         text: the document's.
         topic: its topic, or None.
     """
@@ -58,7 +63,12 @@ class SearchIndex:
     spool: Spool
 
     def __call__(
-        self, queries: Iterable[str], encoder: Encoder, k: int = 10, batch_size: int = 256
+        self,
+        queries: Iterable[str],
+        encoder: Encoder,
+        k: int = 10,
+        words: LexicalRanker | None = None,
+        batch_size: int = 256,
     ) -> Iterator[Answer]:
         """Answers in the queries' order, a batch at a time.
 
@@ -68,6 +78,7 @@ class SearchIndex:
             queries: without any prefix; read as the answers are taken.
             encoder: encodes queries as the documents were encoded.
             k: most hits of a query.
+            words: ranks the same documents by words; the answers then go by both, by reciprocal ranks.
             batch_size: queries encoded at a time; it does not change an answer.
 
         Raises:
@@ -83,11 +94,17 @@ class SearchIndex:
                 f"{self.runs.directory}: {index.rows} vectors in the index and {len(rows)} documents beside it; "
                 "run `fusionapp index` again"
             )
+        lexical = None if words is None else words.fit(list(documents.stream()))
+        depth = k if lexical is None else max(k, FUSED)
         remaining, start = iter(queries), 0
         while batch := list(islice(remaining, batch_size)):
-            hits = index.search(_encode(batch, start, encoder, document["similarity"] == "cosine"), k)
-            for query, found, scores in zip(batch, hits.rows.tolist(), hits.scores.tolist(), strict=True):
-                kept = [(int(rows[row]), score) for row, score in zip(found, scores, strict=True) if row >= 0]
+            hits = index.search(_encode(batch, start, encoder, document["similarity"] == "cosine"), depth)
+            found = np.where(hits.rows >= 0, rows[hits.rows], -1)
+            scores = hits.scores
+            if lexical is not None:
+                found, scores = reciprocal_rank_fusion([found, lexical.rank(batch, depth).rows], k)
+            for query, of_query, scored in zip(batch, found.tolist(), scores.tolist(), strict=True):
+                kept = [(row, score) for row, score in zip(of_query, scored, strict=True) if row >= 0]
                 yield Answer(query, tuple(_hit(documents, row, score) for row, score in kept))
             start += len(batch)
 

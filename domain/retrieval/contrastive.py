@@ -56,7 +56,8 @@ def truncated(vectors: A, dim: int) -> A:
     width = vectors.shape[-1]
     if not 1 <= dim <= width:
         raise UsageError(f"vectors of {width} numbers cannot be cut to {dim}; use 1 to {width}")
-    return l2_normalize(vectors[..., :dim])
+    part: A = l2_normalize(vectors[..., :dim])
+    return part
 
 
 def info_nce(
@@ -106,7 +107,8 @@ def triplet_loss(scores: A, positives: A, allowed: A, margin: float) -> A:
     scores, own = _checked(scores, positives, allowed)
     xp = namespace(scores)
     positive = xp.take_along_axis(scores, positives[:, None], axis=1)
-    return _mean_where(xp.clip(scores - positive + margin, min=0.0), allowed & ~own)
+    loss: A = _mean_where(xp.clip(scores - positive + margin, min=0.0), allowed & ~own)
+    return loss
 
 
 def margin_loss(scores: A, positives: A, allowed: A, margin: float) -> A:
@@ -152,7 +154,8 @@ def _documents_to_queries(logits: A, positives: A, allowed: A) -> A:
     pairs = xp.arange(positives.shape[0], device=logits.device)
     asked = xp.matrix_transpose(xp.take(logits, positives, axis=1))
     counted = xp.matrix_transpose(xp.take(allowed, positives, axis=1)) | (pairs[:, None] == pairs[None, :])
-    return _cross_entropy(asked, counted, pairs)
+    loss: A = _cross_entropy(asked, counted, pairs)
+    return loss
 
 
 def _mean_where(values: A, chosen: A) -> A:

@@ -17,6 +17,30 @@ Mask = NDArray[np.bool_]
 
 
 @attrs.frozen(eq=False)
+class Same:
+    """Rows that stand for one text: of one id, or of one text but for case and white space.
+
+    Attributes:
+        group: (rows,) each row's group.
+        first: (groups,) one row of each group.
+    """
+
+    group: Rows
+    first: Rows
+
+    @classmethod
+    def of(cls, texts: Iterable[str], ids: Iterable[str]) -> Same:
+        """Group rows by text and id, directly or through others."""
+        by_text, by_id = _numbered(map(plain, texts)), _numbered(ids)
+        rows = len(by_text)
+        size = rows + int(by_id.max(initial=-1)) + 1
+        edges = _incidence(by_text, by_id + rows, (size, size))
+        _, component = connected_components(edges, directed=False)
+        _, first, group = np.unique(component[by_text], return_index=True, return_inverse=True)
+        return cls(group.astype(np.int64), first.astype(np.int64))
+
+
+@attrs.frozen(eq=False)
 class FalseNegatives:
     """What is known of the queries and documents of a data set, made ready to be asked pool by pool.
 
@@ -25,14 +49,18 @@ class FalseNegatives:
     joins to the query; nor is it if a pair joins it to a near-duplicate of the query.
 
     Attributes:
-        relevant: (queries, documents) bool, which pairs there are, with equal texts as one.
-        labelled: (queries, labels) bool: labels of each query's documents; None where labels do not count.
+        queries: which are the same.
+        documents: which are the same.
+        relevant: (query groups, document groups) bool, which a pair joins.
+        labelled: (query groups, labels) bool: labels of each query's documents; None where labels do not count.
         label_of: (documents,) each document's label; -1 for one without.
         near_duplicate: least Jaccard similarity of near-duplicates; None where there are none.
-        query_shingles: of each query.
-        document_shingles: of each document.
+        query_shingles: of each query; None where there are no near-duplicates.
+        document_shingles: of each document; None likewise.
     """
 
+    queries: Same
+    documents: Same
     relevant: csr_array
     labelled: csr_array | None
     label_of: Rows
@@ -64,19 +92,19 @@ class FalseNegatives:
             near_duplicate: Jaccard similarity of word 3-grams from which on texts are near-duplicates; None
                 compares none.
         """
-        asked = _same(len(queries), query_ids, map(plain, queries))
-        found = _same(len(documents), document_ids, map(plain, documents))
-        joined = _incidence(pairs[:, 0], pairs[:, 1], (len(queries), len(documents)))
-        relevant = _bool(_bool(asked @ joined) @ found)
+        asked, found = Same.of(queries, query_ids), Same.of(documents, document_ids)
+        joined = asked.group[pairs[:, 0]], found.group[pairs[:, 1]]
         label_of = _numbered(labels if labels is not None else [None] * len(documents))
         labelled = None
         if labels is not None:
-            has = np.flatnonzero(label_of >= 0)
-            label = _incidence(has, label_of[has], (len(documents), int(label_of.max(initial=0)) + 1))
-            labelled = _bool(relevant @ label)
+            label = label_of[pairs[:, 1]]
+            shape = (len(asked.first), int(label_of.max(initial=0)) + 1)
+            labelled = _incidence(joined[0][label >= 0], label[label >= 0], shape)
         near = near_duplicate is not None
         return cls(
-            relevant,
+            asked,
+            found,
+            _incidence(*joined, (len(asked.first), len(found.first))),
             labelled,
             label_of,
             near_duplicate,
@@ -94,14 +122,20 @@ class FalseNegatives:
         Returns:
             (q, d) bool: False where the document is relevant to the query, or may be: the query's own included.
         """
-        asked = self.relevant[queries]
-        wrong: Mask = asked[:, documents].toarray()
+        asked, found = self.queries.group[queries], self.documents.group[documents]
+        answers = self.relevant[:, found]
+        wrong: Mask = answers[asked].toarray()
         if self.labelled is not None:
-            known = documents[self.label_of[documents] >= 0]
-            shared = self.labelled[queries][:, self.label_of[known]].toarray()
-            wrong[:, self.label_of[documents] >= 0] |= shared
-        if self.near_duplicate is not None:
-            wrong |= self._near(asked, queries, documents)
+            label = self.label_of[documents]
+            wrong[:, label >= 0] |= self.labelled[asked][:, label[label >= 0]].toarray()
+        if self.near_duplicate is not None and self.query_shingles and self.document_shingles:
+            known = self.relevant[asked]
+            own = np.unique(known.indices)
+            near = self.document_shingles.jaccard(self.documents.first[own], documents) >= self.near_duplicate
+            wrong |= _through(known[:, own].toarray(), near)
+            others = np.flatnonzero(np.diff(answers.indptr))
+            near = self.query_shingles.jaccard(queries, self.queries.first[others]) >= self.near_duplicate
+            wrong |= _through(near, answers[others].toarray())
         return ~wrong
 
     def forbidden(self, queries: Rows, candidates: Rows) -> Mask:
@@ -120,51 +154,19 @@ class FalseNegatives:
             found[i, there] = ~self.mask(queries[i : i + 1], row[there])[0]
         return found
 
-    def _near(self, asked: csr_array, queries: Rows, documents: Rows) -> Mask:
-        """Documents near one of the query's, and documents of a query near it."""
-        assert self.query_shingles is not None
-        assert self.document_shingles is not None
-        own = np.unique(asked.indices).astype(np.int64)
-        near = self.document_shingles.jaccard(own, documents) >= self.near_duplicate
-        wrong: Mask = _through(asked[:, own].toarray(), near)
-        answers = self.relevant[:, documents].tocoo()
-        others = np.unique(answers.row).astype(np.int64)
-        near = self.query_shingles.jaccard(queries, others) >= self.near_duplicate
-        wrong |= _through(near, self.relevant[others][:, documents].toarray())
-        return wrong
-
 
 def _through(first: Mask, second: Mask) -> Mask:
     """Whether any step leads from a row of the first to a column of the second."""
-    return (first.astype(np.float32) @ second.astype(np.float32)) > 0
+    reached: Mask = (first.astype(np.float32) @ second.astype(np.float32)) > 0
+    return reached
 
 
-def _same(size: int, *keys: Iterable[str]) -> csr_array:
-    """(size, size) bool: which rows share any of the keys, directly or through others."""
-    rows, columns, width = [], [], 0
-    for key in keys:
-        number = _numbered(list(key))
-        rows.append(np.arange(size))
-        columns.append(number + size + width)
-        width += int(number.max(initial=-1)) + 1
-    total = size + width
-    edges = _incidence(np.concatenate(rows), np.concatenate(columns), (total, total))
-    _, group = connected_components(edges, directed=False)
-    groups = _incidence(np.arange(size), group[:size], (size, total))
-    return _bool(groups @ groups.T)
-
-
-def _numbered(values: Sequence[str | None]) -> Rows:
+def _numbered(values: Iterable[str | None]) -> Rows:
     """A number for each distinct value in order of appearance; -1 for None."""
     numbers: dict[str, int] = {}
-    return np.array(
-        [-1 if value is None else numbers.setdefault(value, len(numbers)) for value in values], np.int64
-    )
+    return np.array([-1 if v is None else numbers.setdefault(v, len(numbers)) for v in values], np.int64)
 
 
 def _incidence(rows: Rows, columns: Rows, shape: tuple[int, int]) -> csr_array:
-    return _bool(coo_array((np.ones(len(rows), np.int32), (rows, columns)), shape=shape).tocsr())
-
-
-def _bool(counts: csr_array) -> csr_array:
-    return counts.astype(np.bool_)
+    """(shape) bool, True at the given cells."""
+    return coo_array((np.ones(len(rows), np.bool_), (rows, columns)), shape=shape).tocsr()

@@ -73,7 +73,8 @@ class Shingles:
         sizes = self._sizes(rows)
         ends = np.cumsum(sizes)
         within = np.arange(sizes.sum()) - np.repeat(ends - sizes, sizes)
-        return self.codes[np.repeat(self.starts[rows], sizes) + within]
+        codes: NDArray[np.uint64] = self.codes[np.repeat(self.starts[rows], sizes) + within]
+        return codes
 
 
 def _mixed(words: list[int]) -> NDArray[np.uint64]:

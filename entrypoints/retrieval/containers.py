@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dependency_injector import containers, providers
 
+from fusionapp.application.services.build_index import BuildIndex
 from fusionapp.application.services.evaluate_retrieval import EvaluateRetrieval
 from fusionapp.application.services.export_embeddings import ExportEmbeddings
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
@@ -13,6 +14,7 @@ from fusionapp.application.services.load_pairs import LoadPairs
 from fusionapp.application.services.mine_negatives import MineNegatives
 from fusionapp.application.services.read_pairs import ReadPairs
 from fusionapp.application.services.report_status import ReportStatus
+from fusionapp.application.services.search_index import SearchIndex
 from fusionapp.application.services.tune_encoder import TuneEncoder
 from fusionapp.application.services.verify_embeddings import VerifyEmbeddings
 from fusionapp.entrypoints.containers import Gateways
@@ -68,6 +70,8 @@ class RetrievalServices(containers.DeclarativeContainer):
         track=gateways.tracker.provider,
         progress=gateways.progress,
     )
+    build_index = providers.Factory(BuildIndex, store=gateways.store, runs=gateways.runs)
+    search_index = providers.Factory(SearchIndex, runs=gateways.runs, spool=gateways.spool)
     evaluate = providers.Factory(EvaluateRetrieval, measures=gateways.measures, runs=gateways.runs)
     status = providers.Factory(ReportStatus, store=gateways.store)
     verify = providers.Factory(VerifyEmbeddings, store=gateways.store)

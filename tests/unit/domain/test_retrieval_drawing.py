@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fusionapp.domain.errors import UsageError
-from fusionapp.domain.retrieval.composition import Composition, Stage
-from fusionapp.domain.retrieval.drawing import KINDS, KindDrawer, quotas, rows_by_kind, stage_at
+from fusionapp.domain.retrieval.composition import KINDS, Composition, Stage
+from fusionapp.domain.retrieval.drawing import KindDrawer, quotas, rows_by_kind, stage_at
 
 TOPICS = ["a"] * 10 + ["b"] * 4 + ["c"] * 3 + [None] * 2
 COMPOSITION = Composition(
