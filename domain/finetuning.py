@@ -36,7 +36,11 @@ class FineTuning:
     )
     rank: int = setting("lora, qlora: rank of the adapters", 16, ge(1))
     alpha: float = setting("lora, qlora: adapters are scaled by alpha / rank, or alpha / sqrt(rank)", 32.0)
-    dropout: float = setting("lora, qlora: dropout before an adapter", 0.05, and_(ge(0.0), lt(1.0)))
+    dropout: float = setting(
+        "lora, qlora: dropout before an adapter; above 0, each keeps a copy of its input for the way back",
+        0.05,
+        and_(ge(0.0), lt(1.0)),
+    )
     target_modules: Literal["auto"] | tuple[str, ...] = setting(
         "lora, qlora: names of the linear layers that get an adapter; auto: every one within the layers",
         "auto",

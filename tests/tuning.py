@@ -46,7 +46,7 @@ def loss(encoder: TrainableEncoder) -> Tensor:
     )
 
 
-def train(encoder: TrainableEncoder, steps: int = 3, rate: float = 0.01) -> list[float]:
+def train(encoder: TrainableEncoder, steps: int = 3, rate: float = 0.002) -> list[float]:
     """Some steps of Adam; the loss before each, and after the last."""
     optimizer = torch.optim.Adam(list(encoder.trained()), lr=rate)
     losses = []
