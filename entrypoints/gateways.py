@@ -91,13 +91,18 @@ def _docstrings(packages: tuple[str, ...]) -> DatasetSource:
     return DocstringSource(packages=packages or None)
 
 
+def _plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """An encoder's own arguments; which adapter it is, and what stands before queries, is settled by now."""
+    return {key: value for key, value in settings.items() if key not in ("adapter", "query_prefix")}
+
+
 def huggingface_encoder(
     settings: dict[str, Any], model_cache: str | None, token_folder: str | None = None
 ) -> Encoder:
     """A transformer from a hub or a directory."""
     from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 
-    plain = {key: value for key, value in settings.items() if key != "adapter"}
+    plain = _plain(settings)
     if isinstance(plain["layers"], list):
         plain["layers"] = tuple(plain["layers"])
     return HuggingFaceEncoder(**plain, cache_dir=model_cache, token_folder=token_folder)
@@ -107,7 +112,7 @@ def pipeline_encoder(settings: dict[str, Any], model_cache: str | None) -> Encod
     """A saved sentence-transformers pipeline."""
     from fusionapp.adapters.sentence_transformers.encoder import SentenceTransformersEncoder
 
-    plain = {key: value for key, value in settings.items() if key != "adapter"}
+    plain = _plain(settings)
     return SentenceTransformersEncoder(**plain, cache_dir=model_cache)
 
 
@@ -116,7 +121,7 @@ def onnx_encoder(settings: dict[str, Any], **_: Any) -> Encoder:
     from fusionapp.adapters.machine.onnx_providers import choose_providers
     from fusionapp.adapters.onnx.encoder import OnnxEncoder
 
-    plain = {key: value for key, value in settings.items() if key != "adapter"}
+    plain = _plain(settings)
     return OnnxEncoder(**plain, choose_providers=choose_providers)
 
 
@@ -145,7 +150,7 @@ def openai_encoder(settings: dict[str, Any], **_: Any) -> Encoder:
     """A model behind a server."""
     from fusionapp.adapters.openai_compatible.encoder import OpenAIEncoder
 
-    return OpenAIEncoder(**{key: value for key, value in settings.items() if key != "adapter"})
+    return OpenAIEncoder(**_plain(settings))
 
 
 def lexical_encoder(settings: dict[str, Any], **_: Any) -> Encoder:

@@ -12,8 +12,9 @@ from tiny_models import tiny_model
 from torch import Tensor
 
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
+from fusionapp.adapters.huggingface.sentence_config import Side
 from fusionapp.adapters.huggingface.tuning.opening import open_trainable
-from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings, Side
+from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings
 from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder
 from fusionapp.domain.finetuning import FineTuning, Method
 

@@ -14,9 +14,10 @@ from fusionapp.adapters.huggingface.rules import (
     choose_padding_side,
     choose_pooling,
     choose_prefix,
+    choose_side_prefix,
     resolve_layers,
 )
-from fusionapp.adapters.huggingface.sentence_config import read_sentence_config
+from fusionapp.adapters.huggingface.sentence_config import Side, read_prompts, read_sentence_config
 from fusionapp.adapters.model_files.checkpoint import read_config
 from fusionapp.domain.catalogue import EncoderCard, PaddingSide, Pooling
 from fusionapp.domain.errors import UsageError
@@ -24,7 +25,10 @@ from fusionapp.domain.errors import UsageError
 
 @attrs.frozen
 class Wishes:
-    """What the user asked for; None and "auto" leave it to the model."""
+    """What the user asked for; None and "auto" leave it to the model.
+
+    `side` says whether texts are the queries or the documents of a search: many models read each by its own prefix.
+    """
 
     layers: Layers = (-1,)
     pooling: str = "auto"
@@ -32,6 +36,7 @@ class Wishes:
     max_length: int | None = None
     normalize: bool | None = None
     padding_side: str = "auto"
+    side: Side | None = None
 
 
 @attrs.frozen
@@ -74,7 +79,10 @@ def decide(directory: Path, card: EncoderCard | None, wishes: Wishes) -> Decisio
     sentence = None if architecture.latent_attention else read_sentence_config(directory)
     layers = resolve_layers(wishes.layers, architecture.layers)
     pooling, why_pooling = choose_pooling(wishes.pooling, sentence, card, architecture)
-    prefix, why_prefix = choose_prefix(wishes.prefix, sentence, card)
+    if wishes.side is None:
+        prefix, why_prefix = choose_prefix(wishes.prefix, sentence, card)
+    else:
+        prefix, why_prefix = choose_side_prefix(wishes.side, wishes.prefix, read_prompts(directory), card)
     max_length, why_length = choose_max_length(wishes.max_length, directory, sentence, card, architecture)
     normalize, why_normalize = choose_normalize(wishes.normalize, sentence, card)
     side, why_side = choose_padding_side(wishes.padding_side, card)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fusionapp.adapters.huggingface.decisions import Decisions, Wishes, decide
 from fusionapp.adapters.huggingface.rules import Layers
+from fusionapp.adapters.huggingface.sentence_config import Side
 from fusionapp.adapters.model_files.files import ModelFiles
 from fusionapp.adapters.model_files.settings import DTYPES, check_batch_tokens, check_choice, check_revision
 from fusionapp.adapters.model_files.source import ModelSource, find_source
@@ -55,6 +56,7 @@ class HuggingFaceEncoder(Encoder):
         quantization: "none", or "int8" or "nf4" weights by bitsandbytes.
         token_folder: where encoders of this run that have the same tokenizer share their tokens.
         compile: whether layers go through `torch.compile`.
+        side: "query" or "document": read texts by the prefix that the model has for that side of a search.
 
     Raises:
         UsageError: an unknown model or dtype, or remote code that is not pinned.
@@ -80,6 +82,7 @@ class HuggingFaceEncoder(Encoder):
         quantization: str = "none",
         compile: bool = False,
         token_folder: str | None = None,
+        side: Side | None = None,
     ) -> None:
         check_choice("dtype", dtype, DTYPES)
         check_choice("quantization", quantization, _QUANTIZATIONS)
@@ -91,7 +94,7 @@ class HuggingFaceEncoder(Encoder):
                 f"got {revision!r}"
             )
         check_revision(self._source, revision)
-        self._wishes = Wishes(layers, pooling, prefix, max_length, normalize, padding_side)
+        self._wishes = Wishes(layers, pooling, prefix, max_length, normalize, padding_side, side)
         self._dtype = dtype
         self._device = device
         self._trust = trust_remote_code

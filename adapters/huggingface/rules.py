@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from fusionapp.adapters.huggingface.architecture import Architecture
-from fusionapp.adapters.huggingface.sentence_config import SentenceConfig
+from fusionapp.adapters.huggingface.sentence_config import Prompts, SentenceConfig, Side
 from fusionapp.adapters.model_files.checkpoint import read_json
 from fusionapp.domain.catalogue import EncoderCard, PaddingSide, Pooling
 from fusionapp.domain.errors import UsageError
@@ -90,6 +90,19 @@ def choose_prefix(
         (card.prefix if card else None, "the model's card"),
         (sentence.prompt if sentence else None, "the model's default prompt"),
         ("", "none known"),
+    )
+
+
+def choose_side_prefix(
+    side: Side, asked: str | None, prompts: Prompts, card: EncoderCard | None
+) -> tuple[str, str]:
+    """What stands before one side of a search: asked for, else the card's, else the model's own prompt."""
+    own = prompts.query if side == "query" else prompts.document
+    known = (card.query_prefix if side == "query" else card.passage_prefix) if card else None
+    return _first(
+        (asked, "as asked"),
+        (known, f"the model's card, before a {side}"),
+        (own, f"the model's prompt for a {side}" if own else "none known"),
     )
 
 

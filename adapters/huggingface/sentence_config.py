@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -82,6 +82,10 @@ def _with_pooling(found: SentenceConfig, settings: Mapping[str, Any]) -> Sentenc
     return attrs.evolve(
         found, pooling=_MODES[modes[0]], pool_prompt=bool(settings.get("include_prompt", True))
     )
+
+
+Side = Literal["query", "document"]
+"""What a text is in a search."""
 
 
 @attrs.frozen

@@ -21,8 +21,8 @@ from fusionapp.entrypoints.commands.options import is_quiet, json_option
 def command(run: Path, kind: str | None, split: str, as_json: bool) -> None:
     """Embed the documents of RUN, of a retrieval experiment, with its tuned encoder, and index them.
 
-    A run that is not trained is indexed with the untuned encoder. The index stands in RUN/index; `fusionapp search`
-    compares its hash before it is read.
+    A run that is not trained is indexed with the untuned encoder. The index stands in RUN/index; `fusionapp
+    search` compares its hash before it is read.
     """
     from fusionapp.entrypoints.output import print_json
     from fusionapp.entrypoints.retrieval.searching import build_index

@@ -145,6 +145,8 @@ class Experiment:
         found += storage_problems(self.storage)
         for name, encoder in self.encoders.items():
             found += encoder_problems(name, encoder)
+            if getattr(encoder, "query_prefix", None) is not None:
+                found.append(f"encoders.{name}.query_prefix: is for a search's queries; use prefix")
         for name, source in self.train.sources.items() if self.encoders else ():
             found += source_problems(name, source, self.encoders)
         return found + _dataset_problems(self.dataset)

@@ -11,8 +11,8 @@ from fusionapp.domain.catalogue import find_card
 def role_tables(table: Mapping[str, Any], model: str | None = None) -> dict[str, dict[str, Any]]:
     """An encoder's table once for queries and once for documents.
 
-    What was asked for (``query_prefix``, ``prefix``) goes first, then the card's prefixes for retrieval; a saved
-    pipeline's own prompts are what the adapter takes where neither says anything.
+    What was asked for (``query_prefix``, ``prefix``) goes first, then the card's prefixes for retrieval, then what
+    the adapter finds with the model; transformers are told which side of the search they read.
 
     Args:
         table: an ``[encoders.NAME]`` table, resolved.
@@ -27,7 +27,11 @@ def role_tables(table: Mapping[str, Any], model: str | None = None) -> dict[str,
         "document": _first(table["prefix"], card.passage_prefix if card else None),
     }
     changed = {} if model is None else {"model": model, "revision": None}
-    return {role: {**plain, **changed, "prefix": prefix} for role, prefix in prefixes.items()}
+    sides = table["adapter"] == "huggingface"
+    return {
+        role: {**plain, **changed, "prefix": prefix, **({"side": role} if sides else {})}
+        for role, prefix in prefixes.items()
+    }
 
 
 def _first(*options: str | None) -> str | None:

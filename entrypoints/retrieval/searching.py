@@ -22,7 +22,7 @@ KINDS = ("numpy", "flat", "hnsw", "ivfpq", "usearch")
 def build_index(
     run: Path, kind: str | None = None, split: str = "test", quiet: bool = True
 ) -> Mapping[str, Any]:
-    """Embed a split's documents by the run's tuned encoder, or by the untuned one of a run without, and index them.
+    """Embed a split's documents and index them: by the tuned encoder, or by the untuned one of a run without.
 
     Args:
         run: the run directory of a retrieval experiment.
@@ -86,7 +86,7 @@ def _open(run: Path, quiet: bool) -> RetrievalSession:
     experiment = load_any(run, defaults=read_environment().defaults())
     if not isinstance(experiment, RetrievalExperiment):
         raise UsageError(
-            f'{run}: is of task.kind = "{experiment.task.kind}"; an index is of a retrieval experiment\'s documents'
+            f'{run}: is of task.kind = "{experiment.task.kind}"; what is searched is a retrieval experiment\'s run'
         )
     return open_retrieval(experiment, quiet=quiet, run=Path(runs_directory(run, "runs")) / experiment.name)
 

@@ -13,11 +13,12 @@ from torch import nn
 
 from fusionapp.adapters.huggingface.decisions import Decisions, Wishes, decide
 from fusionapp.adapters.huggingface.loading import load_transformer, loading_errors
-from fusionapp.adapters.huggingface.sentence_config import read_prompts
+from fusionapp.adapters.huggingface.rules import choose_side_prefix
+from fusionapp.adapters.huggingface.sentence_config import Side, read_prompts
 from fusionapp.adapters.huggingface.text_tokenizer import load_tokenizer
 from fusionapp.adapters.huggingface.tuning.direction import check_sees_ahead, refuse_direction
 from fusionapp.adapters.huggingface.tuning.methods import apply_method
-from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings, Side
+from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings
 from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder
 from fusionapp.adapters.model_files.attention import supports_sdpa
 from fusionapp.adapters.model_files.checkpoint import read_config
@@ -139,17 +140,12 @@ def _refuse_foreign(decisions: Decisions) -> None:
 
 
 def _choose_prefixes(settings: EncoderSettings, source: ModelSource, directory: Path) -> dict[Side, str]:
-    """As asked, else by the card, else by the model's own prompts, else none."""
-    prompts, card = read_prompts(directory), source.card
-    asked: dict[Side, str | None] = {
-        "query": settings.query_prefix,
-        "document": settings.document_prefix,
+    """As the encoder that reads the same texts without training would choose them."""
+    prompts = read_prompts(directory)
+    return {
+        "query": choose_side_prefix("query", settings.query_prefix, prompts, source.card)[0],
+        "document": choose_side_prefix("document", settings.document_prefix, prompts, source.card)[0],
     }
-    known: dict[Side, str] = {
-        "query": card.query_prefix if card else prompts.query,
-        "document": card.passage_prefix if card else prompts.document,
-    }
-    return {side: known[side] if prefix is None else prefix for side, prefix in asked.items()}
 
 
 def _tokenizers(

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import attrs
-
-Side = Literal["query", "document"]
-"""What a text is to the encoder: each has a prefix and a length of its own."""
 
 
 @attrs.frozen

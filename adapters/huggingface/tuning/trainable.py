@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fusionapp.adapters.huggingface.decisions import Decisions
-from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings, Side
+from fusionapp.adapters.huggingface.sentence_config import Side
+from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings
 from fusionapp.adapters.huggingface.views import first_position, pad
 from fusionapp.adapters.model_files.tokenization import TextTokenizer, Tokens
 from fusionapp.domain.errors import CorruptArtifactError

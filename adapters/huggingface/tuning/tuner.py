@@ -199,8 +199,8 @@ def _memory_guard(recipe: TuningRecipe) -> Iterator[None]:
         if isinstance(error, ResourceError) or not is_out_of_memory(error):
             raise
         raise ResourceError(
-            f"memory: batch_tokens = {recipe.batch_tokens} at once do not fit; set fewer, which changes no gradient, "
-            'or activation_checkpointing = true, dtype = "bfloat16", or finetuning.method = "lora"'
+            f"memory: batch_tokens = {recipe.batch_tokens} at once do not fit; set fewer, which changes no "
+            'gradient, or activation_checkpointing = true, dtype = "bfloat16", or finetuning.method = "lora"'
         ) from error
 
 
