@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import cos, pi
 
 import torch
 from torch import Tensor, nn
@@ -14,20 +13,12 @@ from fusionapp.adapters.torch_heads.layers import StackedLinear
 from fusionapp.adapters.torch_heads.muon import StackedMuon
 from fusionapp.adapters.torch_heads.row_adam import RowAdam
 from fusionapp.domain.recipe import TrainingRecipe
+from fusionapp.domain.schedules import rate_factor
 
 
 def learning_rate(recipe: TrainingRecipe, step: int, steps: int) -> float:
-    """The step size of step 0, 1, ... of `steps`.
-
-    It rises linearly over the warm-up's steps, the last of which has the full size; from there on cosine and
-    linear fall to 0 just after the last step.
-    """
-    rising = round(recipe.warmup * steps)
-    if step < rising:
-        return recipe.learning_rate * (step + 1) / rising
-    part = (step - rising) / (steps - rising)
-    factor = {"constant": 1.0, "cosine": (1 + cos(pi * part)) / 2, "linear": 1 - part}[recipe.schedule]
-    return recipe.learning_rate * factor
+    """The step size of step 0, 1, ... of `steps`; see `rate_factor`."""
+    return recipe.learning_rate * rate_factor(recipe.schedule, recipe.warmup, step, steps)
 
 
 def source_factors(head: FusionHead, recipe: TrainingRecipe) -> list[float]:

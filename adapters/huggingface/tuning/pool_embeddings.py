@@ -1,0 +1,125 @@
+"""From rows of queries and documents to their embeddings, in chunks that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fusionapp.adapters.huggingface.tuning.chunks import Chunk, cut_chunks
+from fusionapp.adapters.huggingface.tuning.gradcache import Part
+from fusionapp.adapters.huggingface.tuning.settings import Side
+from fusionapp.adapters.huggingface.tuning.token_table import TokenTable, token_table
+from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder
+from fusionapp.application.ports.encoder_tuner import PairSet
+
+_CPU_TOKENS, _GPU_TOKENS = 1024, 16384
+"""Tokens from which on a batch is worth its launch: few on a CPU, where they stay in its cache."""
+
+
+@attrs.frozen(eq=False)
+class TokenizedPairs:
+    """A pair set with its texts' tokens.
+
+    Attributes:
+        pairs: the pair set.
+        queries: tokens of its queries.
+        documents: tokens of its documents.
+    """
+
+    pairs: PairSet
+    queries: TokenTable
+    documents: TokenTable
+
+
+def tokenize_pairs(encoder: TrainableEncoder, pairs: PairSet, name: str) -> TokenizedPairs:
+    """Tokenise every text of a pair set once.
+
+    Raises:
+        UsageError: the tokenizer makes no token of a text.
+    """
+    return TokenizedPairs(
+        pairs,
+        token_table(lambda texts: encoder.tokenize(texts, "query"), pairs.queries, f"{name}.queries"),
+        token_table(lambda texts: encoder.tokenize(texts, "document"), pairs.documents, f"{name}.documents"),
+    )
+
+
+class PoolEmbeddings:
+    """Embeds texts of a tokenised pair set: queries first, then documents, by their positions in one list."""
+
+    def __init__(self, encoder: TrainableEncoder, dtype: torch.dtype, budget: int) -> None:
+        """Set up.
+
+        Args:
+            encoder: what is trained.
+            dtype: what is multiplied in.
+            budget: most tokens of a chunk.
+        """
+        self._encoder = encoder
+        self._dtype = dtype
+        self._budget = budget
+        on_gpu = encoder.device.type == "cuda"
+        self._batch_tokens = _GPU_TOKENS if on_gpu else _CPU_TOKENS
+        # Where a prefix takes no part in the pooling, queries and documents are pooled differently.
+        self._apart = encoder.skip("query") != encoder.skip("document")
+
+    def cut(self, lengths: NDArray[np.int64]) -> list[Chunk]:
+        """Chunks of texts of these lengths, as positions."""
+        return cut_chunks(lengths, self._budget, self._batch_tokens)
+
+    def parts(
+        self, data: TokenizedPairs, queries: NDArray[np.int64], documents: NDArray[np.int64], chunks: Sequence[Chunk]
+    ) -> list[Part]:
+        """What computes each chunk's embeddings.
+
+        Args:
+            data: holds the tokens.
+            queries: rows of queries; position i is ``queries[i]``.
+            documents: rows of documents; position ``len(queries) + j`` is ``documents[j]``.
+            chunks: of positions.
+        """
+        return [lambda chunk=chunk: self._embed(data, queries, documents, chunk) for chunk in chunks]  # type: ignore[misc]
+
+    def all(self, data: TokenizedPairs, side: Side) -> Tensor:
+        """(texts, dim) float32 embeddings of a whole side, on the encoder's device, without gradients."""
+        none = np.zeros(0, np.int64)
+        table = data.queries if side == "query" else data.documents
+        rows = np.arange(len(table.lengths))
+        queries, documents = (rows, none) if side == "query" else (none, rows)
+        found = torch.empty(len(rows), self._encoder.dim, device=self._encoder.device)
+        with torch.no_grad():
+            for chunk in self.cut(table.lengths):
+                places = torch.from_numpy(np.concatenate(chunk)).to(found.device)
+                found[places] = self._embed(data, queries, documents, chunk)
+        return found
+
+    def _embed(
+        self, data: TokenizedPairs, queries: NDArray[np.int64], documents: NDArray[np.int64], chunk: Chunk
+    ) -> Tensor:
+        found = []
+        # One block for a chunk: autocast keeps the narrowed weights for its length, and must not keep those of a
+        # pass without a graph for one with.
+        with self._autocast():
+            for positions in chunk:
+                of_query = positions < len(queries)
+                ids = [
+                    data.queries[queries[place]] if place < len(queries) else data.documents[documents[place - len(queries)]]
+                    for place in positions.tolist()
+                ]
+                if not self._apart or of_query.all() or not of_query.any():
+                    found.append(self._encoder.embed(ids, "query" if of_query[0] else "document"))
+                    continue
+                sides = [self._encoder.embed([ids[row] for row in np.flatnonzero(of_query == asked)], side) for side, asked in (("query", True), ("document", False))]
+                order = np.argsort(np.concatenate([np.flatnonzero(of_query), np.flatnonzero(~of_query)]))
+                found.append(torch.cat(sides)[torch.from_numpy(order).to(sides[0].device)])
+        return torch.cat(found)
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        device = self._encoder.device.type
+        return torch.autocast(device, self._dtype, enabled=self._dtype != torch.float32)
