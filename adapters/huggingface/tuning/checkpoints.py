@@ -52,7 +52,7 @@ class Checkpoints:
             folder: of this run alone.
             fingerprint: of everything that the weights depend on; another run's points are thrown away.
         """
-        self._folder = folder
+        self.folder = folder
         self._fingerprint = fingerprint
         self._best: dict[str, str] | None = None
 
@@ -62,7 +62,7 @@ class Checkpoints:
         Raises:
             CorruptArtifactError: a file is not what was written.
         """
-        path = self._folder / _STATE
+        path = self.folder / _STATE
         if not path.exists():
             return None
         try:
@@ -70,9 +70,9 @@ class Checkpoints:
             same = (content["format"], content["fingerprint"]) == (_FORMAT, self._fingerprint)
             names = content["last"], content["best"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise CorruptArtifactError(f"{path}: describes no checkpoint; remove {self._folder}") from error
+            raise CorruptArtifactError(f"{path}: describes no checkpoint; remove {self.folder}") from error
         if not same:
-            logger.info("%s: of other settings, data or weights; training begins anew", self._folder)
+            logger.info("%s: of other settings, data or weights; training begins anew", self.folder)
             return None
         last, self._best = names
         return Checkpoint(content["state"], self._load(last))
@@ -109,49 +109,49 @@ class Checkpoints:
             "state": dict(state),
         }
         try:
-            write_whole(self._folder / _STATE, json.dumps(content).encode())
-            _sync(self._folder)
+            write_whole(self.folder / _STATE, json.dumps(content).encode())
+            _sync(self.folder)
         except OSError as error:
-            raise _no_space(self._folder, error) from error
+            raise _no_space(self.folder, error) from error
         keep = {_STATE, last["name"], (self._best or last)["name"]}
-        for path in self._folder.iterdir():
+        for path in self.folder.iterdir():
             if path.name not in keep:
                 path.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Remove the folder; training is done."""
-        if self._folder.is_dir():
-            for path in self._folder.iterdir():
+        if self.folder.is_dir():
+            for path in self.folder.iterdir():
                 path.unlink(missing_ok=True)
-            self._folder.rmdir()
+            self.folder.rmdir()
 
     def _save(self, name: str, tensors: Mapping[str, Tensor]) -> dict[str, str]:
         # A fresh name: the file that the present state.json speaks of is never written over.
-        path = self._folder / f"{name}.{token_hex(4)}.safetensors"
+        path = self.folder / f"{name}.{token_hex(4)}.safetensors"
         temporary = path.with_suffix(".tmp")
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, temporary)
             with temporary.open("rb") as file:
                 digest = file_digest(file, "sha256").hexdigest()
                 os.fsync(file.fileno())
             temporary.replace(path)
-            _sync(self._folder)
+            _sync(self.folder)
         except (OSError, SafetensorError) as error:
             temporary.unlink(missing_ok=True)
-            raise _no_space(self._folder, error) from error
+            raise _no_space(self.folder, error) from error
         return {"name": path.name, "sha256": digest}
 
     def _load(self, file: Mapping[str, str]) -> dict[str, Tensor]:
-        path = self._folder / Path(file["name"]).name
+        path = self.folder / Path(file["name"]).name
         try:
             with path.open("rb") as stream:
                 intact = file_digest(stream, "sha256").hexdigest() == file["sha256"]
             loaded = load_file(path) if intact else {}
         except (OSError, SafetensorError) as error:
-            raise CorruptArtifactError(f"{path}: cannot be read; remove {self._folder}") from error
+            raise CorruptArtifactError(f"{path}: cannot be read; remove {self.folder}") from error
         if not intact:
-            raise CorruptArtifactError(f"{path}: not what was written there; remove {self._folder}")
+            raise CorruptArtifactError(f"{path}: not what was written there; remove {self.folder}")
         return loaded
 
 

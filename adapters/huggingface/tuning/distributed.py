@@ -72,6 +72,12 @@ class Crew:
         for parameter, piece in zip(parameters, pieces, strict=True):
             parameter.grad = piece.view_as(parameter)
 
+    def spread(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Give everybody the leader's values."""
+        if self.size > 1:
+            for parameter in parameters:
+                distributed.broadcast(parameter.data, 0)
+
     def everyone(self, value: Any) -> list[Any]:
         """What each process has, in the order of ranks; small things alone."""
         if self.size == 1:

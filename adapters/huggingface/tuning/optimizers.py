@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -10,9 +9,8 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from fusionapp.adapters.huggingface.tuning.trainable import Trained
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
-
-logger = logging.getLogger(__name__)
 
 OptimizerName = Literal["adamw", "adam", "muon", "adamw8bit"]
 
@@ -32,19 +30,13 @@ class WeightGroups:
     others: Sequence[nn.Parameter]
 
 
-def group_weights(module: nn.Module) -> WeightGroups:
-    """The module's trained weights, grouped; in the order of `module.parameters()` within each group."""
-    tables = {
-        id(weight)
-        for layer in module.modules()
-        if isinstance(layer, nn.Embedding)
-        for weight in layer.parameters(recurse=False)
-    }
-    trained = [weight for weight in module.parameters() if weight.requires_grad]
+def group_weights(trained: Trained) -> WeightGroups:
+    """An encoder's trained weights, grouped."""
+    others = list(trained.others.values())
     return WeightGroups(
-        matrices=[weight for weight in trained if weight.ndim > 1 and id(weight) not in tables],
-        tables=[weight for weight in trained if weight.ndim > 1 and id(weight) in tables],
-        others=[weight for weight in trained if weight.ndim <= 1],
+        matrices=list(trained.matrices.values()),
+        tables=[weight for weight in others if weight.ndim > 1],
+        others=[weight for weight in others if weight.ndim <= 1],
     )
 
 
@@ -73,8 +65,7 @@ class EncoderOptimizer:
         Raises:
             UsageError: the optimiser cannot run here.
         """
-        by_muon = [weight for weight in groups.matrices if weight.ndim == 2] if name == "muon" else []
-        rest = [weight for weight in groups.matrices if not by_muon or weight.ndim != 2]
+        by_muon, rest = (groups.matrices, []) if name == "muon" else ([], groups.matrices)
         plain: list[dict[str, Any]] = [
             {"params": [*rest, *groups.tables], "weight_decay": weight_decay, "times": 1.0},
             {"params": list(groups.others), "weight_decay": 0.0, "times": 1.0},
@@ -84,7 +75,7 @@ class EncoderOptimizer:
         plain = [group for group in plain if group["params"]]
         self._optimizers: list[torch.optim.Optimizer] = []
         if by_muon:
-            group = {"params": by_muon, "times": 1.0}
+            group = {"params": list(by_muon), "times": 1.0}
             # Scaled to AdamW's step size: one learning rate then serves both, and the two factors of an adapter,
             # whose shapes are each other's transpose, step alike.
             self._optimizers.append(

@@ -17,6 +17,7 @@ from fusionapp.adapters.huggingface.tuning.optimizers import EncoderOptimizer
 from fusionapp.adapters.huggingface.tuning.pool_embeddings import PoolEmbeddings, TokenizedPairs
 from fusionapp.adapters.huggingface.tuning.pools import Pool
 from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder
+from fusionapp.domain.retrieval.false_negatives import FalseNegatives
 
 
 @attrs.frozen
@@ -57,9 +58,18 @@ class Stepper:
         self._device = encoder.device
         self._weights = list(encoder.trained())
 
-    def step(self, data: TokenizedPairs, pools: Sequence[Pool], rate: float) -> StepResult:
-        """Step by the mean gradient of these pools; a gradient that is not finite is not stepped by."""
-        losses = [self._backward(data, pool, len(pools)) for pool in pools]
+    def step(
+        self, data: TokenizedPairs, known: FalseNegatives, pools: Sequence[Pool], rate: float
+    ) -> StepResult:
+        """Step by the mean gradient of these pools; a gradient that is not finite is not stepped by.
+
+        Args:
+            data: holds the texts.
+            known: what is no negative in it.
+            pools: of its rows.
+            rate: step size.
+        """
+        losses = [self._backward(data, known, pool, len(pools)) for pool in pools]
         self._crew.sum_gradients(self._weights)
         trained = self._optimizer.parameters
         gradients = [weight.grad for weight in trained if weight.grad is not None]
@@ -74,7 +84,9 @@ class Stepper:
         self._objective.keep_in_range()
         return result
 
-    def _backward(self, data: TokenizedPairs, pool: Pool, pools: int) -> Tensor:
+    def _backward(
+        self, data: TokenizedPairs, known: FalseNegatives, pool: Pool, pools: int
+    ) -> Tensor:
         """Add this pool's share of the step's gradient; its share of the step's loss."""
         lengths = np.concatenate(
             [data.queries.lengths[pool.queries], data.documents.lengths[pool.documents]]
@@ -88,12 +100,18 @@ class Stepper:
         own = self._crew.rank
         places = [[mine[own][batch] for batch in chunk] for chunk in chunks[own]]
         parts = self._embeddings.parts(data, pool.queries, pool.documents, places)
+        allowed = torch.from_numpy(known.mask(pool.queries, pool.documents)[pool.query]).to(self._device)
         return backward(
-            parts, lambda found: self._loss(found, orders, pool, 1 / pools), self._device
+            parts, lambda found: self._loss(found, orders, pool, allowed, 1 / pools), self._device
         )
 
     def _loss(
-        self, found: Tensor, orders: Sequence[NDArray[np.int64]], pool: Pool, share: float
+        self,
+        found: Tensor,
+        orders: Sequence[NDArray[np.int64]],
+        pool: Pool,
+        allowed: Tensor,
+        share: float,
     ) -> tuple[Tensor, Tensor]:
         """The pool's loss and its gradient by this process's embeddings, which stand in the order of its chunks."""
         everyone = self._crew.gather(found, [len(order) for order in orders])
@@ -101,7 +119,7 @@ class Stepper:
         own = torch.from_numpy(orders[self._crew.rank]).to(everyone.device)
         texts = everyone[place].requires_grad_()
         count = len(pool.queries)
-        loss = share * self._objective(texts[:count], texts[count:], pool)
+        loss = share * self._objective(texts[:count], texts[count:], pool, allowed)
         # Whatever else is trained is the same in every process, and so is its gradient.
         extra = self._objective.parameters
         gradient, *others = torch.autograd.grad(loss, [texts, *extra])
