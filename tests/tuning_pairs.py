@@ -16,8 +16,8 @@ _MORE = ("the", "and", "very", "away", "from", "over", "today", "nobody", "never
 
 RECIPE = TuningRecipe(
     negatives_pool=8,
-    epochs=2,
-    learning_rate=1e-3,
+    epochs=6,
+    learning_rate=1e-2,
     batch_tokens=4096,
     dtype="float32",
     device="cpu",
@@ -36,7 +36,7 @@ def toy_pairs(count: int = 48, seed: int = 0, hard: int = 0) -> PairSet:
     chosen = [words[row] for row in random.permutation(len(words))[:count]]
     queries = [" ".join(pair) for pair in chosen]
     documents = [
-        " ".join([*random.choice(_MORE, int(random.integers(2, 9))), *random.permutation(pair)])
+        " ".join([*random.choice(_MORE, int(random.integers(1, 4))), *random.permutation(pair)])
         for pair in chosen
     ]
     rows = np.arange(len(chosen))

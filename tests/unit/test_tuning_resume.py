@@ -27,6 +27,7 @@ from fusionapp.domain.errors import CorruptArtifactError
 TESTS = Path(__file__).parents[1]
 CHANGES: dict[str, Any] = {
     "method": "lora",
+    "epochs": 2,
     "dropout": 0.1,
     "checkpoint_steps": 2,
     "learn_temperature": True,
@@ -64,19 +65,21 @@ def weights(directory: Path) -> dict[str, Any]:
     return dict(load_file(directory / "model" / "model.safetensors"))
 
 
-def run_child(directory: Path, settings: dict[str, Any], *launcher: str) -> int:
+def run_child(directory: Path, settings: dict[str, Any], *launcher: str) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join([str(TESTS), str(TESTS.parent / "src")])
+    script = [str(TESTS / "tuner_child.py"), str(tiny_model("bert")), str(directory), json.dumps(settings)]
     return subprocess.run(
-        [sys.executable, *launcher, str(TESTS / "tuner_child.py"), str(tiny_model("bert")), str(directory), json.dumps(settings)],
+        [sys.executable, *launcher, *script],
         env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
         check=False,
         capture_output=True,
+        text=True,
         timeout=240,
-    ).returncode
+    )
 
 
 def test_a_killed_run_reaches_the_same_bits(tmp_path: Path) -> None:
-    assert run_child(tmp_path / "killed", {**CHANGES, "kill": 7}) == -signal.SIGKILL
+    assert run_child(tmp_path / "killed", {**CHANGES, "kill": 7}).returncode == -signal.SIGKILL
     assert not (tmp_path / "killed" / "model").exists()
     tracker = RecordingTracker()
     resumed = tune(tmp_path / "killed", tracker)
@@ -151,12 +154,16 @@ def test_at_most_two_files_of_weights_are_kept(tmp_path: Path) -> None:
 def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     settings = {"method": "full", "epochs": 1, "batch_tokens": 64, "checkpoint_steps": 2}
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    assert run_child(tmp_path / "two", settings, *launcher) == 0
+    done = run_child(tmp_path / "two", settings, *launcher)
+    assert done.returncode == 0, done.stderr
     tune(tmp_path / "one", **{**settings, "dropout": 0.0, "learn_temperature": False})
     two, one = weights(tmp_path / "two"), weights(tmp_path / "one")
     start = load_file(tiny_model("bert") / "model.safetensors")
+    moved = 0
     for name, right in one.items():
-        np.testing.assert_allclose(two[name], right, rtol=0, atol=2e-6)
-    # What is compared did move.
-    name = "encoder.layer.0.attention.self.query.weight"
-    assert np.abs(one[name] - start[name]).max() > 1e-4
+        # The gradient of a key's bias is 0 by nature; Adam would scale its rounding errors up to whole steps.
+        if "key.bias" in name:
+            continue
+        moved += np.abs(right - start[name]).max() > 1e-2
+        np.testing.assert_allclose(two[name], right, rtol=0, atol=1e-4)
+    assert moved > 20
