@@ -38,7 +38,13 @@ def main(model: str, directory: str, settings: str) -> None:
     changes = json.loads(settings)
     kill = changes.pop("kill", 0)
     HuggingFaceTuner(EncoderSettings(model)).tune(
-        recipe(**changes), 3, toy_pairs(), toy_pairs(24, 1), directory, DeadlyTracker(kill), CountingProgress()
+        recipe(**changes),
+        3,
+        toy_pairs(),
+        toy_pairs(24, 1),
+        directory,
+        DeadlyTracker(kill),
+        CountingProgress(),
     )
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

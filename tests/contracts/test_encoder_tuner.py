@@ -31,7 +31,9 @@ def _tuner(request: pytest.FixtureRequest) -> EncoderTuner:
     return TUNERS[request.param]()
 
 
-def tune(tuner: EncoderTuner, folder: Path, tracker: RecordingTracker | None = None, **changes: Any) -> TunedEncoder:
+def tune(
+    tuner: EncoderTuner, folder: Path, tracker: RecordingTracker | None = None, **changes: Any
+) -> TunedEncoder:
     return tuner.tune(
         recipe(**changes),
         0,
@@ -88,9 +90,7 @@ def test_steps_and_scorings_reach_the_tracker(tuner: EncoderTuner, tmp_path: Pat
 
 def test_the_progress_bar_ends_full(tuner: EncoderTuner, tmp_path: Path) -> None:
     progress = CountingProgress()
-    tuner.tune(
-        recipe(), 0, toy_pairs(), toy_pairs(24, seed=1), str(tmp_path), RecordingTracker(), progress
-    )
+    tuner.tune(recipe(), 0, toy_pairs(), toy_pairs(24, seed=1), str(tmp_path), RecordingTracker(), progress)
     assert [task.done for task in progress.tasks] == [task.total for task in progress.tasks]
 
 
@@ -102,9 +102,7 @@ def test_fewer_pairs_than_a_pool_are_refused(tuner: EncoderTuner) -> None:
 def test_training_without_validation_pairs_is_refused(tuner: EncoderTuner, tmp_path: Path) -> None:
     nothing = attrs.evolve(toy_pairs(8), pairs=np.zeros((0, 2), dtype=np.int64))
     with pytest.raises(UsageError, match="validation"):
-        tuner.tune(
-            recipe(), 0, toy_pairs(), nothing, str(tmp_path), RecordingTracker(), CountingProgress()
-        )
+        tuner.tune(recipe(), 0, toy_pairs(), nothing, str(tmp_path), RecordingTracker(), CountingProgress())
 
 
 def test_preflight_names_the_method_and_its_rate(tuner: EncoderTuner) -> None:

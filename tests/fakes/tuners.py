@@ -67,7 +67,16 @@ class WordWeightTuner(EncoderTuner):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "words.json").write_text(dumps(weights), encoding="utf-8")
         return TunedEncoder(
-            directory, preflight, best_step, steps, best, untuned, 1.0, float(steps * recipe.negatives_pool), 1, {}
+            directory,
+            preflight,
+            best_step,
+            steps,
+            best,
+            untuned,
+            1.0,
+            float(steps * recipe.negatives_pool),
+            1,
+            {},
         )
 
 

@@ -75,7 +75,9 @@ def test_dropout_of_both_passes_is_needed_to_be_the_same() -> None:
     embeddings = torch.cat([body(piece) for piece in rows.chunk(4)])
     embeddings.backward(contrast(embeddings)[1])  # type: ignore[no-untyped-call]
     others = [parameter.grad for parameter in body.parameters()]
-    assert any(not torch.allclose(one, two) for one, two in zip(gradients, others, strict=True) if two is not None)
+    assert any(
+        not torch.allclose(one, two) for one, two in zip(gradients, others, strict=True) if two is not None
+    )
 
 
 def test_the_last_part_is_computed_once() -> None:

@@ -48,7 +48,9 @@ class InterruptingTracker(RecordingTracker):
             raise KeyboardInterrupt
 
 
-def tune(directory: Path, tracker: RecordingTracker | None = None, seed: int = 3, **changes: Any) -> TunedEncoder:
+def tune(
+    directory: Path, tracker: RecordingTracker | None = None, seed: int = 3, **changes: Any
+) -> TunedEncoder:
     with cpu_threads(1):
         return HuggingFaceTuner(EncoderSettings(str(tiny_model("bert")))).tune(
             recipe(**{**CHANGES, **changes}),

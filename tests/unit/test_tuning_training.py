@@ -34,7 +34,9 @@ from fusionapp.domain.finetuning import FineTuning
 CPU = torch.device("cpu")
 
 
-def tune(folder: Path, kind: str = "bert", train: PairSet | None = None, **changes: Any) -> tuple[TunedEncoder, list[dict[str, float]]]:
+def tune(
+    folder: Path, kind: str = "bert", train: PairSet | None = None, **changes: Any
+) -> tuple[TunedEncoder, list[dict[str, float]]]:
     tracker = RecordingTracker()
     tuned = HuggingFaceTuner(EncoderSettings(str(tiny_model(kind)))).tune(
         recipe(**{"epochs": 1, **changes}),
@@ -48,13 +50,17 @@ def tune(folder: Path, kind: str = "bert", train: PairSet | None = None, **chang
     return tuned, [metrics for _, _, metrics in tracker.logged if "train_loss" in metrics]
 
 
-def gradients(budget: int, encoder: TrainableEncoder, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+def gradients(
+    budget: int, encoder: TrainableEncoder, dtype: torch.dtype = torch.float32
+) -> dict[str, torch.Tensor]:
     data = tokenize_pairs(encoder, toy_pairs(hard=2), "train")
     settings = recipe(hard_negatives=1)
     objective = Objective(settings, encoder.dim, CPU)
     trained = encoder.trained()
     optimizer = EncoderOptimizer("adamw", group_weights(trained), 0.0)
-    stepper = Stepper(encoder, PoolEmbeddings(encoder, dtype, budget), objective, optimizer, Crew(0, 1, CPU), None)
+    stepper = Stepper(
+        encoder, PoolEmbeddings(encoder, dtype, budget), objective, optimizer, Crew(0, 1, CPU), None
+    )
     pool = make_pool(data.pairs, np.arange(16), 1, np.random.default_rng(0))
     torch.manual_seed(0)
     stepper._backward(data, false_negatives(settings, data.pairs), pool, 1)
@@ -161,7 +167,9 @@ def test_a_step_of_no_whole_pools_is_refused() -> None:
         plan_steps(recipe(optimizer_batch=12), 100)
 
 
-@pytest.mark.parametrize(("evaluations", "scored"), [(1, {12}), (2, {6, 12}), (5, {3, 5, 8, 10, 12}), (99, set(range(1, 13)))])
+@pytest.mark.parametrize(
+    ("evaluations", "scored"), [(1, {12}), (2, {6, 12}), (5, {3, 5, 8, 10, 12}), (99, set(range(1, 13)))]
+)
 def test_an_epoch_is_scored_so_often_and_at_its_end(evaluations: int, scored: set[int]) -> None:
     plan = plan_steps(recipe(evaluations=evaluations), 100)
     assert {step for step in range(1, 13) if plan.scores_after(step)} == scored
@@ -212,4 +220,8 @@ def test_muon_leaves_embeddings_to_adamw() -> None:
     muon, adam = optimizer._optimizers
     assert isinstance(muon, torch.optim.Muon)
     tables = {weight.shape[0] for group in adam.param_groups for weight in group["params"] if weight.ndim > 1}
-    assert tables == {weight.shape[0] for name, weight in encoder.named_parameters() if "embeddings" in name and weight.ndim > 1}
+    assert tables == {
+        weight.shape[0]
+        for name, weight in encoder.named_parameters()
+        if "embeddings" in name and weight.ndim > 1
+    }

@@ -169,4 +169,3 @@ def _sync(folder: Path) -> None:
 
 def _no_space(folder: Path, error: Exception) -> ResourceError:
     return ResourceError(f"{folder}: a checkpoint cannot be written ({error}); free some space and run again")
-

@@ -36,9 +36,7 @@ def draw_pools(recipe: TuningRecipe, plan: StepPlan, data: PairSet, seed: int) -
     random = np.random.default_rng(seed)
     rows = _epochs(recipe, plan, data, random)
     for _ in range(plan.steps):
-        pools = [
-            make_pool(data, next(rows), recipe.hard_negatives, random) for _ in range(plan.pools)
-        ]
+        pools = [make_pool(data, next(rows), recipe.hard_negatives, random) for _ in range(plan.pools)]
         yield Draw(pools, {})
 
 

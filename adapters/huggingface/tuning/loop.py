@@ -84,9 +84,7 @@ class TrainingLoop:
         known = false_negatives(self.recipe, self.train.pairs)
         pairs = self.plan.pools * self.recipe.negatives_pool
         total, done = self.plan.steps * pairs, standing.step * pairs
-        draws = islice(
-            draw_pools(self.recipe, self.plan, self.train.pairs, self.seed), standing.step, None
-        )
+        draws = islice(draw_pools(self.recipe, self.plan, self.train.pairs, self.seed), standing.step, None)
         with self.progress.task("train", total, "pairs", done) as bar:
             while not standing.stopped and standing.step < self.plan.steps:
                 start = perf_counter()
@@ -160,7 +158,7 @@ class TrainingLoop:
     def _lost(self, standing: Standing, result: StepResult) -> UsageError:
         return UsageError(
             f"train: step {standing.step + 1} has the loss {result.loss} and a gradient of length "
-            f"{result.gradient}; lower learning_rate ({self.rate:g}), or set dtype = \"float32\". The weights of "
+            f'{result.gradient}; lower learning_rate ({self.rate:g}), or set dtype = "float32". The weights of '
             f"step {standing.best_step}, the best so far, are kept in {self.checkpoints.folder}"
         )
 
@@ -171,9 +169,7 @@ class TrainingLoop:
             tensors, numbers = self.optimizer.state()
             held = {f"optimizer/{name}": tensor for name, tensor in tensors.items()}
             held |= {f"weights/{name}": tensor for name, tensor in self.encoder.trained_state().items()}
-            held |= {
-                f"objective/{row}": parameter for row, parameter in enumerate(self.objective.parameters)
-            }
+            held |= {f"objective/{row}": parameter for row, parameter in enumerate(self.objective.parameters)}
             for rank, state in enumerate(random):
                 held[f"random/{rank}/cpu"] = state.cpu
                 if state.cuda is not None:
@@ -208,6 +204,6 @@ class TrainingLoop:
             for row, parameter in enumerate(self.objective.parameters):
                 parameter.copy_(parts["objective"][str(row)])
         mine = parts["random"]
-        RandomState(
-            mine[f"{self.crew.rank}/cpu"], mine.get(f"{self.crew.rank}/cuda")
-        ).restore(self.encoder.device)
+        RandomState(mine[f"{self.crew.rank}/cpu"], mine.get(f"{self.crew.rank}/cuda")).restore(
+            self.encoder.device
+        )

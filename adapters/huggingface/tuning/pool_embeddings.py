@@ -74,7 +74,11 @@ class PoolEmbeddings:
         return cut_chunks(lengths, self._budget, self._batch_tokens)
 
     def parts(
-        self, data: TokenizedPairs, queries: NDArray[np.int64], documents: NDArray[np.int64], chunks: Sequence[Chunk]
+        self,
+        data: TokenizedPairs,
+        queries: NDArray[np.int64],
+        documents: NDArray[np.int64],
+        chunks: Sequence[Chunk],
     ) -> list[Part]:
         """What computes each chunk's embeddings.
 
@@ -109,13 +113,18 @@ class PoolEmbeddings:
             for positions in chunk:
                 of_query = positions < len(queries)
                 ids = [
-                    data.queries[queries[place]] if place < len(queries) else data.documents[documents[place - len(queries)]]
+                    data.queries[queries[place]]
+                    if place < len(queries)
+                    else data.documents[documents[place - len(queries)]]
                     for place in positions.tolist()
                 ]
                 if not self._apart or of_query.all() or not of_query.any():
                     found.append(self._encoder.embed(ids, "query" if of_query[0] else "document"))
                     continue
-                sides = [self._encoder.embed([ids[row] for row in np.flatnonzero(of_query == asked)], side) for side, asked in (("query", True), ("document", False))]
+                sides = [
+                    self._encoder.embed([ids[row] for row in np.flatnonzero(of_query == asked)], side)
+                    for side, asked in (("query", True), ("document", False))
+                ]
                 order = np.argsort(np.concatenate([np.flatnonzero(of_query), np.flatnonzero(~of_query)]))
                 found.append(torch.cat(sides)[torch.from_numpy(order).to(sides[0].device)])
         return torch.cat(found)

@@ -30,7 +30,9 @@ class Pool:
     hard: NDArray[np.int64]
 
 
-def make_pool(data: PairSet, rows: NDArray[np.int64], hard_negatives: int, random: np.random.Generator) -> Pool:
+def make_pool(
+    data: PairSet, rows: NDArray[np.int64], hard_negatives: int, random: np.random.Generator
+) -> Pool:
     """The pool of these pairs.
 
     Args:

@@ -84,13 +84,9 @@ class Stepper:
         self._objective.keep_in_range()
         return result
 
-    def _backward(
-        self, data: TokenizedPairs, known: FalseNegatives, pool: Pool, pools: int
-    ) -> Tensor:
+    def _backward(self, data: TokenizedPairs, known: FalseNegatives, pool: Pool, pools: int) -> Tensor:
         """Add this pool's share of the step's gradient; its share of the step's loss."""
-        lengths = np.concatenate(
-            [data.queries.lengths[pool.queries], data.documents.lengths[pool.documents]]
-        )
+        lengths = np.concatenate([data.queries.lengths[pool.queries], data.documents.lengths[pool.documents]])
         mine = [self._crew.share(lengths, rank) for rank in range(self._crew.size)]
         chunks = [self._embeddings.cut(lengths[rows]) for rows in mine]
         orders = [
