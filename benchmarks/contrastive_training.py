@@ -2,14 +2,14 @@
 
     python benchmarks/contrastive_training.py PAIRS.jsonl.gz [--model DIRECTORY] [--pairs 1024] [--batch 64]
 
-PAIRS holds one JSON object a line; ``--query`` and ``--document`` name its keys. Both train the same model on the same
-pairs for one epoch at the same batch (pool of in-batch negatives), learning rate, warm-up, clipping and optimiser:
+PAIRS holds one JSON object a line; ``--query`` and ``--document`` name its keys. Both train the same model on the
+same pairs for one epoch at the same batch (pool of in-batch negatives), rate, warm-up, clipping and optimiser:
 
 - ``mnrl``: MultipleNegativesRankingLoss; ours holds the whole pool in memory, too.
 - ``cached``: CachedMultipleNegativesRankingLoss by mini-batches; ours goes through GradCache at as many tokens.
 
-each in float32 and in bfloat16, ours without dropout (the default) and with the model's own, as theirs has it, so that
-what dropout costs stands apart. Each run is a process of its own, whose memory's high-water mark is read; ways take turns
+each in float32 and in bfloat16, ours without dropout (the default) and with BERT's 0.1, as theirs has it, so that
+what dropout costs stands apart. Each run is a process of its own, whose peak of memory is read; ways take turns
 over the rounds, so that a ratio of medians holds on a busy machine where seconds do not. Ours counts its
 tokenising, which comes before the first step, as theirs tokenises within steps; neither counts loading and saving.
 """
@@ -238,7 +238,7 @@ def run_apart(job: Job) -> dict[str, float]:
     """The same in a process of its own."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(job.threads), "TOKENIZERS_PARALLELISM": "true"}
     command = [sys.executable, str(Path(__file__)), "--job", json.dumps(attrs.asdict(job))]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(f"{job.way}, {job.loss}, {job.dtype}: failed\n{done.stderr[-2000:]}")
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -259,22 +259,23 @@ def compare(base: Job, losses: list[str], dtypes: list[str], rounds: int) -> lis
                 for way, found in runs.items()
             }
             reference = medians[WAYS[0]]
-            for way, found in medians.items():
-                speed = found["pairs_per_second"] / reference["pairs_per_second"]
-                memory = found["peak_memory_bytes"] / reference["peak_memory_bytes"]
+            for way, middle in medians.items():
+                speed = middle["pairs_per_second"] / reference["pairs_per_second"]
+                memory = middle["peak_memory_bytes"] / reference["peak_memory_bytes"]
                 results.append(
                     {
                         "way": way,
                         "loss": loss,
                         "dtype": dtype,
-                        **found,
+                        **middle,
                         "speed_ratio": speed,
                         "memory_ratio": memory,
                     }
                 )
                 print(
-                    f"{loss:6} {dtype:8} {way:24} {found['pairs_per_second']:8.2f} pairs/s ({speed:.2f}x), "
-                    f"{found['peak_memory_bytes'] / 1e6:6.0f} MB ({memory:.2f}x), MRR {found['held_out_mrr@10']:.4f}",
+                    f"{loss:6} {dtype:8} {way:24} {middle['pairs_per_second']:8.2f} pairs/s ({speed:.2f}x), "
+                    f"{middle['peak_memory_bytes'] / 1e6:6.0f} MB ({memory:.2f}x), "
+                    f"MRR {middle['held_out_mrr@10']:.4f}",
                     flush=True,
                 )
     return results

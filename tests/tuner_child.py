@@ -1,4 +1,4 @@
-"""A run of training in a process of its own, that may be killed at a step: ``tuner_child.py MODEL DIRECTORY JSON``.
+"""A run of training in its own process, which may be killed at a step: ``tuner_child.py MODEL DIRECTORY JSON``.
 
 JSON: ``kill`` (a step, 0 for none) and changes of the recipe.
 """

@@ -88,7 +88,8 @@ def _score(weights: dict[str, float], pairs: PairSet) -> dict[str, float]:
         for row, text in enumerate(texts):
             for word in text.split():
                 found[row, words.get(word, -1)] += weights.get(word, 0.0)
-        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+        unit: NDArray[np.float64] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+        return unit
 
     scores = embed(list(pairs.queries)) @ embed(list(pairs.documents)).T
     asked, wanted = pairs.pairs.T

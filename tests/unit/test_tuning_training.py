@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
@@ -30,6 +30,7 @@ from fusionapp.adapters.huggingface.tuning.validation import mean_reciprocal_ran
 from fusionapp.application.ports.encoder_tuner import PairSet, TunedEncoder
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.finetuning import FineTuning
+from fusionapp.domain.retrieval.composition import Composition, Stage
 
 CPU = torch.device("cpu")
 
@@ -225,3 +226,34 @@ def test_muon_leaves_embeddings_to_adamw() -> None:
         for name, weight in encoder.named_parameters()
         if "embeddings" in name and weight.ndim > 1
     }
+
+
+def test_a_composition_is_drawn_logged_and_counted(tmp_path: Path) -> None:
+    topics = toy_pairs().topics
+    main = topics[0]
+    assert main is not None
+    shares = Stage(main=0.25, soft=0, hard=0, cross_domain=0, other=0.75)
+    tuned, steps = tune(tmp_path, composition=Composition(main=(main,), schedule=(shares,)))
+    assert tuned.drawn == {"main": 12, "other": 36}
+    assert {(step["drawn_main"], step["drawn_other"]) for step in steps} == {(2.0, 6.0)}
+
+
+def test_sides_that_are_pooled_differently_keep_their_places() -> None:
+    encoder = open_trainable(
+        EncoderSettings(str(tiny_model("bert")), query_prefix="the day ", document_prefix=""),
+        FineTuning(),
+        device="cpu",
+    ).eval()
+    encoder.decisions = attrs.evolve(encoder.decisions, pool_prefix=False)
+    data = tokenize_pairs(encoder, toy_pairs(8), "train")
+    embeddings = PoolEmbeddings(encoder, torch.float32, 10_000)
+    rows = np.arange(4)
+    lengths = np.concatenate([data.queries.lengths[rows], data.documents.lengths[rows]])
+    chunks = embeddings.cut(lengths)
+    (part,) = embeddings.parts(data, rows, rows, chunks)
+    found = torch.empty(8, encoder.dim)
+    found[np.concatenate(chunks[0])] = part().detach()
+    for row in rows.tolist():
+        for place, table, side in ((row, data.queries, "query"), (4 + row, data.documents, "document")):
+            alone = encoder.embed([table[row]], side).detach()[0]  # type: ignore[arg-type]  # one of its words
+            torch.testing.assert_close(found[place], alone, rtol=1e-4, atol=1e-5)

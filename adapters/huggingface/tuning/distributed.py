@@ -36,7 +36,7 @@ class Crew:
         return self.rank == 0
 
     def share(self, lengths: NDArray[np.int64], rank: int | None = None) -> NDArray[np.int64]:
-        """Positions of the texts that a process embeds: dealt in turn by length, so that all have as much to do."""
+        """Positions of the texts that a process embeds: dealt in turn by length, so that all do as much."""
         return np.argsort(-lengths, kind="stable")[self.rank if rank is None else rank :: self.size]
 
     def gather(self, embeddings: Tensor, counts: Sequence[int]) -> Tensor:
@@ -68,7 +68,7 @@ class Crew:
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
         distributed.all_reduce(flat)
-        pieces = flat.split([gradient.numel() for gradient in gradients])
+        pieces = torch.split(flat, [gradient.numel() for gradient in gradients])
         for parameter, piece in zip(parameters, pieces, strict=True):
             parameter.grad = piece.view_as(parameter)
 
@@ -111,5 +111,5 @@ def assemble(device: str) -> Crew:
             "start one process"
         ) from error
     on_cpu = resolve_device(device).type == "cpu"
-    accelerator = Accelerator(cpu=on_cpu)
+    accelerator: Any = Accelerator(cpu=on_cpu)
     return Crew(accelerator.process_index, accelerator.num_processes, accelerator.device)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 
 import attrs
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from fusionapp.adapters.huggingface.tuning.plan import StepPlan
 from fusionapp.adapters.huggingface.tuning.pools import Pool, make_pool
 from fusionapp.application.ports.encoder_tuner import PairSet
+from fusionapp.domain.retrieval.composition import Kind
+from fusionapp.domain.retrieval.drawing import KindDrawer
 from fusionapp.domain.retrieval.recipe import TuningRecipe
 
 
@@ -34,10 +37,25 @@ def draw_pools(recipe: TuningRecipe, plan: StepPlan, data: PairSet, seed: int) -
     nothing beside a step.
     """
     random = np.random.default_rng(seed)
+    size = recipe.negatives_pool
+    drawer = _drawer(recipe, plan, data, random)
+    for step in range(plan.steps):
+        pools, drawn = [], Counter[str]()
+        for _ in range(plan.pools):
+            rows, kinds = drawer(step / plan.steps, size)
+            pools.append(make_pool(data, rows, recipe.hard_negatives, random))
+            drawn.update(kinds)
+        yield Draw(pools, drawn)
+
+
+def _drawer(
+    recipe: TuningRecipe, plan: StepPlan, data: PairSet, random: np.random.Generator
+) -> Callable[[float, int], tuple[NDArray[np.int64], Mapping[Kind, int]]]:
+    if recipe.composition is not None:
+        topics = [data.topics[row] for row in data.pairs[:, 1]]
+        return KindDrawer(recipe.composition, topics, random).draw
     rows = _epochs(recipe, plan, data, random)
-    for _ in range(plan.steps):
-        pools = [make_pool(data, next(rows), recipe.hard_negatives, random) for _ in range(plan.pools)]
-        yield Draw(pools, {})
+    return lambda *_: (next(rows), {})
 
 
 def _epochs(

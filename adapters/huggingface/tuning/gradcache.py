@@ -62,7 +62,7 @@ def backward(
     last = parts[-1]()
     after = RandomState.now(device)
     value, gradient = loss(torch.cat([*found, last.detach()]))
-    *pieces, piece = gradient.split([*map(len, found), len(last)])
+    *pieces, piece = torch.split(gradient, [*map(len, found), len(last)])
     last.backward(piece)  # type: ignore[no-untyped-call]
     del last
     for part, state, piece in zip(parts[:-1], states, pieces, strict=True):

@@ -18,8 +18,8 @@ _TEMPERATURES = (0.005, 1.0)
 """Between these a learned temperature stays; CLIP's floor of 0.01 (Radford et al. 2021) is within reach."""
 
 TEMPERATURE_TIMES = 100.0
-"""A temperature's rate as a multiple of the encoder's: its logarithm is one number among millions, and an encoder's
-rate of 1e-5 to 1e-4 would move it by a few thousandths in a whole run."""
+"""A temperature's rate as a multiple of the encoder's, whose 1e-5 to 1e-4 would move its logarithm by a few
+thousandths in a whole run."""
 
 
 def false_negatives(recipe: TuningRecipe, pairs: PairSet) -> FalseNegatives:
@@ -56,7 +56,7 @@ class Objective:
         too_wide = [each for each in recipe.matryoshka_dims if each > dim]
         if too_wide:
             raise UsageError(
-                f"train.matryoshka_dims: {too_wide[0]} is more than the {dim} numbers of an embedding; leave it out"
+                f"train.matryoshka_dims: {too_wide[0]} is more than the {dim} numbers of an embedding"
             )
         if recipe.learn_temperature and recipe.loss != "infonce":
             raise UsageError(

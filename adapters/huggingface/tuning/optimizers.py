@@ -160,17 +160,18 @@ def _eight_bit(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         UsageError: bitsandbytes is not installed, or has no such step for this device.
     """
     try:
-        from bitsandbytes.optim import AdamW8bit
+        from bitsandbytes import optim as library
     except ImportError as error:
         raise UsageError(
             'optimizer: "adamw8bit" needs bitsandbytes; install the extra `tune`, or use "adamw"'
         ) from error
-    optimizer: torch.optim.Optimizer = AdamW8bit(groups)
+    build: Any = library.AdamW8bit  # type: ignore[attr-defined]  # not named in its __all__
+    optimizer: torch.optim.Optimizer = build(groups)
     device = groups[0]["params"][0].device
     trial = nn.Parameter(torch.zeros(128, 64, device=device))
     trial.grad = torch.ones_like(trial)
     try:
-        AdamW8bit([trial], lr=1e-3).step()
+        build([trial], lr=1e-3).step()
     except (RuntimeError, NotImplementedError, AttributeError, ValueError) as error:
         raise UsageError(
             f'optimizer: "adamw8bit" does not run on {device.type} with this bitsandbytes ({error}); '

@@ -33,13 +33,13 @@ def plan_steps(recipe: TuningRecipe, pairs: int) -> StepPlan:
     """Work it out.
 
     Raises:
-        UsageError: there are fewer pairs than a step needs, or `optimizer_batch` is no multiple of `negatives_pool`.
+        UsageError: too few pairs for a step, or `optimizer_batch` is no multiple of `negatives_pool`.
     """
     batch = recipe.optimizer_batch or recipe.negatives_pool
     if batch % recipe.negatives_pool:
         raise UsageError(
-            f"train.optimizer_batch: {batch} is no multiple of negatives_pool = {recipe.negatives_pool}; a step adds "
-            "up whole pools"
+            f"train.optimizer_batch: {batch} is no multiple of negatives_pool = {recipe.negatives_pool}; a step "
+            "adds up whole pools"
         )
     if pairs < batch:
         name = "optimizer_batch" if recipe.optimizer_batch else "negatives_pool"

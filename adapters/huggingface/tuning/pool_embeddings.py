@@ -106,28 +106,29 @@ class PoolEmbeddings:
     def _embed(
         self, data: TokenizedPairs, queries: NDArray[np.int64], documents: NDArray[np.int64], chunk: Chunk
     ) -> Tensor:
-        found = []
         # One block for a chunk: autocast keeps the narrowed weights for its length, and must not keep those of a
         # pass without a graph for one with.
         with self._autocast():
-            for positions in chunk:
-                of_query = positions < len(queries)
-                ids = [
-                    data.queries[queries[place]]
-                    if place < len(queries)
-                    else data.documents[documents[place - len(queries)]]
-                    for place in positions.tolist()
-                ]
-                if not self._apart or of_query.all() or not of_query.any():
-                    found.append(self._encoder.embed(ids, "query" if of_query[0] else "document"))
-                    continue
-                sides = [
-                    self._encoder.embed([ids[row] for row in np.flatnonzero(of_query == asked)], side)
-                    for side, asked in (("query", True), ("document", False))
-                ]
-                order = np.argsort(np.concatenate([np.flatnonzero(of_query), np.flatnonzero(~of_query)]))
-                found.append(torch.cat(sides)[torch.from_numpy(order).to(sides[0].device)])
-        return torch.cat(found)
+            return torch.cat([self._batch(data, queries, documents, positions) for positions in chunk])
+
+    def _batch(
+        self,
+        data: TokenizedPairs,
+        queries: NDArray[np.int64],
+        documents: NDArray[np.int64],
+        positions: NDArray[np.int64],
+    ) -> Tensor:
+        asked = positions < len(queries)
+        if self._apart and asked.any() and not asked.all():
+            both = [self._batch(data, queries, documents, positions[rows]) for rows in (asked, ~asked)]
+            order = np.argsort(np.concatenate([np.flatnonzero(asked), np.flatnonzero(~asked)]))
+            return torch.cat(both)[torch.from_numpy(order).to(both[0].device)]
+        count = len(queries)
+        ids = [
+            data.queries[queries[place]] if place < count else data.documents[documents[place - count]]
+            for place in positions.tolist()
+        ]
+        return self._encoder.embed(ids, "query" if asked[0] else "document")
 
     def _autocast(self) -> AbstractContextManager[None]:
         device = self._encoder.device.type

@@ -10,8 +10,8 @@ from fusionapp.adapters.huggingface.tuning.pool_embeddings import PoolEmbeddings
 from fusionapp.adapters.huggingface.tuning.pools import make_pool
 from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder
 from fusionapp.adapters.huggingface.tuning.validation import mean_reciprocal_rank
-from fusionapp.domain.retrieval.contrastive import Similarity
 from fusionapp.domain.normalization import l2_normalize
+from fusionapp.domain.retrieval.contrastive import Similarity
 from fusionapp.domain.retrieval.recipe import TuningRecipe
 
 

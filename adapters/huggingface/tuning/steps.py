@@ -109,7 +109,7 @@ class Stepper:
         allowed: Tensor,
         share: float,
     ) -> tuple[Tensor, Tensor]:
-        """The pool's loss and its gradient by this process's embeddings, which stand in the order of its chunks."""
+        """The pool's loss and its gradient by this process's embeddings, in the order of its chunks."""
         everyone = self._crew.gather(found, [len(order) for order in orders])
         place = torch.from_numpy(np.argsort(np.concatenate(orders))).to(everyone.device)
         own = torch.from_numpy(orders[self._crew.rank]).to(everyone.device)

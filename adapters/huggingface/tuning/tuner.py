@@ -31,8 +31,8 @@ CHECKPOINTS = "checkpoints"
 class HuggingFaceTuner(EncoderTuner):
     """Tunes a transformers encoder by any of the methods of `FineTuning`.
 
-    Under torchrun or ``accelerate launch`` every process calls `tune` with the same arguments; each embeds its part
-    of a pool, and the first alone writes files, tracks and shows progress.
+    Under torchrun or ``accelerate launch`` every process calls `tune` with the same arguments; each embeds its
+    part of a pool, and the first alone writes files, tracks and shows progress.
     """
 
     def __init__(self, settings: EncoderSettings) -> None:
@@ -199,8 +199,8 @@ def _memory_guard(recipe: TuningRecipe) -> Iterator[None]:
         if isinstance(error, ResourceError) or not is_out_of_memory(error):
             raise
         raise ResourceError(
-            f"memory: a chunk of batch_tokens = {recipe.batch_tokens} does not fit; set a smaller one, which changes "
-            'no gradient, activation_checkpointing = true, dtype = "bfloat16", or finetuning.method = "lora"'
+            f"memory: batch_tokens = {recipe.batch_tokens} at once do not fit; set fewer, which changes no gradient, "
+            'or activation_checkpointing = true, dtype = "bfloat16", or finetuning.method = "lora"'
         ) from error
 
 
