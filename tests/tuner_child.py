@@ -41,7 +41,7 @@ def main(model: str, directory: str, settings: str) -> None:
         recipe(**changes),
         3,
         toy_pairs(),
-        toy_pairs(24, 1),
+        toy_pairs(),
         directory,
         DeadlyTracker(kill),
         CountingProgress(),

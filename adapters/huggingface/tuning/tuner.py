@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -11,14 +11,12 @@ import attrs
 
 from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings
 from fusionapp.application.ports.encoder_tuner import EncoderTuner, PairSet, Preflight, TunedEncoder
-from fusionapp.application.ports.progress import Progress, ProgressTask
+from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.tracker import Tracker
 from fusionapp.domain.errors import ResourceError, UsageError
 from fusionapp.domain.retrieval.recipe import TuningRecipe
 
 if TYPE_CHECKING:
-    import torch
-
     from fusionapp.adapters.huggingface.tuning.distributed import Crew
     from fusionapp.adapters.huggingface.tuning.loop import TrainingLoop
     from fusionapp.adapters.huggingface.tuning.standing import Standing
@@ -60,6 +58,7 @@ class HuggingFaceTuner(EncoderTuner):
         progress: Progress,
     ) -> TunedEncoder:
         """See `EncoderTuner.tune`."""
+        from fusionapp.adapters.huggingface.tuning.building import build_loop
         from fusionapp.adapters.huggingface.tuning.distributed import assemble
         from fusionapp.adapters.huggingface.tuning.memory import peak_bytes
         from fusionapp.adapters.huggingface.tuning.preflight import check_encoder
@@ -71,7 +70,17 @@ class HuggingFaceTuner(EncoderTuner):
         encoder = self._open(recipe, seed, crew)
         preflight = check_encoder(encoder, len(train.pairs), recipe.learning_rate)
         with _memory_guard(recipe):
-            loop = self._prepare(encoder, recipe, seed, train, validation, directory, tracker, progress, crew)
+            loop = build_loop(
+                encoder,
+                recipe,
+                seed,
+                train,
+                validation,
+                Path(directory, CHECKPOINTS),
+                tracker,
+                progress,
+                crew,
+            )
             standing = loop.run()
             if crew.leads:
                 save_tuned(encoder, directory, recipe.similarity)
@@ -80,6 +89,7 @@ class HuggingFaceTuner(EncoderTuner):
         return _result(directory, preflight, standing, loop, peak_bytes(crew.device))
 
     def _open(self, recipe: TuningRecipe, seed: int, crew: Crew) -> TrainableEncoder:
+        from fusionapp.adapters.huggingface.tuning.building import compute_dtype
         from fusionapp.adapters.huggingface.tuning.opening import open_trainable
 
         settings = attrs.evolve(
@@ -88,7 +98,7 @@ class HuggingFaceTuner(EncoderTuner):
             max_document_length=recipe.max_document_length or self._settings.max_document_length,
         )
         name: Literal["float32", "bfloat16"]
-        name = "bfloat16" if _compute_dtype(recipe, crew.device).itemsize == 2 else "float32"
+        name = "bfloat16" if compute_dtype(recipe, crew.device).itemsize == 2 else "float32"
         return open_trainable(
             settings,
             recipe.finetuning,
@@ -99,76 +109,6 @@ class HuggingFaceTuner(EncoderTuner):
             activation_checkpointing=recipe.activation_checkpointing,
             seed=seed,
         )
-
-    def _prepare(
-        self,
-        encoder: TrainableEncoder,
-        recipe: TuningRecipe,
-        seed: int,
-        train: PairSet,
-        validation: PairSet,
-        directory: str,
-        tracker: Tracker,
-        progress: Progress,
-        crew: Crew,
-    ) -> TrainingLoop:
-        import torch
-
-        from fusionapp.adapters.huggingface.tuning.checkpoints import Checkpoints
-        from fusionapp.adapters.huggingface.tuning.fingerprint import fingerprint_run
-        from fusionapp.adapters.huggingface.tuning.loop import TrainingLoop
-        from fusionapp.adapters.huggingface.tuning.objective import TEMPERATURE_TIMES, Objective
-        from fusionapp.adapters.huggingface.tuning.optimizers import EncoderOptimizer, group_weights
-        from fusionapp.adapters.huggingface.tuning.plan import plan_steps
-        from fusionapp.adapters.huggingface.tuning.pool_embeddings import PoolEmbeddings, tokenize_pairs
-        from fusionapp.adapters.huggingface.tuning.scoring import Scoring
-        from fusionapp.adapters.huggingface.tuning.steps import Stepper
-
-        dtype = _compute_dtype(recipe, crew.device)
-        embeddings = PoolEmbeddings(encoder, dtype, recipe.batch_tokens)
-        objective = Objective(recipe, encoder.dim, crew.device)
-        optimizer = EncoderOptimizer(
-            recipe.optimizer,
-            group_weights(encoder.trained()),
-            recipe.weight_decay,
-            {TEMPERATURE_TIMES: objective.parameters},
-        )
-        # Dropout differs between processes, which hold different texts.
-        torch.manual_seed(seed * 1009 + crew.rank)
-        return TrainingLoop(
-            encoder=encoder,
-            recipe=recipe,
-            seed=seed,
-            plan=plan_steps(recipe, len(train.pairs)),
-            rate=recipe.learning_rate or recipe.finetuning.learning_rate(),
-            train=tokenize_pairs(encoder, train, "train"),
-            objective=objective,
-            optimizer=optimizer,
-            stepper=Stepper(encoder, embeddings, objective, optimizer, crew, recipe.clip),
-            scoring=Scoring(
-                encoder, embeddings, objective, recipe, tokenize_pairs(encoder, validation, "validation")
-            ),
-            checkpoints=Checkpoints(
-                Path(directory, CHECKPOINTS),
-                fingerprint_run(encoder, recipe, seed, train, validation, crew.size, dtype),
-            ),
-            crew=crew,
-            tracker=tracker if crew.leads else _Silent(),
-            progress=progress if crew.leads else _Silent(),
-        )
-
-
-def _compute_dtype(recipe: TuningRecipe, device: torch.device) -> torch.dtype:
-    """As asked; "auto" is bfloat16 where the device multiplies it, as in extraction."""
-    import torch
-
-    from fusionapp.adapters.torch_shared.device import automatic_dtype
-
-    if recipe.dtype != "auto":
-        return torch.bfloat16 if recipe.dtype == "bfloat16" else torch.float32
-    chosen = automatic_dtype(device)
-    # float16 gradients vanish without a scaled loss; a GPU without bfloat16 trains in float32.
-    return chosen if chosen is torch.bfloat16 else torch.float32
 
 
 def _result(
@@ -202,19 +142,3 @@ def _memory_guard(recipe: TuningRecipe) -> Iterator[None]:
             f"memory: batch_tokens = {recipe.batch_tokens} at once do not fit; set fewer, which changes no "
             'gradient, or activation_checkpointing = true, dtype = "bfloat16", or finetuning.method = "lora"'
         ) from error
-
-
-class _Silent(Tracker, Progress, ProgressTask):
-    """What a process that does not lead tells people: nothing."""
-
-    def log(self, run: str, step: int, metrics: Mapping[str, float]) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def task(self, name: str, total: int, unit: str, done: int = 0) -> AbstractContextManager[ProgressTask]:
-        return nullcontext(self)
-
-    def advance(self, amount: int, **rates: float) -> None:
-        pass
