@@ -38,11 +38,15 @@ class ByteScale:
     def encode(self, vectors: NDArray[np.floating]) -> NDArray[np.int8]:
         """(rows, dim) int8: the nearest step; what lies outside the documents' span is cut to it."""
         step = np.where(self.step > 0, self.step, 1)
-        return np.clip(np.rint((vectors - self.low) / step) - 128, -128, 127).astype(np.int8)
+        codes: NDArray[np.int8] = np.clip(np.rint((vectors - self.low) / step) - 128, -128, 127).astype(
+            np.int8
+        )
+        return codes
 
     def decode(self, codes: NDArray[np.int8]) -> NDArray[np.float32]:
         """(rows, dim) float32, at most half a step from what was encoded, where that lay inside the span."""
-        return (codes.astype(np.float32) + 128) * self.step + self.low
+        decoded: NDArray[np.float32] = (codes.astype(np.float32) + 128) * self.step + self.low
+        return decoded
 
 
 def signs(vectors: NDArray[np.floating]) -> NDArray[np.uint8]:

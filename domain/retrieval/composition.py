@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Literal, get_args
 
 import attrs
@@ -57,7 +58,7 @@ class Composition:
             kinds = ", ".join(kind for kind in KINDS for named in self.topics(kind) if named == topic)
             found.append(f"{where}: topic {topic!r} is named in {kinds}; name it once")
         ends = [stage.until for stage in self.schedule]
-        if any(later <= earlier for earlier, later in zip(ends, ends[1:], strict=False)):
+        if any(later <= earlier for earlier, later in pairwise(ends)):
             found.append(f"{where}.schedule: stages end at {ends}; each must end after the one before it")
         if ends and ends[-1] != 1.0:
             found.append(f"{where}.schedule: the last stage ends at {ends[-1]}; set its until = 1.0")

@@ -73,7 +73,8 @@ class Shingles:
         sizes = self._sizes(rows)
         ends = np.cumsum(sizes)
         within = np.arange(sizes.sum()) - np.repeat(ends - sizes, sizes)
-        return self.codes[np.repeat(self.starts[rows], sizes) + within]
+        codes: NDArray[np.uint64] = self.codes[np.repeat(self.starts[rows], sizes) + within]
+        return codes
 
 
 def _mixed(words: list[int]) -> NDArray[np.uint64]:
@@ -85,7 +86,8 @@ def _mixed(words: list[int]) -> NDArray[np.uint64]:
     code = np.zeros(runs, np.uint64)
     for place, multiplier in enumerate(_MULTIPLIERS):
         code = (code ^ (code >> np.uint64(29))) * multiplier + padded[place : place + runs] * multiplier
-    return code ^ (code >> np.uint64(32))
+    mixed: NDArray[np.uint64] = code ^ (code >> np.uint64(32))
+    return mixed
 
 
 def _incidence(columns: NDArray[np.int64], sizes: NDArray[np.int64], width: int) -> csr_array:
