@@ -75,7 +75,8 @@ def composed_pools(
 
     Quotas are whole numbers by largest remainder (Hamilton), counted over the run so far, so that a share of
     less than one pair in a pool is drawn every so many pools. A kind whose pairs are all drawn goes around
-    again in a new order. Two pairs of one query or one document share a pool only where that is hard to avoid.
+    again in a new order, and no pair is drawn twice before. Two pairs of one query or one document share a pool
+    only where a kind has no others left before it goes around.
 
     Args:
         pairs: (pairs, 2) int64: query row, document row.
