@@ -27,7 +27,7 @@ from fusionapp.domain.errors import UsageError
 class Wishes:
     """What the user asked for; None and "auto" leave it to the model.
 
-    `side` says whether texts are the queries or the documents of a search: many models read each by its own prefix.
+    `side` says whether texts are a search's queries or its documents: many models read each by its own prefix.
     """
 
     layers: Layers = (-1,)

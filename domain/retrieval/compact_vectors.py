@@ -45,7 +45,8 @@ class ByteScale:
 
     def decode(self, codes: NDArray[np.int8]) -> NDArray[np.float32]:
         """(rows, dim) float32, at most half a step from what was encoded, where that lay inside the span."""
-        return (codes.astype(np.float32) + 128) * self.step + self.low
+        decoded: NDArray[np.float32] = (codes.astype(np.float32) + 128) * self.step + self.low
+        return decoded
 
 
 def signs(vectors: NDArray[np.floating]) -> NDArray[np.uint8]:

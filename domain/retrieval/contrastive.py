@@ -56,8 +56,8 @@ def truncated(vectors: A, dim: int) -> A:
     width = vectors.shape[-1]
     if not 1 <= dim <= width:
         raise UsageError(f"vectors of {width} numbers cannot be cut to {dim}; use 1 to {width}")
-    part: A = l2_normalize(vectors[..., :dim])
-    return part
+    cut: A = vectors[..., :dim]
+    return l2_normalize(cut)
 
 
 def info_nce(
@@ -91,7 +91,7 @@ def info_nce(
     logits = scores / temperature
     losses = []
     if directions != "document_to_query":
-        losses.append(_cross_entropy(logits, own | allowed, positives))
+        losses.append(_cross_entropy(logits, namespace(own).logical_or(own, allowed), positives))
     if directions != "query_to_document":
         losses.append(_documents_to_queries(logits, positives, allowed))
     loss: A = sum(losses[1:], losses[0]) / len(losses)
@@ -107,7 +107,7 @@ def triplet_loss(scores: A, positives: A, allowed: A, margin: float) -> A:
     scores, own = _checked(scores, positives, allowed)
     xp = namespace(scores)
     positive = xp.take_along_axis(scores, positives[:, None], axis=1)
-    loss: A = _mean_where(xp.clip(scores - positive + margin, min=0.0), allowed & ~own)
+    loss: A = _mean_where(xp.clip(scores - positive + margin, min=0.0), _others(allowed, own))
     return loss
 
 
@@ -123,7 +123,7 @@ def margin_loss(scores: A, positives: A, allowed: A, margin: float) -> A:
     distance = scores * -1.0 + 1.0
     near = namespace(scores).clip(distance * -1.0 + margin, min=0.0)
     pull = _mean_where(distance * distance, own)
-    push = _mean_where(near * near, allowed & ~own)
+    push = _mean_where(near * near, _others(allowed, own))
     loss: A = (pull + push) / 2
     return loss
 
@@ -138,7 +138,15 @@ def _checked(scores: A, positives: A, allowed: A) -> tuple[A, A]:
             f"{tuple(allowed.shape)}; give (queries, documents), (queries,) and (queries, documents)"
         )
     own = xp.arange(shape[1], device=scores.device)[None, :] == positives[:, None]
-    return (xp.astype(scores, xp.float32) if xp.finfo(scores.dtype).bits < 32 else scores), own
+    if xp.finfo(scores.dtype).bits < 32:
+        scores = xp.astype(scores, xp.float32)
+    return scores, own
+
+
+def _others(allowed: A, own: A) -> A:
+    xp = namespace(allowed, own)
+    negatives: A = xp.logical_and(allowed, xp.logical_not(own))
+    return negatives
 
 
 def _cross_entropy(logits: A, counted: A, targets: A) -> A:

@@ -148,14 +148,13 @@ def _scaled(first: tuple[Rows, Scores], second: tuple[Rows, Scores]) -> _Candida
 
 def _min_max(rows: Rows, scores: Scores) -> NDArray[np.float64]:
     there = rows >= 0
-    wide = scores.astype(np.float64)
+    wide = np.where(there, scores, 0.0).astype(np.float64)
     low = np.where(there, wide, np.inf).min(axis=1, keepdims=True, initial=np.inf)
     high = np.where(there, wide, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
     spread = high > low
     height = np.where(spread, high, 1.0) - np.where(spread, low, 0.0)
-    above = np.where(there, wide, 0.0) - np.where(spread, low, 0.0)
-    scaled: NDArray[np.float64] = np.where(there & spread, above, 0.0) / height
-    return scaled
+    scaled: NDArray[np.float64] = (wide - np.where(spread, low, 0.0)) / height
+    return np.where(there & spread, scaled, 0.0)
 
 
 def _mixed(candidates: _Candidates, weight: float) -> NDArray[np.float64]:

@@ -86,7 +86,8 @@ def _mixed(words: list[int]) -> NDArray[np.uint64]:
     code = np.zeros(runs, np.uint64)
     for place, multiplier in enumerate(_MULTIPLIERS):
         code = (code ^ (code >> np.uint64(29))) * multiplier + padded[place : place + runs] * multiplier
-    return code ^ (code >> np.uint64(32))
+    mixed: NDArray[np.uint64] = code ^ (code >> np.uint64(32))
+    return mixed
 
 
 def _incidence(columns: NDArray[np.int64], sizes: NDArray[np.int64], width: int) -> csr_array:

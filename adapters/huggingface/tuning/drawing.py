@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 
 import attrs
 import numpy as np
-from numpy.typing import NDArray
 
 from fusionapp.adapters.huggingface.tuning.plan import StepPlan
 from fusionapp.adapters.huggingface.tuning.pools import Pool, make_pool
 from fusionapp.application.ports.encoder_tuner import PairSet
-from fusionapp.domain.retrieval.composition import Kind
-from fusionapp.domain.retrieval.drawing import KindDrawer
+from fusionapp.domain.retrieval.drawing import Pool as PoolRows, composed_pools, plain_pools
 from fusionapp.domain.retrieval.recipe import TuningRecipe
 
 
@@ -37,33 +36,20 @@ def draw_pools(recipe: TuningRecipe, plan: StepPlan, data: PairSet, seed: int) -
     nothing beside a step.
     """
     random = np.random.default_rng(seed)
-    size = recipe.negatives_pool
-    drawer = _drawer(recipe, plan, data, random)
-    for step in range(plan.steps):
+    rows = _rows(recipe, plan, data, seed)
+    for _ in range(plan.steps):
         pools, drawn = [], Counter[str]()
-        for _ in range(plan.pools):
-            rows, kinds = drawer(step / plan.steps, size)
-            pools.append(make_pool(data, rows, recipe.hard_negatives, random))
-            drawn.update(kinds)
+        for one in islice(rows, plan.pools):
+            pools.append(make_pool(data, one.rows, recipe.hard_negatives, random))
+            drawn.update(one.drawn)
         yield Draw(pools, drawn)
 
 
-def _drawer(
-    recipe: TuningRecipe, plan: StepPlan, data: PairSet, random: np.random.Generator
-) -> Callable[[float, int], tuple[NDArray[np.int64], Mapping[Kind, int]]]:
-    if recipe.composition is not None:
-        topics = [data.topics[row] for row in data.pairs[:, 1]]
-        return KindDrawer(recipe.composition, topics, random).draw
-    rows = _epochs(recipe, plan, data, random)
-    return lambda *_: (next(rows), {})
-
-
-def _epochs(
-    recipe: TuningRecipe, plan: StepPlan, data: PairSet, random: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
-    """Pools' rows: each epoch is a new order, less the few pairs that fill no step."""
+def _rows(recipe: TuningRecipe, plan: StepPlan, data: PairSet, seed: int) -> Iterator[PoolRows]:
+    """Whole pools; the few pairs of an epoch that fill none are left out of it."""
     size = recipe.negatives_pool
-    while True:
-        order = random.permutation(len(data.pairs))
-        for start in range(0, plan.epoch_steps * plan.pools * size, size):
-            yield order[start : start + size]
+    if recipe.composition is not None:
+        topics = list(data.topics)
+        of_pairs = [topics[row] for row in data.pairs[:, 1]]
+        return composed_pools(data.pairs, of_pairs, recipe.composition, size, plan.steps * plan.pools, seed)
+    return (one for one in plain_pools(data.pairs, size, seed) if len(one.rows) == size)

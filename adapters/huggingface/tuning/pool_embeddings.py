@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from fusionapp.adapters.huggingface.sentence_config import Side
 from fusionapp.adapters.huggingface.tuning.chunks import Chunk, cut_chunks
 from fusionapp.adapters.huggingface.tuning.gradcache import Part
-from fusionapp.adapters.huggingface.sentence_config import Side
 from fusionapp.adapters.huggingface.tuning.token_table import TokenTable, token_table
 from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder
 from fusionapp.application.ports.encoder_tuner import PairSet
