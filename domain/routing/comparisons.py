@@ -117,10 +117,7 @@ def balance(battles: Battles) -> Balance:
     counts = comparisons(battles)
     weights = 1.0 / np.minimum(counts[battles.first], counts[battles.second])
     weights /= weights.mean()
-    weighed = sum(
-        np.bincount(side, weights=weights, minlength=len(counts)) for side in (battles.first, battles.second)
-    )
+    sides = np.concatenate([battles.first, battles.second])
+    weighed = np.bincount(sides, weights=np.tile(weights, 2), minlength=len(counts))
     effective = float(weights.sum() ** 2 / (weights**2).sum())
-    return Balance(
-        battles.models, weights, counts, counts / counts.sum(), weighed / np.sum(weighed), effective
-    )
+    return Balance(battles.models, weights, counts, counts / counts.sum(), weighed / weighed.sum(), effective)
