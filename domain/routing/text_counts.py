@@ -95,10 +95,9 @@ Shape = Literal[
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 _LINE_START = re.compile(
-    r"^[ \t]*(?:(?P<list_item>(?:[-*•]|\d{1,3}[.)])[ \t])|(?P<option>\(?[A-J][).:][ \t])|"
+    r"[ \t]*(?:(?P<list_item>(?:[-*•]|\d{1,3}[.)])[ \t])|(?P<option>\(?[A-J][).:][ \t])|"
     r"(?P<code_start>(?:def|class|import|from|for|while|if|assert|public|var|let|const|function|SELECT|return) |"
-    r"#include|>>>|```)|(?P<role>(?:Q|A|Question|Answer|User|Assistant|System|Human|AI)[ \t]*:))",
-    re.MULTILINE,
+    r"#include|>>>|```)|(?P<role>(?:Q|A|Question|Answer|User|Assistant|System|Human|AI)[ \t]*:))"
 )
 _LATEX = re.compile(r"\\[a-zA-Z]+")
 _GAP = re.compile(r"__+|\[(?:MASK|BLANK)\]")
@@ -160,22 +159,22 @@ def count_texts(texts: Sequence[str]) -> TextCounts:
     for row, text in enumerate(texts):
         lower = text.lower()
         groups[row] = _groups(lower)
-        shapes[row, :-2] = _shapes(text)
-        words = lower.split()
+        words, lines = lower.split(), text.splitlines()
+        shapes[row, :-2] = _shapes(text, lines)
         rest[row] = (
             len(words),
             len(set(words)),
             max(map(len, words), default=0),
-            max(map(len, text.splitlines()), default=0),
+            max(map(len, lines), default=0),
             text.count("\n\n") + 1,
         )
     shapes[:, -2:] = by_character[:, -2:]
     return TextCounts(by_character[:, :-2], groups, shapes, *rest.T)
 
 
-def _shapes(text: str) -> list[int]:
-    """Counts of all but the last two shapes; what no text can have without a certain character is not looked for."""
-    starts = [match.lastgroup for match in _LINE_START.finditer(text)]
+def _shapes(text: str, lines: Sequence[str]) -> list[int]:
+    """All shapes but the last two; one that needs a certain character is not looked for without it."""
+    starts = [match.lastgroup for match in map(_LINE_START.match, lines) if match]
     ended = text + "\n"
     return [
         *(starts.count(shape) for shape in SHAPES[:4]),
