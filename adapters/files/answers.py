@@ -10,7 +10,8 @@ from pathlib import Path
 from fusionapp.adapters.files.source import read_rows
 from fusionapp.application.ports.answer_source import AnswerSource
 from fusionapp.domain.errors import UsageError
-from fusionapp.domain.routing.answer_columns import DetectedColumns, Layout, answer_columns
+from fusionapp.domain.routing.answer_columns import Layout, answer_columns
+from fusionapp.domain.routing.detected_columns import DetectedColumns
 from fusionapp.domain.routing.rows import AnswerRow
 from fusionapp.domain.splits import order_splits, unknown_split
 

@@ -10,7 +10,8 @@ from fusionapp.adapters.hub_datasets.loading import load_hub
 from fusionapp.adapters.hub_datasets.splits import HubLoader, HubSplits, class_name
 from fusionapp.application.ports.answer_source import AnswerSource
 from fusionapp.domain.errors import UsageError
-from fusionapp.domain.routing.answer_columns import DetectedColumns, Layout, answer_columns
+from fusionapp.domain.routing.answer_columns import Layout, answer_columns
+from fusionapp.domain.routing.detected_columns import DetectedColumns
 from fusionapp.domain.routing.rows import AnswerRow
 
 

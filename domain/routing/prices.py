@@ -81,11 +81,11 @@ def estimate_tokens(text: str) -> float:
     return max(1.0, math.ceil(len(text.encode("utf-8", "surrogatepass")) / _BYTES_PER_TOKEN))
 
 
-def expected_tokens(counted: NDArray[np.float64], default: float | None = None) -> NDArray[np.float64]:
-    """How long a model's answer is expected to be.
+def mean_known(counted: NDArray[np.float64], default: float | None = None) -> NDArray[np.float64]:
+    """How long, or how dear, a model's answer is on average.
 
     Args:
-        counted: (prompts, models) tokens of known answers; NaN where unknown.
+        counted: (prompts, models) tokens or costs of known answers; NaN where unknown.
         default: for models none of whose answers is known; None leaves them unknown.
 
     Returns:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Literal
 
 import attrs
+import numpy as np
+from numpy.typing import NDArray
 
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.retrieval.splitting import near_identical_key
@@ -56,3 +59,39 @@ class PromptSplitter:
         if place < self.test_fraction:
             return "test"
         return "validation" if place < self.test_fraction + self.validation_fraction else "train"
+
+
+@attrs.frozen(eq=False)
+class Leak:
+    """Rows of one split whose prompts stand in another that is to be kept from it.
+
+    Attributes:
+        split: where the rows are.
+        other: the split that has them, too.
+        rows: (shared,) ascending.
+    """
+
+    split: str
+    other: str
+    rows: NDArray[np.int64]
+
+
+def find_leaks(keys: Mapping[str, NDArray[np.uint64]]) -> Sequence[Leak]:
+    """Rows of train that stand in any other split, and rows of validation that stand in any but train.
+
+    Args:
+        keys: (rows, 2) digests of each split's prompts, alike for prompts that must not be parted.
+    """
+    packed = {split: _packed(rows) for split, rows in keys.items()}
+    leaks = []
+    for split in ("train", "validation"):
+        own = packed.pop(split, None)
+        for other, theirs in packed.items():
+            rows = np.empty(0, np.int64) if own is None else np.flatnonzero(np.isin(own, theirs))
+            if len(rows):
+                leaks.append(Leak(split, other, rows))
+    return leaks
+
+
+def _packed(digests: NDArray[np.uint64]) -> NDArray[np.bytes_]:
+    return np.ascontiguousarray(digests).view("S16").reshape(-1)
