@@ -19,3 +19,10 @@ def order_splits(names: Iterable[str]) -> tuple[str, ...]:
 def unknown_split(split: str, known: Sequence[str], where: str) -> DatasetError:
     """The error for a split that is not there; says which ones are."""
     return DatasetError(f"{where}: no split {split!r}; the splits there are: {', '.join(known) or 'none'}")
+
+
+def drawn_splits(given: Sequence[str]) -> tuple[str, ...]:
+    """The splits that are to be drawn from train, as the input has none: validation, or validation and test."""
+    if "train" not in given or "validation" in given:
+        return ()
+    return ("validation",) if "test" in given else ("validation", "test")

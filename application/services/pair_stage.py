@@ -139,14 +139,7 @@ class Stage:
 
     def examples(self, rows: NDArray[np.int64]) -> Iterator[Example]:
         """What stands in some rows, ascending."""
-        for start in range(0, self.texts.rows, _STEP):
-            stop = min(start + _STEP, self.texts.rows)
-            here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
-            if len(here):
-                texts, labels = self.texts.texts(start, stop), self.texts.labels(start, stop)
-                ids = self.texts.ids(start, stop)
-                for row in here.tolist():
-                    yield Example(texts[row], labels[row], ids[row])
+        return examples_of(self.texts, rows)
 
     def _check(self, where: str, split: str) -> None:
         if not len(self.starts):
@@ -160,6 +153,21 @@ class Stage:
         raise Place(where, row).error(
             f"{what} {id['id']!r} has another text than before; an id names one text, so mend one of them"
         )
+
+
+def examples_of(spooled: SpooledSplit, rows: NDArray[np.int64]) -> Iterator[Example]:
+    """What stands in some rows, ascending; few are in memory at a time."""
+    for start in range(0, spooled.rows, _STEP):
+        stop = min(start + _STEP, spooled.rows)
+        here = rows[np.searchsorted(rows, start) : np.searchsorted(rows, stop)] - start
+        if len(here):
+            texts, labels, ids = (
+                spooled.texts(start, stop),
+                spooled.labels(start, stop),
+                spooled.ids(start, stop),
+            )
+            for row in here.tolist():
+                yield Example(texts[row], labels[row], ids[row])
 
 
 def _negatives(pair: Pair) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ from fusionapp.domain.repeats import first_equal
 from fusionapp.domain.retrieval.joined_rows import JoinedPairs, join_pairs, number_pairs
 from fusionapp.domain.retrieval.pairs import Document
 from fusionapp.domain.retrieval.splitting import By, split_documents
-from fusionapp.domain.splits import STANDARD_SPLITS, order_splits
+from fusionapp.domain.splits import STANDARD_SPLITS, drawn_splits, order_splits
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class ReadPairs:
             UsageError: the split cannot be drawn.
         """
         given = list(self.source.splits())
-        drawn = _drawn(given)
+        drawn = drawn_splits(given)
         kept: dict[str, SplitPairs] = {}
         for split in given:
             logger.info("%s: reading pairs of %s", split, self.source.describe(split))
@@ -183,13 +183,6 @@ class _Corpus:
         row = int(np.argmax(first != np.arange(len(ids))))
         (id,) = written.ids(row + between, row + between + 1)
         raise DatasetError(f"{self._where}: document {id['id']!r} stands in the corpus twice; leave one out")
-
-
-def _drawn(given: Sequence[str]) -> tuple[str, ...]:
-    """Splits that are to be drawn from train."""
-    if "train" not in given or "validation" in given:
-        return ()
-    return ("validation",) if "test" in given else ("validation", "test")
 
 
 def _draw(
