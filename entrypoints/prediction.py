@@ -79,7 +79,7 @@ def load(directory: str | os.PathLike[str], device: str = "auto") -> Classifier:
     }
     encoders = build_encoders(session.gateways, settings)
     for name, encoder in encoders.items():
-        _check_identity(name, encoder, model["encoders"][name]["identity"])
+        check_identity(name, encoder, model["encoders"][name]["identity"])
     return Classifier(encoders, heads, list(model["classes"]), saved.path, session.services.classify())
 
 
@@ -106,7 +106,7 @@ def find_heads(place: Path) -> SavedHeads:
         CorruptArtifactError: a document of it is broken.
     """
     heads = _head_directories(place)
-    model = _read_json(heads[0] / "model.json", "classes", "encoders", "linear_path")
+    model = read_json(heads[0] / "model.json", "classes", "encoders", "linear_path")
     return SavedHeads(
         [str(head) for head in heads], model, _beside(heads[0]) if model["linear_path"] else None
     )
@@ -118,14 +118,14 @@ def _head_directories(place: Path) -> list[Path]:
     trained = place / "models" / "trained.json"
     rounds = place / "protocol" / "trained.json"
     if rounds.is_file():
-        one = place / "protocol" / str(_read_json(rounds, "rounds")["rounds"][0]["name"])
+        one = place / "protocol" / str(read_json(rounds, "rounds")["rounds"][0]["name"])
         raise UsageError(
             f"{place}: a k-fold or few-shot run has a model for each round, such as {one}, and no single one; "
             "name a round's, or train without dataset.folds and dataset.shots under another name"
         )
     if not trained.is_file():
         raise UsageError(f"{place}: neither a trained run nor a model; run `fusionapp train` first")
-    heads = _read_json(trained, "heads")["heads"]
+    heads = read_json(trained, "heads")["heads"]
     if not heads:
         raise UsageError(f"{place}: its training was cut short; run `fusionapp train` again")
     return [place / "models" / f"seed-{int(head['seed'])}" for head in heads]
@@ -136,7 +136,12 @@ def _beside(head: Path) -> str:
     return str(head.resolve().parent / LINEAR_PATH)
 
 
-def _read_json(path: Path, *keys: str) -> Mapping[str, Any]:
+def read_json(path: Path, *keys: str) -> Mapping[str, Any]:
+    """A document of a model.
+
+    Raises:
+        CorruptArtifactError: it cannot be read, or lacks one of the keys.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -155,7 +160,12 @@ def _refuse_imported(place: Path, model: Mapping[str, Any]) -> None:
             )
 
 
-def _check_identity(name: str, encoder: Encoder, trained_with: Mapping[str, Any]) -> None:
+def check_identity(name: str, encoder: Encoder, trained_with: Mapping[str, Any]) -> None:
+    """Refuse an encoder that is not the one that a model was trained with.
+
+    Raises:
+        CorruptArtifactError: it is not; names what changed.
+    """
     current = json.loads(json.dumps(dict(encoder.identity)))
     changed = sorted(key for key in {*current, *trained_with} if current.get(key) != trained_with.get(key))
     if changed:

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fusionapp.application.ports.charts import BarChart, Charts, Figure, Heatmap, ReliabilityDiagram
+from fusionapp.application.ports.charts import (
+    BarChart,
+    Charts,
+    CurveChart,
+    Figure,
+    Heatmap,
+    ReliabilityDiagram,
+)
 from fusionapp.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,6 +70,8 @@ class MatplotlibCharts(Charts):
                 return _svg(_bars(figure))
             if isinstance(figure, Heatmap):
                 return _svg(_heatmap(figure))
+            if isinstance(figure, CurveChart):
+                return _svg(_curves(figure))
             return _svg(_reliability(figure))
 
 
@@ -169,6 +178,25 @@ def _reliability(chart: ReliabilityDiagram) -> Canvas:
     axes.set_ylabel("accuracy; above each bar its rows")
     axes.set_title(_printable(chart.title))
     axes.legend(frameon=False, loc="upper left")
+    return canvas
+
+
+def _curves(chart: CurveChart) -> Canvas:
+    canvas, axes = _canvas(7.0, 5.0)
+    for position, (label, curve) in enumerate(chart.curves.items()):
+        colour = _COLOURS[position % len(_COLOURS)]
+        style = "-" if position < len(_COLOURS) else "--"
+        axes.plot(
+            curve[:, 0], curve[:, 1], style, color=colour, marker=".", label=_printable(label, _LONGEST_NAME)
+        )
+    for name, (x, y) in chart.points.items():
+        axes.scatter([x], [y], color="black", s=14, zorder=3)
+        axes.annotate(_printable(name, _LONGEST_NAME), (x, y), (4, 3), textcoords="offset points", size=7)
+    axes.set_xlabel(_printable(chart.x_axis))
+    axes.set_ylabel(_printable(chart.y_axis))
+    axes.set_title(_printable(chart.title))
+    if chart.curves:
+        axes.legend(frameon=False)
     return canvas
 
 

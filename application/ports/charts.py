@@ -84,7 +84,26 @@ class ReliabilityDiagram:
     accuracy: Floats
 
 
-Figure: TypeAlias = BarChart | Heatmap | ReliabilityDiagram
+@attrs.frozen(eq=False)
+class CurveChart:
+    """Points, joined where they are settings of one thing, and single ones with their names beside them.
+
+    Attributes:
+        title: above the chart.
+        x_axis: what is on the horizontal axis.
+        y_axis: what is on the vertical one.
+        curves: by what the legend calls them: (points, 2), x ascending.
+        points: by name: (x, y).
+    """
+
+    title: str
+    x_axis: str
+    y_axis: str
+    curves: Mapping[str, Floats]
+    points: Mapping[str, tuple[float, float]]
+
+
+Figure: TypeAlias = BarChart | Heatmap | ReliabilityDiagram | CurveChart
 
 
 class Charts(Protocol):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.heads import HeadScorer
 from fusionapp.application.ports.linear_path import LinearPath
-from fusionapp.domain.errors import UsageError
+from fusionapp.application.services.encode_texts import encode_texts
 from fusionapp.domain.scores import ensemble
 
 
@@ -82,19 +82,7 @@ class ClassifyTexts:
         directories: Sequence[str],
         path: str | None,
     ) -> NDArray[np.float32]:
-        blank = [first + row for row, text in enumerate(texts) if not text.strip()]
-        if blank:
-            raise UsageError(f"text {blank[0]} is blank (counted from 0); remove it")
-        sources = {}
-        for name, encoder in encoders.items():
-            encoding = encoder.encode(texts, encoder.plan(len(texts)))
-            if encoding.failed.any():
-                place = int(np.flatnonzero(encoding.failed)[0])
-                why = encoding.reasons.get(place, "its numbers are not finite")
-                raise UsageError(
-                    f"text {first + place} (counted from 0): encoder {name!r} gives no embedding: {why}"
-                )
-            sources[name] = encoding.embeddings
+        sources = encode_texts(texts, first, encoders)
         linear = None if path is None else self.path.score(path, sources)
         mean: NDArray[np.float32] = ensemble(self.scorer.score(directories, sources, linear))[0]
         return mean

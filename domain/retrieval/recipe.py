@@ -129,6 +129,8 @@ class TuningRecipe:
             )
         if self.learn_temperature and self.loss != "infonce":
             found.append(f'train.learn_temperature: goes with loss = "infonce", not {self.loss!r}')
+        if self.loss == "margin" and self.similarity == "dot":
+            found.append('train.similarity: the margin loss needs a distance, 1 - cosine; set it to "cosine"')
         if self.mining.rounds and not self.hard_negatives:
             found.append("train.hard_negatives: 0 leaves out what train.mining finds; set it to 1 or more")
         return found + (self.composition.problems() if self.composition is not None else [])

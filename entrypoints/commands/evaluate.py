@@ -15,7 +15,8 @@ from fusionapp.entrypoints.commands.options import (
     overwrite_option,
     runs_option,
 )
-from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
+from fusionapp.entrypoints.commands.tasks import task_commands
+from fusionapp.entrypoints.experiment.schema import Experiment
 
 
 @click.command("evaluate")
@@ -49,12 +50,14 @@ def command(
     settings = any_experiment_from(experiment, sets, encoders, device, **flags)
     from fusionapp.entrypoints.experiment.load import runs_directory
 
-    if isinstance(settings, RetrievalExperiment):
-        from fusionapp.entrypoints.retrieval import commands
-
+    if not isinstance(settings, Experiment):
         if other is not None:
-            raise click.UsageError("--on scores labelled texts, and this experiment has pairs; use --split")
-        commands.evaluate(settings, split, runs_directory(experiment, runs), overwrite, as_json)
+            raise click.UsageError(
+                "--on scores labelled texts, which this experiment has none of; use --split"
+            )
+        task_commands(settings).evaluate(
+            settings, split, runs_directory(experiment, runs), overwrite, as_json
+        )
         return
     from fusionapp.entrypoints import api
     from fusionapp.entrypoints.output import print_json, print_leaderboard

@@ -18,10 +18,11 @@ from fusionapp.entrypoints.commands.options import (
     overwrite_option,
     runs_option,
 )
+from fusionapp.entrypoints.commands.tasks import task_commands
 from fusionapp.entrypoints.commands.texts_options import EPILOG, GROUPS, job_from, texts_options
+from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.experiment.structure import AnyExperiment
 from fusionapp.entrypoints.export_formats import check_formats
-from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 
 
 @click.command("extract", cls=GroupedCommand, groups=GROUPS, epilog=EPILOG)
@@ -65,16 +66,11 @@ def command(
     looks and says so. Exit codes: 0 done, 5 done but for quarantined rows, 4 another process writes there.
     """
     settings = _settings(experiment, sets, encoders, device, output, formats, flags)
-    if isinstance(settings, RetrievalExperiment):
-        from fusionapp.entrypoints.retrieval import commands
-
+    if not isinstance(settings, Experiment):
         if limit is not None or formats:
-            raise click.UsageError(
-                "--limit and --format go with texts, and this experiment has pairs of them"
-            )
-        commands.extract(
-            settings, splits, dry_run, _run(settings, experiment, runs, output), overwrite, as_json
-        )
+            raise click.UsageError("--limit and --format go with an experiment of texts, which this is not")
+        run = _run(settings, experiment, runs, output)
+        task_commands(settings).extract(settings, splits, dry_run, run, overwrite, as_json)
         return
     if dry_run:
         from fusionapp.entrypoints import inspection

@@ -15,7 +15,8 @@ from fusionapp.entrypoints.commands.options import (
     overwrite_option,
     runs_option,
 )
-from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
+from fusionapp.entrypoints.commands.tasks import task_commands
+from fusionapp.entrypoints.experiment.schema import Experiment
 
 
 @click.command("train")
@@ -64,12 +65,10 @@ def command(
     settings = any_experiment_from(experiment, sets, encoders, device, **flags)
     from fusionapp.entrypoints.experiment.load import runs_directory
 
-    if isinstance(settings, RetrievalExperiment):
-        from fusionapp.entrypoints.retrieval import commands
-
+    if not isinstance(settings, Experiment):
         if trials is not None:
-            raise click.UsageError("--search tunes fusion heads, and this experiment tunes an encoder")
-        commands.train(settings, runs_directory(experiment, runs), overwrite, as_json)
+            raise click.UsageError("--search tunes fusion heads, and this experiment has none")
+        task_commands(settings).train(settings, runs_directory(experiment, runs), overwrite, as_json)
         return
     from fusionapp.entrypoints import api
     from fusionapp.entrypoints.output import print_json, print_table

@@ -13,9 +13,8 @@ from typing import Any
 from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.experiment.structure import AnyExperiment, structure_any
-from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 
-Source = str | os.PathLike[str] | Mapping[str, Any] | Experiment | RetrievalExperiment
+Source = str | os.PathLike[str] | Mapping[str, Any] | AnyExperiment
 
 
 def load_experiment(
@@ -72,7 +71,7 @@ def only_classification(experiment: AnyExperiment) -> Experiment:
         return experiment
     raise UsageError(
         f'task.kind: this is for "classify", and experiment {experiment.name!r} is of kind '
-        f"{experiment.task.kind!r}, which extract, train, evaluate, status, verify, index and search take"
+        f"{experiment.task.kind!r}, which extract, train, evaluate, status and verify take"
     )
 
 
@@ -175,7 +174,7 @@ def parse_value(text: str) -> Any:
 def _content(source: Source | None) -> dict[str, Any]:
     if source is None:
         return {}
-    if isinstance(source, Experiment | RetrievalExperiment):
+    if isinstance(source, AnyExperiment):
         from fusionapp.entrypoints.experiment.structure import unstructure
 
         return unstructure(source)

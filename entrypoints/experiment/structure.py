@@ -26,6 +26,7 @@ from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.experiment.types import is_plain, match, shown
 from fusionapp.entrypoints.plugins import ENCODERS as ENCODER_PLUGINS, load_settings, plugin_names
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
+from fusionapp.entrypoints.routing.schema import RoutingExperiment
 
 ENCODERS: dict[str, type] = {
     "huggingface": HuggingFaceSettings,
@@ -42,8 +43,8 @@ DECIDING = ("kind", "source", "text", "revision")
 Path = tuple[str, ...]
 
 
-E = TypeVar("E", Experiment, RetrievalExperiment)
-AnyExperiment = Experiment | RetrievalExperiment
+E = TypeVar("E", Experiment, RetrievalExperiment, RoutingExperiment)
+AnyExperiment = Experiment | RetrievalExperiment | RoutingExperiment
 
 
 def structure(raw: Mapping[str, Any]) -> Experiment:
@@ -62,8 +63,11 @@ def structure_any(raw: Mapping[str, Any]) -> AnyExperiment:
         ConfigurationError: as `structure_as`.
     """
     task = raw.get("task")
-    if isinstance(task, Mapping) and task.get("kind") == "retrieve":
+    kind = task.get("kind") if isinstance(task, Mapping) else None
+    if kind == "retrieve":
         return structure_as(raw, RetrievalExperiment)
+    if kind == "route":
+        return structure_as(raw, RoutingExperiment)
     return structure_as(raw, Experiment)
 
 

@@ -1,0 +1,201 @@
+"""Judge a router beside the baselines, every single model and the oracle, prompt by prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionapp.application.ports.router import AnsweredPrompts
+from fusionapp.application.ports.run_store import RunStore
+from fusionapp.application.services.router_metrics import (
+    COMPARED,
+    Contestant,
+    Field,
+    Judgement,
+    judge_contestant,
+    oracle_of,
+    single_model,
+)
+from fusionapp.domain.routing.cost_quality import pareto_front
+from fusionapp.domain.routing.reliability import ReliabilityBin, reliability
+from fusionapp.domain.scores import Summary
+from fusionapp.domain.statistics.bootstrap import Difference, paired_difference
+from fusionapp.domain.statistics.holm import holm
+from fusionapp.domain.statistics.sign_flips import differing_units
+from fusionapp.domain.statistics.verdict import Verdict, verdict
+
+VERDICT_ON = "quality"
+
+
+@attrs.frozen
+class RouterRow:
+    """One contestant with its numbers.
+
+    Attributes:
+        name: as printed.
+        metrics: by name: quality, pairwise_accuracy, ..., aiq, apgr, cpt@50.
+        cost: mean USD a prompt of the model chosen; None where prices are unknown.
+        on_front: whether nothing else is as cheap and as good.
+        verdict: the router against this one; "" for the router itself and for the oracle, which none can beat.
+    """
+
+    name: str
+    metrics: Mapping[str, Summary]
+    cost: float | None
+    on_front: bool
+    verdict: Verdict | str
+
+
+@attrs.frozen
+class RouterEvaluation:
+    """A router beside its controls.
+
+    Attributes:
+        split: which split was scored.
+        prompts: how many.
+        models: by name, in the order of columns.
+        result: the router's metrics, the mean of seeds.
+        ensemble: the ensemble of seeds, which `route` uses.
+        controls: by name.
+        verdicts: the result against each control, on quality, corrected by Holm.
+        differences: quality of the result less each control's.
+        other_differences: by control, the same for pairwise accuracy and AIQ, where both have them.
+        leaderboard: everyone, by quality.
+        calibration: the ensemble's reliability table.
+        curves: mean cost and quality at each setting of the trade-off, by contestant; empty without prices.
+    """
+
+    split: str
+    prompts: int
+    models: Sequence[str]
+    result: Mapping[str, Summary]
+    ensemble: Mapping[str, Summary]
+    controls: Mapping[str, Mapping[str, Summary]]
+    verdicts: Mapping[str, Verdict]
+    differences: Mapping[str, Difference]
+    other_differences: Mapping[str, Mapping[str, Difference]]
+    leaderboard: Sequence[RouterRow]
+    calibration: Sequence[ReliabilityBin]
+    curves: Mapping[str, Sequence[tuple[float, float]]]
+
+
+@attrs.frozen
+class EvaluateRouter:
+    """Turns scores into an evaluation.
+
+    Attributes:
+        runs: the run directory, which receives every prompt's numbers.
+    """
+
+    runs: RunStore
+
+    def __call__(
+        self,
+        split: str,
+        test: AnsweredPrompts,
+        prompt_ids: Sequence[str],
+        field: Field,
+        result: Contestant,
+        ensemble: Contestant,
+        controls: Sequence[Contestant],
+        draws: int,
+        baselines: bool,
+    ) -> RouterEvaluation:
+        """Judge by `test`.
+
+        Args:
+            split: its name.
+            test: prompts and answers.
+            prompt_ids: names of the prompts.
+            field: what all contestants share: qualities, costs, the best single model of train, weak and strong.
+            result: the router's seeds.
+            ensemble: their mean.
+            controls: baselines.
+            draws: of the bootstrap over prompts.
+            baselines: whether single models and the oracle stand in the table as well.
+        """
+        others = list(controls)
+        if baselines:
+            others += [single_model(name, column, field) for column, name in enumerate(field.models)]
+        judged = judge_contestant(result, field, draws)
+        ensemble_judged = judge_contestant(ensemble, field, draws)
+        judged_others = {one.name: judge_contestant(one, field, draws) for one in others}
+        differences = {name: _compare(judged, other, VERDICT_ON) for name, other in judged_others.items()}
+        others_too = {
+            name: {
+                metric: _compare(judged, other, metric)
+                for metric in COMPARED
+                if metric != VERDICT_ON and metric in judged.replicates and metric in other.replicates
+            }
+            for name, other in judged_others.items()
+        }
+        adjusted = holm({name: one.p_value for name, one in differences.items()})
+        verdicts = {name: verdict(one.interval, adjusted[name]) for name, one in differences.items()}
+        everyone = {result.name: judged, ensemble.name: ensemble_judged, **judged_others}
+        if baselines:
+            everyone["oracle"] = judge_contestant(oracle_of(field), field, draws)
+        self._keep(split, prompt_ids, field, result, ensemble, everyone)
+        return RouterEvaluation(
+            split=split,
+            prompts=len(prompt_ids),
+            models=list(field.models),
+            result=judged.metrics,
+            ensemble=ensemble_judged.metrics,
+            controls={name: one.metrics for name, one in judged_others.items()},
+            verdicts=verdicts,
+            differences=differences,
+            other_differences=others_too,
+            leaderboard=_leaderboard(everyone, verdicts),
+            calibration=list(reliability(ensemble.success[0], field.quality)),
+            curves={name: one.curve for name, one in everyone.items() if one.curve},
+        )
+
+    def _keep(
+        self,
+        split: str,
+        prompt_ids: Sequence[str],
+        field: Field,
+        result: Contestant,
+        ensemble: Contestant,
+        everyone: Mapping[str, Judgement],
+    ) -> None:
+        """The ensemble's scores of each prompt, and what each contestant's choice was worth."""
+        columns: dict[str, NDArray[np.float64] | Sequence[str]] = {"prompt_id": prompt_ids}
+        for column, model in enumerate(field.models):
+            columns[f"score {model}"] = ensemble.scores[0][:, column].astype(np.float64)
+            columns[f"success {model}"] = ensemble.success[0][:, column].astype(np.float64)
+            columns[f"quality {model}"] = field.quality[:, column]
+        for name, judged in everyone.items():
+            columns[f"chosen quality {name}"] = judged.by_prompt
+        self.runs.write_table(f"scores/{split}/routers.parquet", columns)
+
+
+def _compare(first: Judgement, second: Judgement, metric: str) -> Difference:
+    return paired_difference(
+        first.replicates[metric],
+        second.replicates[metric],
+        first.metrics[metric].mean,
+        second.metrics[metric].mean,
+        differing_units(np.nan_to_num(first.by_prompt), np.nan_to_num(second.by_prompt)),
+    )
+
+
+def _leaderboard(everyone: Mapping[str, Judgement], verdicts: Mapping[str, Verdict]) -> list[RouterRow]:
+    costs = [one.cost for one in everyone.values()]
+    qualities = np.array([one.metrics[VERDICT_ON].mean for one in everyone.values()])
+    known = np.array([cost is not None for cost in costs])
+    front = np.zeros(len(costs), dtype=np.bool_)
+    # The oracle knows the answers: nothing that can be bought is compared with it.
+    places = np.flatnonzero(known & np.array([name != "oracle" for name in everyone]))
+    if len(places):
+        front[places] = pareto_front(
+            np.array([costs[place] for place in places], dtype=float), qualities[places]
+        )
+    rows = [
+        RouterRow(name, one.metrics, one.cost, bool(front[place]), verdicts.get(name, ""))
+        for place, (name, one) in enumerate(everyone.items())
+    ]
+    return sorted(rows, key=lambda row: -row.metrics[VERDICT_ON].mean)

@@ -1,0 +1,220 @@
+"""What a contestant's scores are worth: the metrics of routing, each with its interval over prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionapp.domain.routing.cost_quality import HULL_DRAWS, aiq, bootstrap_aiq
+from fusionapp.domain.routing.metrics import (
+    Ratio,
+    bootstrap_ratios,
+    chosen_quality,
+    gap_closed,
+    gap_to_oracle,
+    mean_known,
+    pairwise_agreement,
+)
+from fusionapp.domain.routing.policy import Policy, choose, trade_offs
+from fusionapp.domain.routing.reliability import bootstrap_success_error, success_error
+from fusionapp.domain.routing.weak_strong import Handover, apgr, bootstrap_handover, cpt
+from fusionapp.domain.scores import Summary, deviation
+from fusionapp.domain.statistics.bootstrap import Replicates, interval
+
+Floats = NDArray[np.floating]
+
+COMPARED = ("quality", "pairwise_accuracy", "aiq")
+
+SETTINGS = 30
+"""Settings of the trade-off at which cost and quality are read off."""
+
+
+@attrs.frozen(eq=False)
+class Field:
+    """What all contestants are judged by.
+
+    Attributes:
+        models: names, in the order of columns.
+        quality: (prompts, models) of the split; NaN where unknown.
+        cost: (prompts, models) USD that an answer costs; NaN where unknown.
+        best_single: the column that is best on train.
+        weak: the column of the cheapest model, or of the worst where prices are unknown.
+    """
+
+    models: Sequence[str]
+    quality: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    best_single: int
+    weak: int
+
+    @property
+    def priced(self) -> bool:
+        """Whether every answer has a price."""
+        return bool(np.isfinite(self.cost).all())
+
+
+@attrs.frozen(eq=False)
+class Contestant:
+    """Whoever scores models for prompts.
+
+    Attributes:
+        name: as printed.
+        scores: of each seed (prompts, models).
+        success: of each seed, calibrated expected quality in [0, 1].
+        ranks: whether scores order models within a prompt; a single model's do not.
+    """
+
+    name: str
+    scores: Sequence[NDArray[np.float32]]
+    success: Sequence[NDArray[np.float32]]
+    ranks: bool = True
+
+
+@attrs.frozen(eq=False)
+class Judgement:
+    """A contestant's numbers.
+
+    Attributes:
+        metrics: by name.
+        replicates: by metric, of those that contestants are compared on: quality, pairwise_accuracy, aiq.
+        by_prompt: (prompts,) quality of the chosen answer, the mean of seeds; NaN where it is unknown.
+        cost: mean USD of the chosen answers; None where prices are unknown.
+        curve: mean (cost, quality) at each setting of the trade-off; empty where prices are unknown.
+    """
+
+    metrics: Mapping[str, Summary]
+    replicates: Mapping[str, Replicates]
+    by_prompt: NDArray[np.float64]
+    cost: float | None
+    curve: Sequence[tuple[float, float]]
+
+
+def single_model(name: str, column: int, field: Field) -> Contestant:
+    """Always the same model."""
+    scores = np.full(field.quality.shape, -1.0, dtype=np.float32)
+    scores[:, column] = 1.0
+    success = np.maximum(scores, np.float32(0.0))
+    return Contestant(f"always {name}", [scores], [success], ranks=False)
+
+
+def oracle_of(field: Field) -> Contestant:
+    """Whoever knows every answer; an unknown one is never its choice."""
+    known = np.nan_to_num(field.quality, nan=0.0).astype(np.float32)
+    return Contestant("oracle", [known * 2 - 1], [known])
+
+
+def judge_contestant(contestant: Contestant, field: Field, draws: int) -> Judgement:
+    """Every metric, over seeds and prompts."""
+    ratios = [_ratios(scores, field, contestant.ranks) for scores in contestant.scores]
+    pooled = {
+        name: Ratio(
+            np.mean([one[name].total for one in ratios], axis=0),
+            np.mean([one[name].count for one in ratios], axis=0),
+        )
+        for name in ratios[0]
+    }
+    replicates = bootstrap_ratios(pooled, draws)
+    metrics = {
+        name: _summary(np.array([one[name].value for one in ratios]), replicates[name]) for name in pooled
+    }
+    few = min(draws, HULL_DRAWS)
+    if contestant.ranks:
+        metrics |= _calibration(contestant, field, few)
+        metrics |= _handover(contestant, field, few)
+    curve: list[tuple[float, float]] = []
+    cost = None
+    if field.priced:
+        metrics |= _aiq(contestant, field, few, replicates)
+        curve = _curve(contestant, field)
+        spent = [chosen_quality(field.cost, _best(scores, field)) for scores in contestant.scores]
+        cost = float(np.mean(spent))
+    chosen = [chosen_quality(field.quality, _best(scores, field)) for scores in contestant.scores]
+    compared = {name: replicates[name] for name in COMPARED if name in replicates}
+    return Judgement(metrics, compared, np.mean(chosen, axis=0), cost, curve)
+
+
+def _best(scores: Floats, field: Field) -> NDArray[np.int64]:
+    return choose(scores, scores, field.cost, Policy()).model
+
+
+def _ratios(scores: Floats, field: Field, ranks: bool) -> dict[str, Ratio]:
+    chosen = _best(scores, field)
+    found = {
+        "quality": mean_known(chosen_quality(field.quality, chosen)),
+        "gap_to_oracle": gap_to_oracle(field.quality, chosen),
+        "gap_closed": gap_closed(field.quality, chosen, field.best_single),
+    }
+    if ranks:
+        found["pairwise_accuracy"] = pairwise_agreement(scores, field.quality)
+        found["pairwise_accuracy_with_ties"] = pairwise_agreement(scores, field.quality, ties=True)
+    return found
+
+
+def _calibration(contestant: Contestant, field: Field, draws: int) -> dict[str, Summary]:
+    values = np.array([success_error(success, field.quality) for success in contestant.success])
+    drawn = [bootstrap_success_error(success, field.quality, draws=draws) for success in contestant.success]
+    return {"ece": _summary(values, np.mean(drawn, axis=0))}
+
+
+def _handover(contestant: Contestant, field: Field, draws: int) -> dict[str, Summary]:
+    """APGR and CPT between the weak model and the best single one; none where the weak one is as good."""
+    weak, strong = field.weak, field.best_single
+    known = np.isfinite(field.quality[:, [weak, strong]]).all(axis=1)
+    quality = field.quality[known]
+    if weak == strong or not len(quality) or quality[:, strong].mean() <= quality[:, weak].mean():
+        return {}
+    handovers = [
+        Handover.of(scores[known, strong] - scores[known, weak], quality[:, weak], quality[:, strong])
+        for scores in contestant.scores
+    ]
+    drawn = [bootstrap_handover(one, draws=draws) for one in handovers]
+    values = {
+        "apgr": [apgr(one) for one in handovers],
+        "cpt@50": [cpt(one, 0.5) for one in handovers],
+        "cpt@80": [cpt(one, 0.8) for one in handovers],
+    }
+    return {
+        name: _summary(np.array(each), np.nanmean([one[name] for one in drawn], axis=0))
+        for name, each in values.items()
+    }
+
+
+def _settings(success: Floats, scores: Floats, field: Field) -> tuple[Floats, Floats]:
+    """(settings, prompts) cost and quality of what is chosen at each trade-off."""
+    costs, qualities = [], []
+    for trade_off in trade_offs(success, field.cost, SETTINGS):
+        chosen = choose(scores, success, field.cost, Policy(trade_off=float(trade_off))).model
+        costs.append(chosen_quality(field.cost, chosen))
+        qualities.append(chosen_quality(field.quality, chosen))
+    return np.array(costs), np.nan_to_num(np.array(qualities))
+
+
+def _aiq(
+    contestant: Contestant, field: Field, draws: int, replicates: dict[str, Replicates]
+) -> dict[str, Summary]:
+    """The area under the hull; its replicates are added to the others."""
+    means = field.cost.mean(axis=0)
+    low, high = float(means.min()), float(means.max())
+    if low >= high:
+        return {}
+    values, drawn = [], []
+    for scores, success in zip(contestant.scores, contestant.success, strict=True):
+        cost, quality = _settings(success, scores, field)
+        values.append(aiq(cost.mean(axis=1), quality.mean(axis=1), low, high))
+        drawn.append(bootstrap_aiq(cost, quality, low, high, draws=draws))
+    replicates["aiq"] = np.mean(drawn, axis=0)
+    return {"aiq": _summary(np.array(values), replicates["aiq"])}
+
+
+def _curve(contestant: Contestant, field: Field) -> list[tuple[float, float]]:
+    cost, quality = _settings(contestant.success[0], contestant.scores[0], field)
+    points = zip(cost.mean(axis=1).tolist(), quality.mean(axis=1).tolist(), strict=True)
+    return sorted(dict.fromkeys(points))
+
+
+def _summary(values: NDArray[np.float64], replicates: Replicates) -> Summary:
+    bounds = interval(replicates[np.isfinite(replicates)])
+    return Summary(float(np.nanmean(values)), deviation(values), bounds.low, bounds.high)

@@ -1,0 +1,159 @@
+"""Train routers over a run's prompts and keep what routing needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from time import perf_counter
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionapp.application.ports.progress import Progress
+from fusionapp.application.ports.router import AnsweredPrompts, RouterTrainer, TrainedRouter
+from fusionapp.application.ports.run_store import RunStore
+from fusionapp.application.ports.tracker import Tracker
+from fusionapp.application.services.guard_experiment import differences
+from fusionapp.application.services.train_classifier import TRAINED
+from fusionapp.domain.embeddings import Embeddings, Json
+from fusionapp.domain.errors import CorruptArtifactError
+from fusionapp.domain.routing.familiarity import familiar_below
+from fusionapp.domain.routing.recipe import RouterRecipe
+
+GROUP = "models"
+FAMILIAR, FAMILIAR_ROWS = "familiar.json", "familiar.parquet"
+NEIGHBOURS = 10
+MOST_FAMILIAR = 20_000
+"""Prompts of train that others are compared with; of more, so many at even distances."""
+
+
+def flat(embeddings: Embeddings) -> NDArray[np.float32]:
+    """Dense (prompts, layers, dim) as (prompts, layers * dim)."""
+    values = np.asarray(embeddings, dtype=np.float32)
+    return values.reshape(len(values), -1)
+
+
+@attrs.frozen
+class RouterTraining:
+    """What training left behind.
+
+    Attributes:
+        routers: one per seed.
+        seconds: spent now; the first run's where everything was there.
+        reused: True where every router was there already.
+    """
+
+    routers: Sequence[TrainedRouter]
+    seconds: float
+    reused: bool = False
+
+
+@attrs.frozen
+class TrainRouter:
+    """Trains a run's routers, one a seed.
+
+    Attributes:
+        trainer: trains them.
+        runs: the run directory.
+        track: opens the tracker of a group.
+        progress: told of every epoch.
+    """
+
+    trainer: RouterTrainer
+    runs: RunStore
+    track: Callable[[str], Tracker]
+    progress: Progress
+
+    def __call__(
+        self,
+        recipe: RouterRecipe,
+        seeds: Sequence[int],
+        train: AnsweredPrompts,
+        validation: AnsweredPrompts,
+        carried: Mapping[str, Json],
+        familiar: float = 0.99,
+    ) -> RouterTraining:
+        """Train one router per seed, or return those that stand there already, trained on the same data.
+
+        Args:
+            recipe: how.
+            seeds: one router each.
+            train: what they are trained on.
+            validation: what training stops and chooses by.
+            carried: kept in each ``model.json`` for routing (encoders), and to recognise the data.
+            familiar: share of train's own prompts that count as familiar.
+
+        Raises:
+            UsageError: the recipe does not fit the data.
+            CorruptArtifactError: a router that stands there was changed.
+        """
+        names = [f"{GROUP}/seed-{seed}" for seed in seeds]
+        found = self._reusable(names, carried)
+        if found is not None:
+            return found
+        start = perf_counter()
+        with self.runs.writing(GROUP), closing(self.track(GROUP)) as tracker:
+            routers = self.trainer.train(
+                recipe=recipe,
+                seeds=seeds,
+                train=train,
+                validation=validation,
+                directories=[self.runs.path(name) for name in names],
+                tracker=tracker,
+                progress=self.progress,
+            )
+        seconds = perf_counter() - start
+        for name, router in zip(names, routers, strict=True):
+            self.runs.write_document(
+                f"{name}/model.json",
+                {
+                    "format": 1,
+                    "task": "route",
+                    "models": list(train.scores.models),
+                    "encoders": dict(carried["encoders"]),
+                    "seed": router.seed,
+                    "validation": dict(router.validation),
+                },
+            )
+        self._keep_familiar(train, familiar)
+        document = {
+            "carried": dict(carried),
+            "seconds": seconds,
+            "routers": [attrs.asdict(router) for router in routers],
+        }
+        self.runs.write_document(f"{GROUP}/{TRAINED}", document)
+        return RouterTraining(list(routers), seconds)
+
+    def _keep_familiar(self, train: AnsweredPrompts, share: float) -> None:
+        """Embeddings of train, and how far from its nearest a prompt may be to be like them."""
+        name = next(
+            (one for one, found in train.prompts.embeddings.items() if isinstance(found, np.ndarray)), None
+        )
+        if name is None or len(train.prompts.texts) <= NEIGHBOURS:
+            self.runs.write_document(FAMILIAR, {"encoder": None})
+            return
+        rows = np.linspace(0, len(train.prompts.texts) - 1, min(len(train.prompts.texts), MOST_FAMILIAR))
+        known = flat(train.prompts.embeddings[name])[np.unique(rows.astype(np.int64))]
+        self.runs.write_table(FAMILIAR_ROWS, {"embedding": known})
+        limit = familiar_below(known, NEIGHBOURS, share)
+        self.runs.write_document(FAMILIAR, {"encoder": name, "limit": limit})
+
+    def _reusable(self, names: Sequence[str], carried: Mapping[str, Json]) -> RouterTraining | None:
+        """What an earlier training left; where it is another one, nothing of it is trusted from now on."""
+        found = self.runs.read_document(f"{GROUP}/{TRAINED}")
+        if found is None:
+            return None
+        if len(found["routers"]) != len(names) or any(differences(found["carried"], dict(carried))):
+            self.runs.write_document(f"{GROUP}/{TRAINED}", {"carried": None, "seconds": 0.0, "routers": []})
+            return None
+        changed = self.runs.verify(GROUP)
+        if changed:
+            raise CorruptArtifactError(
+                f"{self.runs.directory}/{changed[0].file}: {changed[0].problem}; train again with --overwrite"
+            )
+        routers = [
+            TrainedRouter(**{**router, "directory": self.runs.path(name)})
+            for name, router in zip(names, found["routers"], strict=True)
+        ]
+        return RouterTraining(routers, found["seconds"], reused=True)

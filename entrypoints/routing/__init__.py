@@ -1,0 +1,1 @@
+"""Experiments of ``kind = "route"``: their settings, wiring, steps and reports."""

@@ -1,0 +1,88 @@
+"""What `extract`, `train` and `evaluate` print of an experiment of ``kind = "route"``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from fusionapp.entrypoints import inspection
+from fusionapp.entrypoints.commands.options import is_quiet
+from fusionapp.entrypoints.exit_codes import ExitCode
+from fusionapp.entrypoints.output import print_extraction, print_json, print_table
+from fusionapp.entrypoints.plans import print_plan
+from fusionapp.entrypoints.reports import status_json
+from fusionapp.entrypoints.routing import api
+from fusionapp.entrypoints.routing.planning import plan
+from fusionapp.entrypoints.routing.reports import (
+    COLUMNS,
+    READING,
+    evaluation_json,
+    leaderboard_rows,
+    training_json,
+)
+from fusionapp.entrypoints.routing.schema import RoutingExperiment
+
+
+def extract(
+    settings: RoutingExperiment,
+    splits: Sequence[str],
+    dry_run: bool,
+    run: Path,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Embed prompts."""
+    if dry_run:
+        print_plan(plan(settings, splits), as_json)
+        return
+    found = api.extract(settings, splits=splits, run=run, overwrite=overwrite, quiet=is_quiet())
+    report = status_json(inspection.status(run), found.sets)
+    if as_json:
+        print_json(report)
+    else:
+        print_extraction(report)
+    if report["quarantined"]:
+        sys.exit(ExitCode.QUARANTINED)
+
+
+def train(settings: RoutingExperiment, runs: str, overwrite: bool, as_json: bool) -> None:
+    """Train the routers."""
+    training = api.train(settings, runs=runs, overwrite=overwrite, quiet=is_quiet())
+    if as_json:
+        print_json(training_json(training))
+        return
+    metrics = list(training.routers[0].validation)
+    print_table(
+        ("seed", "best epoch", *(f"validation {metric}" for metric in metrics), "directory"),
+        [
+            (
+                str(router.seed),
+                f"{router.best_epoch} of {router.epochs}",
+                *(f"{router.validation[metric]:.4f}" for metric in metrics),
+                router.directory,
+            )
+            for router in training.routers
+        ],
+    )
+    reused = " (trained before, reused)" if training.reused else ""
+    click.echo(f"{len(training.routers)} routers in {training.seconds:.1f} s{reused}")
+
+
+def evaluate(settings: RoutingExperiment, split: str, runs: str, overwrite: bool, as_json: bool) -> None:
+    """Score a split beside the controls."""
+    evaluation = api.evaluate(settings, split=split, runs=runs, overwrite=overwrite, quiet=is_quiet())
+    if as_json:
+        print_json(evaluation_json(evaluation))
+        return
+    title = f"{split}: {evaluation.prompts:,} prompts, {len(evaluation.models)} models"
+    print_table(COLUMNS, leaderboard_rows(evaluation), title, numbers_from=1)
+    for name, said in evaluation.verdicts.items():
+        difference = evaluation.differences[name]
+        click.echo(
+            f"the router is {said} {'from' if said == 'not separable' else 'than'} {name}: quality "
+            f"{difference.estimate:+.4f} [{difference.interval.low:+.4f}, {difference.interval.high:+.4f}]"
+        )
+    click.echo(READING)

@@ -1,0 +1,88 @@
+"""Building the adapters that routing alone needs, each importing its technology only when it is built."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fusionapp.application.ports.answer_source import AnswerSource
+from fusionapp.application.ports.router import Routers, RouterTrainer
+from fusionapp.domain.errors import UsageError
+from fusionapp.domain.routing.prices import Prices
+from fusionapp.entrypoints.gateways import SPLITS
+
+COLUMNS = (
+    "layout",
+    "prompt",
+    "conversation",
+    "id",
+    "task",
+    "prompt_tokens",
+    "scores",
+    "costs",
+    "latencies",
+    "tokens",
+    "model",
+    "model_a",
+    "model_b",
+    "winner",
+    "score_range",
+)
+
+
+def file_answers(dataset: dict[str, Any]) -> AnswerSource:
+    """Answers from files."""
+    from fusionapp.adapters.files.answers import FileAnswerSource
+
+    splits = {split: dataset[split] for split in SPLITS if dataset[split] is not None}
+    return FileAnswerSource(splits, **_columns(dataset))
+
+
+def hub_answers(dataset: dict[str, Any], data_dir: str | None) -> AnswerSource:
+    """Answers through the `datasets` library."""
+    from fusionapp.adapters.hub_datasets.answers import HubAnswerSource
+
+    return HubAnswerSource(
+        dataset["name"],
+        **_columns(dataset),
+        config=dataset["config"],
+        revision=dataset["revision"],
+        data_dir=data_dir,
+    )
+
+
+def read_prices(path: str | None) -> Prices | None:
+    """Prices by model from a JSON file.
+
+    Raises:
+        UsageError: it is missing, no JSON, or names no prices.
+    """
+    if path is None:
+        return None
+    try:
+        table = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"dataset.prices: {path} cannot be read as JSON ({error})") from error
+    if not isinstance(table, dict):
+        raise UsageError(f"dataset.prices: {path} holds no table of models")
+    return Prices.of(table, path)
+
+
+def router_trainer() -> RouterTrainer:
+    """Routers in torch over a base in numpy."""
+    from fusionapp.adapters.torch_routers.trainer import TorchRouterTrainer
+
+    return TorchRouterTrainer()
+
+
+def routers(device: str) -> Routers:
+    """Saved routers and baselines."""
+    from fusionapp.adapters.torch_routers.routers import TorchRouters
+
+    return TorchRouters(device)
+
+
+def _columns(dataset: dict[str, Any]) -> dict[str, Any]:
+    """The columns that are named; an empty list of them names none."""
+    return {key: dataset[key] if key == "layout" else dataset[key] or None for key in COLUMNS}

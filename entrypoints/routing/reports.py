@@ -1,0 +1,163 @@
+"""Results of routing as JSON, as tables for people, and as Markdown and CSV for papers."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+from fusionapp.application.ports.run_store import RunStore
+from fusionapp.application.services.evaluate_router import RouterEvaluation, RouterRow
+from fusionapp.application.services.train_router import RouterTraining
+from fusionapp.domain.scores import Summary
+from fusionapp.domain.statistics.verdict import Verdict
+from fusionapp.entrypoints.reports import metrics_json
+
+COLUMNS = (
+    "router",
+    "quality",
+    "95 % interval",
+    "gap to oracle",
+    "pairwise accuracy",
+    "AIQ",
+    "APGR",
+    "CPT@50",
+    "CPT@80",
+    "ECE",
+    "USD / 1,000",
+    "Pareto",
+    "the router is",
+)
+_METRICS = ("gap_to_oracle", "pairwise_accuracy", "aiq", "apgr", "cpt@50", "cpt@80", "ece")
+
+READING = (
+    "Mean ± standard deviation over seeds; 95 % intervals by paired bootstrap over the prompts, which are not "
+    "corrected; verdicts on quality after Holm's correction. Quality is that of the chosen model's answer. APGR and "
+    "CPT go from the cheapest model to the one that is best on train. Pareto: nothing else is as cheap and as good."
+)
+
+
+def training_json(training: RouterTraining) -> dict[str, Any]:
+    """The object of `train --json`."""
+    return {
+        "models": [
+            {
+                "directory": router.directory,
+                "seed": router.seed,
+                "best_epoch": router.best_epoch,
+                "epochs": router.epochs,
+                "parameters": router.parameters,
+                "validation": dict(router.validation),
+            }
+            for router in training.routers
+        ],
+        "seconds": training.seconds,
+        "reused": training.reused,
+    }
+
+
+def evaluation_json(evaluation: RouterEvaluation) -> dict[str, Any]:
+    """The object of `evaluate --json`."""
+    return {
+        "task": "route",
+        "split": evaluation.split,
+        "prompts": evaluation.prompts,
+        "models": list(evaluation.models),
+        "result": metrics_json(evaluation.result),
+        "ensemble": metrics_json(evaluation.ensemble),
+        "controls": {name: metrics_json(metrics) for name, metrics in evaluation.controls.items()},
+        "verdicts": dict(evaluation.verdicts),
+        "differences": {name: attrs.asdict(one) for name, one in evaluation.differences.items()},
+        "other_differences": {
+            name: {metric: attrs.asdict(one) for metric, one in found.items()}
+            for name, found in evaluation.other_differences.items()
+        },
+        "leaderboard": [
+            {**attrs.asdict(row, recurse=False), "metrics": metrics_json(row.metrics)}
+            for row in evaluation.leaderboard
+        ],
+        "calibration": [_without_nan(attrs.asdict(one)) for one in evaluation.calibration],
+        "curves": {name: [list(point) for point in curve] for name, curve in evaluation.curves.items()},
+    }
+
+
+def write_evaluation(runs: RunStore, evaluation: RouterEvaluation, basis: str) -> None:
+    """Keep an evaluation as ``metrics-SPLIT.json``, with a fingerprint of what it depends on."""
+    runs.write_document(f"metrics-{evaluation.split}.json", {"basis": basis, **evaluation_json(evaluation)})
+
+
+def read_evaluation(runs: RunStore, split: str, basis: str) -> RouterEvaluation | None:
+    """The evaluation that was kept, or None where there is none or it depends on something else."""
+    from cattrs import Converter
+
+    document = runs.read_document(f"metrics-{split}.json")
+    if document is None or document.pop("basis", None) != basis:
+        return None
+    for one in document["calibration"]:
+        one.update({key: float("nan") for key, value in one.items() if value is None})
+    converter = Converter()
+    converter.register_structure_hook(Verdict | str, lambda value, _: value)
+    return converter.structure(document, RouterEvaluation)
+
+
+def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: None if value != value else value for key, value in values.items()}
+
+
+def leaderboard_rows(evaluation: RouterEvaluation) -> list[tuple[str, ...]]:
+    """Cells in the order of `COLUMNS`."""
+    return [_cells(row) for row in evaluation.leaderboard]
+
+
+def _cells(row: RouterRow) -> tuple[str, ...]:
+    quality = row.metrics["quality"]
+    return (
+        row.name,
+        _mean(quality),
+        f"[{quality.low:.4f}, {quality.high:.4f}]",
+        *(f"{row.metrics[name].mean:.4f}" if name in row.metrics else "" for name in _METRICS),
+        "" if row.cost is None else f"{1000 * row.cost:.4f}",
+        "yes" if row.on_front else "",
+        row.verdict,
+    )
+
+
+def _mean(summary: Summary) -> str:
+    return f"{summary.mean:.4f}" + (f" ± {summary.sd:.4f}" if summary.sd else "")
+
+
+def leaderboard_markdown(evaluation: RouterEvaluation) -> str:
+    """The leaderboard and the reliability table as Markdown, and how to read them."""
+    lines = ["| " + " | ".join(cells) + " |" for cells in (COLUMNS, *leaderboard_rows(evaluation))]
+    lines.insert(1, "|" + "---|" * len(COLUMNS))
+    lines += [
+        "",
+        READING,
+        "",
+        "| foretold success | answers | mean foretold | mean quality |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {one.low:.2f} to {one.high:.2f} | {one.answers:,} | {one.predicted:.4f} | {one.quality:.4f} |"
+        for one in evaluation.calibration
+        if one.answers
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def leaderboard_csv(evaluation: RouterEvaluation) -> str:
+    """The leaderboard with full digits, one metric's mean, sd, low and high a column."""
+    rows = []
+    for row in evaluation.leaderboard:
+        flat = {key: value for key, value in attrs.asdict(row, recurse=False).items() if key != "metrics"}
+        for name, summary in row.metrics.items():
+            flat |= {f"{name}_{part}": value for part, value in attrs.asdict(summary).items()}
+        rows.append(flat)
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(dict.fromkeys(key for row in rows for key in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()

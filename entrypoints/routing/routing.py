@@ -1,0 +1,156 @@
+"""A trained router, ready for new prompts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionapp.application.ports.encoder import Encoder
+from fusionapp.application.ports.router import Prompts, Router
+from fusionapp.application.services.encode_texts import encode_texts
+from fusionapp.application.services.route_prompts import Routed, Wish
+from fusionapp.domain.errors import UsageError
+from fusionapp.domain.routing.expected_costs import ExpectedCosts
+from fusionapp.domain.routing.policy import Policy
+from fusionapp.entrypoints.experiment.environment import read_environment
+from fusionapp.entrypoints.experiment.load import load_any
+from fusionapp.entrypoints.prediction import check_identity, read_json
+from fusionapp.entrypoints.routing.schema import PolicySettings, RoutingExperiment
+from fusionapp.entrypoints.routing.session import open_routing
+from fusionapp.entrypoints.session import build_encoders
+
+
+@attrs.frozen(eq=False)
+class LoadedRouter:
+    """A trained router.
+
+    Attributes:
+        encoders: by name.
+        router: the ensemble of a run's seeds, or one of them.
+        costs: what answers cost.
+        policy: how the run's experiment chooses.
+        steps: the use case behind `route`.
+    """
+
+    encoders: Mapping[str, Encoder]
+    router: Router
+    costs: ExpectedCosts
+    policy: PolicySettings
+    steps: Any = attrs.field(repr=False)
+
+    @property
+    def models(self) -> Sequence[str]:
+        """The models that it knows."""
+        return self.router.models
+
+    def predict(self, prompts: Sequence[str], batch_size: int = 1024) -> dict[str, NDArray[np.float32]]:
+        """(prompts,) scores in [-1, 1] by model, in input order.
+
+        Raises:
+            UsageError: a prompt is blank, or `prompts` is a single string.
+        """
+        _check(prompts, batch_size)
+        parts = []
+        for start in range(0, len(prompts), batch_size):
+            batch = prompts[start : start + batch_size]
+            parts.append(self.router.score(Prompts(batch, encode_texts(batch, start, self.encoders))))
+        scores = np.concatenate(parts) if parts else np.empty((0, len(self.models)), dtype=np.float32)
+        return {model: scores[:, column].copy() for column, model in enumerate(self.models)}
+
+    def route(self, prompts: Sequence[str], wish: Wish | None = None, batch_size: int = 1024) -> list[Routed]:
+        """Where each prompt goes, in input order; by the experiment's policy where no other is asked for.
+
+        Raises:
+            UsageError: an unknown model, a blank prompt, or a price that the policy needs and nobody knows.
+        """
+        return list(self.stream(prompts, wish, batch_size))
+
+    def stream(
+        self, prompts: Iterable[str], wish: Wish | None = None, batch_size: int = 1024
+    ) -> Iterator[Routed]:
+        """The same, a batch at a time as the prompts come."""
+        _check(prompts, batch_size)
+        routed: Iterator[Routed] = self.steps(
+            prompts, self.encoders, self.router, self.costs, wish or wish_of(self.policy), batch_size
+        )
+        return routed
+
+
+def wish_of(policy: PolicySettings) -> Wish:
+    """An experiment's policy."""
+    return Wish(Policy(policy.max_cost, policy.min_quality, policy.trade_off), policy.fallback)
+
+
+def load_router(directory: str | os.PathLike[str], device: str = "auto") -> LoadedRouter:
+    """A trained router: ``runs/NAME`` is the ensemble of its seeds, ``runs/NAME/models/seed-K`` one of them.
+
+    Args:
+        directory: a run directory or a router's directory.
+        device: where routers and encoders run.
+
+    Raises:
+        UsageError: there is no router.
+        CorruptArtifactError: the router, or an encoder that it was trained with, is not what it was.
+    """
+    place = Path(directory)
+    run, directories = _find(place)
+    model = read_json(directories[0] / "model.json", "models", "encoders")
+    experiment = load_any(run, defaults=read_environment().defaults())
+    if not isinstance(experiment, RoutingExperiment):
+        raise UsageError(f'{run}: is of task.kind = "{experiment.task.kind}" and holds no router')
+    session = open_routing(
+        attrs.evolve(experiment, train=attrs.evolve(experiment.train, device=device)), quiet=True, run=run
+    )
+    settings = {
+        name: {**encoder["settings"], **({"device": device} if "device" in encoder["settings"] else {})}
+        for name, encoder in model["encoders"].items()
+    }
+    encoders = build_encoders(session.gateways, settings)
+    for name, encoder in encoders.items():
+        check_identity(name, encoder, model["encoders"][name]["identity"])
+    return LoadedRouter(
+        encoders,
+        session.gateways.routers().open([str(one) for one in directories]),
+        session.services.load().costs(),
+        experiment.policy,
+        session.services.route(),
+    )
+
+
+def is_router(directory: str | os.PathLike[str]) -> bool:
+    """Whether a directory holds a router, or a run of them."""
+    place = Path(directory)
+    try:
+        if (place / "model.json").is_file():
+            return bool(read_json(place / "model.json").get("task") == "route")
+        resolved = json.loads((place / "experiment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(resolved, dict) and (resolved.get("task") or {}).get("kind") == "route"
+
+
+def _find(place: Path) -> tuple[Path, list[Path]]:
+    """The run and the routers' directories."""
+    if (place / "model.json").is_file():
+        return place.resolve().parents[1], [place]
+    trained = place / "models" / "trained.json"
+    if not trained.is_file():
+        raise UsageError(f"{place}: neither a trained run nor a router; run `fusionapp train` first")
+    routers = read_json(trained, "routers")["routers"]
+    if not routers:
+        raise UsageError(f"{place}: its training was cut short; run `fusionapp train` again")
+    return place, [place / "models" / f"seed-{int(router['seed'])}" for router in routers]
+
+
+def _check(prompts: Any, batch_size: int) -> None:
+    if isinstance(prompts, str):
+        raise UsageError("route: expected a list of prompts, got one string; write [prompt]")
+    if batch_size < 1:
+        raise UsageError(f"route: batch_size {batch_size} is not positive; use 1024")

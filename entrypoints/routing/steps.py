@@ -1,0 +1,222 @@
+"""The steps that the commands of routing are made of, each over an open session."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+
+from fusionapp.adapters.machine.packages import installed_versions
+from fusionapp.application.ports.router import BaselineKind, Router
+from fusionapp.application.services.evaluate_router import RouterEvaluation
+from fusionapp.application.services.extract_pairs import PairExtraction, RoleEncoders
+from fusionapp.application.services.guard_experiment import differences
+from fusionapp.application.services.load_answers import LoadAnswers, LoadedAnswers
+from fusionapp.application.services.read_answers import AnswersRead
+from fusionapp.application.services.router_metrics import Contestant, Field
+from fusionapp.application.services.train_classifier import TRAINED
+from fusionapp.application.services.train_router import GROUP, RouterTraining, TrainRouter
+from fusionapp.domain.errors import UsageError
+from fusionapp.domain.routing.metrics import best_single
+from fusionapp.entrypoints.routing.session import RoutingSession
+
+logger = logging.getLogger(__name__)
+
+BASELINES: tuple[BaselineKind, ...] = (
+    "random",
+    "best_single",
+    "cheapest",
+    "prompt_blind",
+    "knn",
+    "kmeans",
+    "ridge",
+    "ridge_tfidf",
+    "matrix_factorisation",
+)
+
+
+def read_answers(session: RoutingSession) -> AnswersRead:
+    """Read the dataset into the run, and say which models have no price."""
+    dataset = session.experiment.dataset
+    found: AnswersRead = session.services.read()(
+        test_fraction=dataset.test_fraction,
+        validation_fraction=dataset.validation_fraction,
+        seed=session.experiment.seed,
+        drop_duplicates=dataset.drop_duplicates,
+        prices=session.gateways.prices(),
+        answer_tokens=dataset.answer_tokens,
+    )
+    if found.without_price:
+        logger.warning("no price is known of %s: their costs stay unknown", ", ".join(found.without_price))
+    return found
+
+
+def chosen_splits(read: AnswersRead, splits: Sequence[str]) -> Sequence[str]:
+    """The splits asked for; all there are where none is.
+
+    Raises:
+        UsageError: the dataset has no such split.
+    """
+    for split in splits:
+        if split not in read.splits:
+            raise UsageError(f"split {split!r}: the dataset has {', '.join(read.splits)}")
+    return splits or list(read.splits)
+
+
+def extract(session: RoutingSession, read: AnswersRead, splits: Sequence[str] = ()) -> PairExtraction:
+    """Embed the prompts of some splits, or of all, and keep the inventory.
+
+    Raises:
+        UsageError: the dataset has no such split.
+    """
+    chosen = chosen_splits(read, splits)
+    spool, source = session.gateways.spool(), session.gateways.answers()
+    given = source.splits()
+    found: PairExtraction = session.services.extract_parts()(
+        encoders={name: RoleEncoders(one, one) for name, one in session.encoders().items()},
+        parts={split: spool.read(split) for split in chosen},
+        origins={split: source.describe(split if split in given else "train") for split in chosen},
+        storage=session.storage,
+        shard_rows=session.experiment.storage.shard_rows,
+        partial=len(chosen) < len(read.splits),
+        versions=installed_versions(),
+    )
+    return found
+
+
+def load_split(session: RoutingSession, extraction: PairExtraction, split: str) -> LoadedAnswers:
+    """A split's prompts with embeddings and answers, of the models that are compared in train often enough.
+
+    Raises:
+        UsageError: the dataset has no such split, or too few models are left.
+    """
+    if split not in extraction.inventory["splits"]:
+        raise UsageError(f"split {split!r}: the dataset has {', '.join(extraction.inventory['splits'])}")
+    load: LoadAnswers = session.services.load()
+    compared = load.compared(session.experiment.train.min_model_comparisons)
+    for model in compared:
+        if not model.kept and split == "train":
+            logger.warning(
+                "%s is left out: %d comparisons in train (train.min_model_comparisons)",
+                model.model,
+                model.comparisons,
+            )
+    models = [model.model for model in compared if model.kept]
+    return load(session.services.gather()(extraction.inventory, split), models)
+
+
+def train(session: RoutingSession, extraction: PairExtraction) -> RouterTraining:
+    """Train the run's routers, or return what stands there already."""
+    step: TrainRouter = session.services.train()
+    return step(
+        session.experiment.train,
+        list(session.seeds),
+        load_split(session, extraction, "train").answered,
+        load_split(session, extraction, "validation").answered,
+        carry(session, extraction),
+        session.experiment.policy.familiar,
+    )
+
+
+def carry(session: RoutingSession, extraction: PairExtraction) -> dict[str, Any]:
+    """What makes a router what it is, beside its weights: encoders, data and settings."""
+    runs = session.gateways.runs()
+    tables = [name for name in ("answers", "battles") if name in runs.read_document("models.json")["tables"]]
+    return {
+        "encoders": {
+            name: {"settings": session.resolved["encoders"][name], "identity": encoder["identity"]}
+            for name, encoder in extraction.inventory["encoders"].items()
+        },
+        "data": {
+            split: [
+                extraction.inventory["splits"][split]["texts_sha256"],
+                *(runs.hash_file(f"{table}/{split}.parquet") for table in tables),
+            ]
+            for split in ("train", "validation")
+        },
+        "settings": {key: session.resolved[key] for key in ("seed", "train")},
+    }
+
+
+def refuse_changed(session: RoutingSession, carried: Mapping[str, Any]) -> None:
+    """Refuse a run without routers, or with ones of other data or settings.
+
+    Raises:
+        UsageError: it is such a run.
+    """
+    runs = session.gateways.runs()
+    found = runs.read_document(f"{GROUP}/{TRAINED}")
+    if found is None or found["carried"] is None:
+        raise UsageError(f"{runs.directory} is not trained; run `fusionapp train` first")
+    if any(differences(found["carried"], dict(carried))):
+        raise UsageError(
+            f"{runs.directory} was trained on other data or by other settings; run `fusionapp train --overwrite`"
+        )
+
+
+def judge(
+    session: RoutingSession, extraction: PairExtraction, training: RouterTraining, split: str
+) -> RouterEvaluation:
+    """Score a split with the run's routers, the baselines, every single model and the oracle."""
+    settings = session.experiment.evaluate
+    test = load_split(session, extraction, split)
+    fitted, chosen = (load_split(session, extraction, one).answered for one in ("train", "validation"))
+    routers = session.gateways.routers()
+    prompts = test.answered.prompts
+
+    def contestant(name: str, routers_of: Sequence[Router], ranks: bool = True) -> Contestant:
+        scores = [router.score(prompts) for router in routers_of]
+        success = [router.success(one) for router, one in zip(routers_of, scores, strict=True)]
+        return Contestant(name, scores, success, ranks)
+
+    directories = [router.directory for router in training.routers]
+    controls = [
+        contestant(
+            kind.replace("_", " "),
+            [routers.fit_baseline(kind, fitted, chosen, session.experiment.seed)],
+            # The same order for every prompt ranks models, but a tie for all of them but one does not.
+            ranks=kind not in ("random", "best_single", "cheapest"),
+        )
+        for kind in (BASELINES if settings.baselines else ())
+    ]
+    field = _field(session, test, fitted.scores.quality)
+    ids = session.gateways.spool().read(split).ids()
+    evaluation: RouterEvaluation = session.services.evaluate()(
+        split=split,
+        test=test.answered,
+        prompt_ids=[str(next(iter(ids[row].values()))) for row in test.rows],
+        field=field,
+        result=contestant("router", [routers.open([one]) for one in directories]),
+        ensemble=contestant("ensemble of seeds", [routers.open(directories)]),
+        controls=controls,
+        draws=settings.draws,
+        baselines=settings.baselines,
+    )
+    return evaluation
+
+
+def _field(session: RoutingSession, test: LoadedAnswers, train_quality: Any) -> Field:
+    """Qualities and costs of a split; an answer whose cost is unknown goes by what is expected of its model."""
+    scores = test.answered.scores
+    costs = session.services.load().costs()
+    place = [list(costs.models).index(model) for model in scores.models]
+    expected = costs.expect(test.prompt_tokens)[:, place]
+    cost = np.where(np.isfinite(scores.cost), scores.cost, expected)
+    means = cost.mean(axis=0)
+    known = np.isfinite(means)
+    quality = np.nan_to_num(np.nanmean(train_quality, axis=0), nan=np.inf)
+    weak = int(np.argmin(np.where(known, means, np.inf))) if known.any() else int(np.argmin(quality))
+    return Field(list(scores.models), scores.quality, cost, best_single(train_quality), weak)
+
+
+def summary(read: AnswersRead) -> dict[str, Any]:
+    """What was read, for people and for JSON."""
+    return {
+        "splits": {name: attrs.asdict(one) for name, one in read.splits.items()},
+        "models": list(read.models),
+        "comparisons": {split: dict(counts) for split, counts in read.comparisons.items()},
+        "without_price": list(read.without_price),
+    }
