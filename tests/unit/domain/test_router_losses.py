@@ -159,9 +159,7 @@ def test_both_bad_pushes_both_below_the_average(name: str) -> None:
 def test_stacked_seeds_keep_their_own_losses_over_battles(name: str) -> None:
     a, b, average = RNG.normal(size=(3, 2, 12))
     losses = LOSSES[name](a, b, OUTCOME, weights=WEIGHTS, average=average)
-    alone = [
-        LOSSES[name](a[i], b[i], OUTCOME, weights=WEIGHTS, average=average[i]) for i in range(2)
-    ]
+    alone = [LOSSES[name](a[i], b[i], OUTCOME, weights=WEIGHTS, average=average[i]) for i in range(2)]
     np.testing.assert_allclose(losses, alone)
 
 
