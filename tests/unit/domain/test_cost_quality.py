@@ -47,7 +47,7 @@ def test_the_hulls_corners_are_among_scipys(seed: int) -> None:
     cost, quality = points(seed)
     below = np.vstack([np.column_stack([cost, quality]), [[cost.min(), -1], [99, -1], [99, quality.max()]]])
     outer = {tuple(below[i]) for i in ConvexHull(below).vertices}
-    upper = {p for p in outer if 0 <= p[1] and p[0] < 99}
+    upper = {p for p in outer if p[1] >= 0 and p[0] < 99}
     assert {tuple(corner) for corner in hull(cost, quality)} == upper
 
 
