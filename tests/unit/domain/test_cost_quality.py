@@ -135,7 +135,8 @@ def slow_curve(lead: Vector, weak: Vector, strong: Vector) -> Vector:
     """PGR after 0, 1, 2, ... calls, equals in the mean over random orders: each group's gain spread evenly."""
     gain = np.array([np.mean((strong - weak)[lead == each]) for each in lead])
     order = sorted(range(len(lead)), key=lambda i: -lead[i])
-    return np.array([sum(gain[order[:calls]]) for calls in range(len(lead) + 1)]) / gain.sum()
+    curve = np.array([sum(gain[order[:calls]]) for calls in range(len(lead) + 1)], dtype=np.float64)
+    return curve / curve[-1]
 
 
 @pytest.mark.parametrize("levels", [None, 2])

@@ -110,18 +110,15 @@ def test_win_shares_agree_with_a_loop() -> None:
     assert np.isnan(found.cost).all()
 
 
-def test_win_shares_agree_with_pandas() -> None:
-    import pandas as pd
+def test_win_shares_are_scipys_binned_means() -> None:
+    from scipy.stats import binned_statistic_2d
 
     some = battles_of_scores(matrix(random_quality(3)), tie_below=0.2)
-    table = pd.DataFrame({"p": some.prompts, "a": some.first, "b": some.second, "y": some.outcome})
-    sides = [
-        table.assign(model=table.a, share=(1 + table.y) / 2),
-        table.assign(model=table.b, share=(1 - table.y) / 2),
-    ]
-    oracle = pd.concat(sides).pivot_table(index="p", columns="model", values="share")
-    rows = oracle.index.to_numpy()
-    np.testing.assert_allclose(scores_of_battles(some, 20).quality[rows], oracle.to_numpy())
+    prompts, models = np.tile(some.prompts, 2), np.concatenate([some.first, some.second])
+    shares = np.concatenate([1 + some.outcome, 1 - some.outcome]) / 2
+    edges = [np.arange(21) - 0.5, np.arange(5) - 0.5]
+    oracle = binned_statistic_2d(prompts, models, shares, "mean", bins=edges).statistic
+    np.testing.assert_allclose(scores_of_battles(some, 20).quality, oracle)
 
 
 @given(st.integers(0, 500))

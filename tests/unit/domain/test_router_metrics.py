@@ -64,7 +64,7 @@ def test_pairwise_agreement_without_ties_is_kendalls_tau_in_disguise() -> None:
 
 @given(st.integers(0, 500))
 def test_reversing_every_score_turns_agreement_around(seed: int) -> None:
-    scores = np.random.default_rng(seed).integers(-2, 3, size=QUALITY.shape)
+    scores = np.random.default_rng(seed).integers(-2, 3, size=QUALITY.shape).astype(np.float64)
     there, back = (pairwise_agreement(s, QUALITY).value for s in (scores, -scores))
     assert there + back == pytest.approx(1.0)
 
