@@ -196,7 +196,7 @@ def test_rows_are_those_that_have_embeddings(bench: Bench) -> None:
     bench.read({"train": rows, **OTHERS})
     loaded = bench.load("train", without=[1])
     assert loaded.answered.prompts.texts == ["p", "r", "s"]
-    assert np.ravel(loaded.answered.prompts.embeddings["encoder"]).tolist() == [0, 2, 3]
+    assert np.ravel(np.asarray(loaded.answered.prompts.embeddings["encoder"])).tolist() == [0, 2, 3]
     assert loaded.rows.tolist() == [0, 2, 3]
     np.testing.assert_array_equal(loaded.answered.scores.quality[:, 0], [0.0, 0.2, 0.3])
     assert outcomes(loaded.answered.battles) == [(2, "a", "b", FIRST)]
@@ -209,7 +209,7 @@ def test_prompts_that_no_chosen_model_answered_are_left_out(bench: Bench) -> Non
     assert loaded.left_out == 2
     assert loaded.answered.scores.models == ("c", "a")
     np.testing.assert_array_equal(loaded.answered.scores.quality, [[0.25, 1.0], [1.0, 0.5]])
-    assert np.ravel(loaded.answered.prompts.embeddings["encoder"]).tolist() == [0, 3]
+    assert np.ravel(np.asarray(loaded.answered.prompts.embeddings["encoder"])).tolist() == [0, 3]
 
 
 def test_an_unknown_model_is_an_error(bench: Bench) -> None:

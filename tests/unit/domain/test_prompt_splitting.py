@@ -11,7 +11,7 @@ from hypothesis import given, strategies as st
 
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.repeats import digest_texts
-from fusionapp.domain.routing.splitting import PromptSplitter, find_leaks, prompt_key
+from fusionapp.domain.routing.splitting import PromptSplitter, Split, find_leaks, prompt_key
 
 fractions = st.floats(0, 0.49)
 
@@ -51,7 +51,8 @@ def test_case_spaces_and_punctuation_do_not_part_prompts(prompt: str, seed: int)
 
 def test_shares_are_met_within_three_deviations() -> None:
     splits = Counter(map(PromptSplitter(0.2, 0.1, 3).split, (f"prompt {n}" for n in range(20_000))))
-    for split, fraction in (("test", 0.2), ("validation", 0.1), ("train", 0.7)):
+    shares: dict[Split, float] = {"test": 0.2, "validation": 0.1, "train": 0.7}
+    for split, fraction in shares.items():
         assert abs(splits[split] / 20_000 - fraction) < 3 * np.sqrt(fraction * (1 - fraction) / 20_000)
 
 
