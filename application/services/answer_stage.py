@@ -16,10 +16,9 @@ from fusionapp.application.services.pair_stage import PackedDigests
 from fusionapp.domain.errors import DatasetError
 from fusionapp.domain.examples import Example
 from fusionapp.domain.repeats import number_rows
-from fusionapp.domain.retrieval.splitting import near_identical_key
 from fusionapp.domain.routing.prices import estimate_tokens
 from fusionapp.domain.routing.rows import AnswerRow, BattleRow, ScoreRow
-from fusionapp.domain.routing.splitting import PromptSplitter
+from fusionapp.domain.routing.splitting import PromptSplitter, prompt_key
 from fusionapp.domain.splits import STANDARD_SPLITS
 
 Rows = NDArray[np.int64]
@@ -88,7 +87,7 @@ class _Notes:
 
     def take(self, row: AnswerRow) -> Example:
         number = len(self.prompt_tokens)
-        key = near_identical_key(row.prompt)
+        key = prompt_key(row.prompt)
         self.texts.add(row.prompt)
         self.keys.add(key)
         self.splits.append(STANDARD_SPLITS.index(self.splitter.split_of_key(key)))

@@ -54,7 +54,7 @@ class CompareRuns:
             UsageError: a run is not evaluated, or they scored different rows.
             CorruptArtifactError: scores were changed.
         """
-        left, right = _table(first, split), _table(second, split)
+        left, right = scores_table(first, split), scores_table(second, split)
         if any(list(left[column]) != list(right[column]) for column in ("row", "id", "label")):
             raise UsageError(
                 f"{first.directory} and {second.directory} scored different rows of {split!r}; "
@@ -78,7 +78,13 @@ class CompareRuns:
         )
 
 
-def _table(runs: RunStore, split: str) -> Table:
+def scores_table(runs: RunStore, split: str) -> Table:
+    """What an evaluated run's heads said of each example of a split; columns as of `write_scores`.
+
+    Raises:
+        UsageError: the split is not evaluated.
+        CorruptArtifactError: scores were changed.
+    """
     try:
         return runs.read_table(f"scores/{split}/result.parquet")
     except UsageError as error:

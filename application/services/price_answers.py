@@ -44,6 +44,8 @@ def add_costs(
 
 
 def _priced(one: GatheredAnswers, expected: ExpectedCosts) -> GatheredAnswers:
+    if not expected.prices.models:
+        return one
     known = one.scores.cost
     cost = np.where(np.isfinite(known), known, expected.priced(one.prompt_tokens, one.tokens))
     return attrs.evolve(one, scores=attrs.evolve(one.scores, cost=cost))

@@ -122,7 +122,8 @@ class AnswerColumns:
         return self._build(kind, there)
 
     def _kind(self, there: Sequence[str], place: Place) -> Kind:
-        fitting = [kind for kind in get_args(Kind) if self._fits(kind, there)]
+        kinds: tuple[Kind, ...] = get_args(Kind)
+        fitting = [kind for kind in kinds if self._fits(kind, there)]
         if len(fitting) == 1:
             return fitting[0]
         listed = ", ".join(map(repr, there)) or "none"

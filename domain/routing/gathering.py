@@ -20,9 +20,12 @@ def mean_by_cell(
         shape: (prompts, models).
 
     Returns:
-        shape float64: the mean of what is known of each cell; NaN where nothing is.
+        shape float64: the mean of what is known of each cell; NaN where nothing is. Where nothing is known at all,
+        it is read-only and takes no memory: battles alone come with many models.
     """
     known = np.isfinite(values)
+    if not known.any():
+        return np.broadcast_to(np.float64(np.nan), shape)
     cells = (prompts * shape[1] + models)[known]
     size = shape[0] * shape[1]
     counts = np.bincount(cells, minlength=size)

@@ -137,26 +137,33 @@ def expected_cost(
 
 
 def trade_offs(success: Floats, cost: Floats, points: int = 50) -> NDArray[np.float64]:
-    """(points,) lambdas, ascending, from quality alone to cost alone.
+    """Lambdas at which choices change, ascending, from 0, quality alone, to the cheapest everywhere.
 
-    0, then a geometric sequence between the ends of what a USD more buys: the 1st and 99th percentile of
-    |difference of success / difference of cost| over neighbouring columns, and ten times as far on either side.
+    A choice changes where lambda is what a USD buys in success: between the best model and a cheaper one, or
+    between one and the cheapest. Quantiles of these, over prompts and models, spread the changes over the steps.
 
     Args:
         success: (prompts, models).
         cost: (prompts, models) USD.
-        points: how many, at least 2.
+        points: how many at most.
 
     Returns:
-        Zeros where no model costs more than another, since then no lambda changes anything.
+        (at most points,); 0 alone where no choice depends on lambda.
     """
-    gain = np.abs(success - np.roll(success, 1, axis=1)).ravel().astype(np.float64)
-    price = np.abs(cost - np.roll(cost, 1, axis=1)).ravel()
-    telling = (gain > 0) & (price > 0)
-    if not telling.any():
-        return np.zeros(points)
-    low, high = np.percentile(gain[telling] / price[telling], [1, 99])
-    return np.concatenate([[0.0], np.geomspace(low / 10, high * 10, points - 1)])
+    rows = np.arange(len(success))
+    slopes = []
+    for end in (_first(-success, cost), _first(cost, -success)):
+        gain = (success - success[rows, end][:, None]).astype(np.float64)
+        price = cost - cost[rows, end][:, None]
+        telling = gain * price > 0
+        slopes.append(gain[telling] / price[telling])
+    found = np.concatenate(slopes)
+    if not len(found):
+        return np.zeros(1)
+    steps = np.quantile(found, np.linspace(0, 1, points - 1)) * (
+        1 + 1e-9
+    )  # past the tie, whatever rounding does
+    return np.unique(np.concatenate([[0.0], steps]))
 
 
 def _first(loss: Floats, second: Floats) -> NDArray[np.int64]:

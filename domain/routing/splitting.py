@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Literal
@@ -16,12 +17,17 @@ from fusionapp.domain.retrieval.splitting import near_identical_key
 Split = Literal["train", "validation", "test"]
 
 
+def prompt_key(prompt: str) -> str:
+    """`near_identical_key`, which keeps a prompt of punctuation alone as it is, but for white space."""
+    return near_identical_key(" ".join(unicodedata.normalize("NFKC", prompt).split()))
+
+
 @attrs.frozen
 class PromptSplitter:
     """Draws a prompt's split by a hash of its text.
 
     The hash is BLAKE2b of the seed and of what prompts share that differ in case, white space, punctuation or
-    Unicode form alone (`near_identical_key`), so that such prompts are never parted, and a prompt's split depends
+    Unicode form alone (`prompt_key`), so that such prompts are never parted, and a prompt's split depends
     neither on the order of the input nor on the other prompts. Shares are therefore met on average, not exactly:
     of n prompts within some sqrt(fraction (1 - fraction) / n).
 
@@ -48,10 +54,10 @@ class PromptSplitter:
 
     def split(self, prompt: str) -> Split:
         """The split that a prompt is in."""
-        return self.split_of_key(near_identical_key(prompt))
+        return self.split_of_key(prompt_key(prompt))
 
     def split_of_key(self, key: str) -> Split:
-        """`split` of a prompt whose `near_identical_key` is known."""
+        """`split` of a prompt whose `prompt_key` is known."""
         digest = blake2b(
             key.encode("utf-8", "surrogatepass"), digest_size=8, salt=b"prompts", key=str(self.seed).encode()
         ).digest()

@@ -142,3 +142,35 @@ def encoder(source: str, encoder: str | None, form: str, output: Path, int8: boo
         click.echo(output)
         agreement = f"lowest cosine {parity.cosine:.6f}, largest relative error {parity.error:.1g}"
         click.echo(f"{agreement} on {parity.texts} texts", err=True)
+
+
+@command.command("scores")
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="File to write (.jsonl).")
+@click.option("--split", default="test", show_default=True, help="Which evaluated split.")
+@click.option(
+    "--cost", "costs", multiple=True, metavar="RUN=USD", help="What a text costs; for every run or none."
+)
+@json_option
+def scores(runs: tuple[Path, ...], output: Path, split: str, costs: tuple[str, ...], as_json: bool) -> None:
+    """Write which of several evaluated RUNS is right on which text, for a router to be trained on.
+
+    Each line holds "id", "prompt" (the text), "scores" (1 where the run's ensemble is right, else 0), "latencies"
+    (seconds that embedding a text took, where the run measured them) and "costs": what --cost says, or else these
+    seconds, where all runs have them. RUNS must have scored the same texts.
+    """
+    import attrs
+
+    from fusionapp.entrypoints.output import print_json, print_table
+    from fusionapp.entrypoints.score_export import export_scores, read_costs
+
+    written = export_scores(runs, output, split, read_costs(costs))
+    if as_json:
+        print_json(attrs.asdict(written))
+        return
+    rows = [
+        [name, f"{right:.1%}", f"{written.costs[name]:.3g}" if written.costs else "unknown"]
+        for name, right in written.accuracy.items()
+    ]
+    print_table(["run", "right", f"cost a text ({written.unit})" if written.unit else "cost a text"], rows)
+    click.echo(f"{written.path}: {written.texts} texts of {written.split}", err=True)

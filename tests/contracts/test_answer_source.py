@@ -27,7 +27,9 @@ ALL = {"m-1": 0.5, "m 2": 1.0}
 
 # Line breaks, quotes, more than ASCII; a model that did not answer; a prompt twice; in no useful order.
 SCORES: dict[str, list[ScoreRow]] = {
-    "test": [ScoreRow('wer, "wo"\nund 编码', "p9", "t", ALL, {"m-1": 2e-3, "m 2": 1e-3}, {"m-1": 0.5}, {}, 7.0)],
+    "test": [
+        ScoreRow('wer, "wo"\nund 编码', "p9", "t", ALL, {"m-1": 2e-3, "m 2": 1e-3}, {"m-1": 0.5}, {}, 7.0)
+    ],
     "extra": [ScoreRow("e", "p8", None, {"m 2": 0.0})],
     "train": [
         ScoreRow("z", "p1", "t", {"m-1": 0.25}, {"m-1": 1e-3}, {}, {"m-1": 12.0}),
@@ -76,7 +78,9 @@ def _mapping(row: ScoreRow) -> list[Row]:
 
 def _wide(row: ScoreRow) -> list[Row]:
     cells = {
-        f"{key}_{model}": values.get(model) for key, values in _measures(row).items() for model in ("m-1", "m 2")
+        f"{key}_{model}": values.get(model)
+        for key, values in _measures(row).items()
+        for model in ("m-1", "m 2")
     }
     return [{**_start(row), **cells}]
 

@@ -118,9 +118,10 @@ def test_a_kind_smaller_than_its_quota_fills_it_all_the_same() -> None:
 
 
 def test_composed_pools_keep_pairs_of_one_document_apart() -> None:
+    """Two pairs a document of the main topic, of whose 40 pairs three pools draw 30."""
     pairs = PAIRS.copy()
     pairs[:40, 1] //= 2
-    for pool in composed_pools(pairs, TOPICS, COMPOSITION, 20, 8, 0):
+    for pool in composed_pools(pairs, TOPICS, COMPOSITION, 20, 3, 0):
         documents = pairs[pool.rows, 1]
         assert len(set(documents.tolist())) == 20
 

@@ -159,9 +159,7 @@ def test_both_bad_pushes_both_below_the_average(name: str) -> None:
 def test_stacked_seeds_keep_their_own_losses_over_battles(name: str) -> None:
     a, b, average = RNG.normal(size=(3, 2, 12))
     losses = LOSSES[name](a, b, OUTCOME, weights=WEIGHTS, average=average)
-    alone = [
-        LOSSES[name](a[i], b[i], OUTCOME, weights=WEIGHTS, average=average[i]) for i in range(2)
-    ]
+    alone = [LOSSES[name](a[i], b[i], OUTCOME, weights=WEIGHTS, average=average[i]) for i in range(2)]
     np.testing.assert_allclose(losses, alone)
 
 
@@ -171,6 +169,7 @@ def test_a_batch_of_ignored_battles_costs_nothing_and_teaches_nothing(name: str)
     loss = LOSSES[name](a, a.detach() * 2, torch.tensor([BOTH_BAD] * 2), both_bad="ignore")
     loss.backward()
     assert loss == 0
+    assert a.grad is not None
     assert torch.equal(a.grad, torch.zeros_like(a))
 
 
@@ -236,7 +235,8 @@ def test_regressions_gradient_is_finite_and_zero_at_unknown_answers() -> None:
     scores = torch.from_numpy(SCORES).requires_grad_()
     quality = torch.from_numpy(QUALITY)
     assert torch.autograd.gradcheck(lambda x: regression(x, quality), scores)
-    regression(scores, quality).backward()
+    loss: torch.Tensor = regression(scores, quality)
+    torch.autograd.backward(loss)
     assert scores.grad is not None
     assert (scores.grad[quality.isnan()] == 0).all()
 

@@ -70,7 +70,9 @@ def test_many_battles_reveal_the_true_strengths() -> None:
 
 
 def test_a_model_that_always_won_stays_finite() -> None:
-    won = Battles(["a", "b"], np.zeros(5, np.int64), np.zeros(5, np.int64), np.ones(5, np.int64), np.ones(5, np.int8))
+    won = Battles(
+        ["a", "b"], np.zeros(5, np.int64), np.zeros(5, np.int64), np.ones(5, np.int64), np.ones(5, np.int8)
+    )
     strengths = log_strengths(won)
     assert np.isfinite(strengths).all()
     assert strengths[0] > strengths[1]
@@ -78,7 +80,9 @@ def test_a_model_that_always_won_stays_finite() -> None:
 
 def test_models_that_never_fought_are_of_one_strength() -> None:
     none = np.zeros(0, np.int64)
-    np.testing.assert_array_equal(log_strengths(Battles(["a", "b"], none, none, none, none.astype(np.int8))), 0)
+    np.testing.assert_array_equal(
+        log_strengths(Battles(["a", "b"], none, none, none, none.astype(np.int8))), 0
+    )
 
 
 RNG = np.random.default_rng(0)
