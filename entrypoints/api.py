@@ -19,7 +19,8 @@ from fusionapp.application.services.train_classifier import Training
 from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.load import Source, runs_directory
 from fusionapp.entrypoints.experiment.schema import EvaluateSettings, Experiment
-from fusionapp.entrypoints.prediction import Classifier, load
+from fusionapp.entrypoints.loading import load
+from fusionapp.entrypoints.prediction import Classifier
 from fusionapp.entrypoints.protocols import (
     evaluate_protocol,
     follows_protocol,

@@ -43,9 +43,9 @@ def command(
     """Choose a model for each prompt of FILE with ROUTER, one JSON object a line.
 
     ROUTER is a run directory (the ensemble of its seeds) or one of its models/seed-K. FILE is .txt (a line each),
-    .csv, .tsv, .jsonl or .parquet; - reads lines from standard input. Each line has the chosen model, every model's
-    score in [-1, 1], its calibrated success and its expected cost in USD. Without a policy here or in the experiment
-    the best score wins.
+    .csv, .tsv, .jsonl or .parquet; - reads lines from standard input. Each line has the chosen model, every
+    model's score in [-1, 1], its calibrated success and its expected cost in USD. Without a policy here or in the
+    experiment the best score wins.
     """
     import attrs
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from math import isnan
 from typing import Any
 
 import attrs
@@ -35,8 +36,9 @@ _METRICS = ("gap_to_oracle", "pairwise_accuracy", "aiq", "apgr", "cpt@50", "cpt@
 
 READING = (
     "Mean ± standard deviation over seeds; 95 % intervals by paired bootstrap over the prompts, which are not "
-    "corrected; verdicts on quality after Holm's correction. Quality is that of the chosen model's answer. APGR and "
-    "CPT go from the cheapest model to the one that is best on train. Pareto: nothing else is as cheap and as good."
+    "corrected; verdicts on quality after Holm's correction. Quality is that of the chosen model's answer. APGR "
+    "and CPT go from the cheapest model to the one that is best on train. Pareto: nothing else is as cheap and as "
+    "good."
 )
 
 
@@ -104,7 +106,9 @@ def read_evaluation(runs: RunStore, split: str, basis: str) -> RouterEvaluation 
 
 
 def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: None if value != value else value for key, value in values.items()}
+    return {
+        key: None if isinstance(value, float) and isnan(value) else value for key, value in values.items()
+    }
 
 
 def leaderboard_rows(evaluation: RouterEvaluation) -> list[tuple[str, ...]]:
