@@ -1,0 +1,103 @@
+"""Scores made into battles, and battles into scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionapp.domain.errors import UsageError
+from fusionapp.domain.routing.answers import BOTH_BAD, FIRST, SECOND, TIE, Battles, ScoreMatrix
+
+_CELLS_AT_ONCE = 4_000_000
+_ROUNDING = 1e-9
+"""Qualities are decimals: .3 - .2 is to be .1, and not a hair below."""
+
+
+def battles_of_scores(
+    scores: ScoreMatrix,
+    tie_below: float = 0.0,
+    bad_below: float = 0.0,
+    most_pairs: int | None = None,
+    seed: int = 0,
+) -> Battles:
+    """Every pair of models that a prompt knows, compared; ordered by prompt, then by the models' columns.
+
+    Args:
+        scores: what is known.
+        tie_below: a difference below it is a tie; equal qualities always are.
+        bad_below: a battle whose qualities both lie below it is `BOTH_BAD`.
+        most_pairs: most battles of a prompt, drawn at random without replacement; None keeps all.
+        seed: of the draw.
+
+    Raises:
+        UsageError: `most_pairs` below 1.
+    """
+    if most_pairs is not None and most_pairs < 1:
+        raise UsageError(f"most_pairs {most_pairs} leaves no battle; use 1 or more, or leave it out")
+    left, right = np.triu_indices(len(scores.models), 1)
+    rng = np.random.default_rng(seed)
+    prompts, pairs = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for start, quality in _chunks(scores.quality, len(left)):
+        known = ~np.isnan(quality[:, left] + quality[:, right])
+        if most_pairs is not None and most_pairs < len(left):
+            known &= _drawn(known, most_pairs, rng)
+        row, pair = np.nonzero(known)
+        prompts.append(row + start)
+        pairs.append(pair)
+    prompt, pair = np.concatenate(prompts), np.concatenate(pairs)
+    first, second = left[pair], right[pair]
+    a, b = scores.quality[prompt, first], scores.quality[prompt, second]
+    outcome = _outcomes(a, b, tie_below, bad_below)
+    return Battles(scores.models, prompt, first.astype(np.int64), second.astype(np.int64), outcome)
+
+
+def scores_of_battles(battles: Battles, prompts: int) -> ScoreMatrix:
+    """Each model's mean share of the wins on each prompt: win 1, tie 1/2, loss 0, both bad 0.
+
+    Sound only for ranking models within a prompt: a share says nothing of how good the answer was, and depends on
+    whom the model met. So shares of different prompts must not be compared, nor averaged into a quality.
+
+    Args:
+        battles: their prompts in [0, prompts).
+        prompts: rows of the matrix.
+
+    Returns:
+        NaN where a model did not fight on a prompt; costs and latencies are unknown.
+    """
+    models = len(battles.models)
+    won, fought = np.zeros(prompts * models), np.zeros(prompts * models)
+    sides = ((battles.first, FIRST), (battles.second, SECOND))
+    for side, wins in sides:
+        cell = battles.prompts * models + side
+        share = (battles.outcome == wins) + 0.5 * (battles.outcome == TIE)
+        won += np.bincount(cell, weights=share, minlength=prompts * models)
+        fought += np.bincount(cell, minlength=prompts * models)
+    quality = np.divide(won, fought, out=np.full_like(won, np.nan), where=fought > 0)
+    unknown = np.full((prompts, models), np.nan)
+    return ScoreMatrix(battles.models, quality.reshape(prompts, models), unknown, unknown.copy())
+
+
+def _outcomes(
+    a: NDArray[np.float64], b: NDArray[np.float64], tie_below: float, bad_below: float
+) -> NDArray[np.int8]:
+    lead = a - b
+    outcome = np.where(lead > 0, FIRST, SECOND)
+    outcome[(np.abs(lead) < tie_below - _ROUNDING) | (np.abs(lead) <= _ROUNDING)] = TIE
+    outcome[np.maximum(a, b) < bad_below - _ROUNDING] = BOTH_BAD
+    return outcome.astype(np.int8)
+
+
+def _drawn(known: NDArray[np.bool_], most: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """(prompts, pairs): the `most` known pairs of each prompt with the smallest random numbers."""
+    keys = np.where(known, rng.random(known.shape), np.inf)
+    chosen = np.zeros_like(known)
+    np.put_along_axis(chosen, np.argpartition(keys, most - 1, axis=1)[:, :most], True, axis=1)
+    return chosen
+
+
+def _chunks(quality: NDArray[np.float64], pairs: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    size = max(1, _CELLS_AT_ONCE // max(pairs, 1))
+    for start in range(0, len(quality), size):
+        yield start, quality[start : start + size]
