@@ -7,7 +7,7 @@ fit and not of as many as there are prompts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 import numpy as np
@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 Floats = NDArray[np.float32]
 Wide = NDArray[np.float64]
+Judge = Callable[[Wide], float]
+"""The error of weights (rows or columns, models) on validation."""
 
 
 @attrs.frozen(eq=False)
@@ -57,7 +59,7 @@ class _Rotated:
         return self.axes @ inner, left_out
 
 
-def fit_ridge(columns: Floats, target: Wide, penalties: Sequence[float] = PENALTIES) -> Ridge:
+def fit_ridge(columns: Floats, target: Wide, judge: Judge | None = None) -> Ridge:
     """The ridge whose penalty leaves the least error on rows left out, over all models together.
 
     Models that answered the same prompts are fitted as one.
@@ -65,12 +67,12 @@ def fit_ridge(columns: Floats, target: Wide, penalties: Sequence[float] = PENALT
     Args:
         columns: (rows, columns).
         target: (rows, models) centred qualities; NaN where a model did not answer.
-        penalties: to choose from.
+        judge: by which the penalty is chosen; None for the rows left out.
     """
     known = ~np.isnan(target)
     groups = [_rotate(columns, target, models, rows) for models, rows in alike(known)]
-    fitted = [_fit(groups, columns, target, known, penalty) for penalty in penalties]
-    return min(fitted, key=lambda ridge: ridge.error)
+    fitted = [_fit(groups, columns, target, known, penalty) for penalty in PENALTIES]
+    return min(fitted, key=lambda ridge: ridge.error if judge is None else judge(ridge.weights))
 
 
 def alike(known: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
