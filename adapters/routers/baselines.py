@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.adapters.routers.blind import Constant, Lots, cheapness
-from fusionapp.adapters.routers.inputs import (
+from fusionapp.adapters.torch_shared.router_inputs import (
     InputCard,
     check_inputs,
     has_dense,
@@ -190,7 +190,9 @@ _FITS: dict[BaselineKind, Callable[[AnsweredPrompts, AnsweredPrompts, int], Scor
 def _vectors(kind: str, train: AnsweredPrompts) -> tuple[tuple[InputCard, ...], Floats, Wide, Wide]:
     cards = tuple(card for card in read_cards(train.prompts) if not card.sparse)
     if not has_dense(cards):
-        raise UsageError(f"routing: {kind} compares dense embeddings, and there are none; name a dense encoder")
+        raise UsageError(
+            f"routing: {kind} compares dense embeddings, and there are none; name a dense encoder"
+        )
     level, target = centred(train.scores)
     return cards, unit_vectors(cards, train.prompts), level, target
 

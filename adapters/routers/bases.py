@@ -11,7 +11,7 @@ from cattrs import Converter
 from numpy.typing import NDArray
 
 from fusionapp.adapters.routers.dense import GAMMAS, DenseEstimate
-from fusionapp.adapters.routers.inputs import InputCard, has_dense
+from fusionapp.adapters.torch_shared.router_inputs import InputCard, has_dense
 from fusionapp.adapters.routers.lexical import SparseEstimate, TextEstimate
 from fusionapp.adapters.routers.ngrams import BUCKETS
 from fusionapp.adapters.routers.stack import FittedStack, Stack, fit_stack
@@ -52,7 +52,9 @@ class _Restored:
     def __init__(self, numbers: Arrays, place: str, models: int) -> None:
         self._numbers, self._place, self._models = numbers, place, models
 
-    def stack(self, models: Sequence[str], cards: tuple[InputCard, ...], weights: Mapping[str, float]) -> Stack:
+    def stack(
+        self, models: Sequence[str], cards: tuple[InputCard, ...], weights: Mapping[str, float]
+    ) -> Stack:
         width = sum(card.layers * card.dim for card in cards if not card.sparse)
         sparse = {card.name: self._sparse(index, card) for index, card in enumerate(cards) if card.sparse}
         level = self._take("level", (self._models,))

@@ -45,7 +45,10 @@ class DenseEstimate:
     def weighed(self, weights: Mapping[str, float]) -> DenseEstimate:
         """The sum of its parts, each as often as its name in `weights` says."""
         smooth = np.stack(
-            [part * np.float32(weights[_name(gamma)]) for gamma, part in zip(GAMMAS, self.smooth, strict=True)]
+            [
+                part * np.float32(weights[_name(gamma)])
+                for gamma, part in zip(GAMMAS, self.smooth, strict=True)
+            ]
         )
         linear = np.float32(weights["linear"])
         return attrs.evolve(self, linear=self.linear * linear, level=self.level * linear, smooth=smooth)

@@ -83,9 +83,7 @@ def alike(known: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDArray[
         yield models, np.flatnonzero(known[:, models[0]])
 
 
-def _rotate(
-    columns: Floats, target: Wide, models: NDArray[np.intp], rows: NDArray[np.intp]
-) -> _Rotated:
+def _rotate(columns: Floats, target: Wide, models: NDArray[np.intp], rows: NDArray[np.intp]) -> _Rotated:
     part = columns if len(rows) == len(columns) else columns[rows]
     spread, axes = np.linalg.eigh((part.T @ part).astype(np.float64))
     along = part @ axes

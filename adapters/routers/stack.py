@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from fusionapp.adapters.routers.dense import DenseEstimate, fit_dense
-from fusionapp.adapters.routers.inputs import (
+from fusionapp.adapters.torch_shared.router_inputs import (
     InputCard,
     check_inputs,
     counts_of,
@@ -187,7 +187,9 @@ def centred(scores: ScoreMatrix) -> tuple[Wide, Wide]:
         UsageError: fewer than two prompts, or a model without a known quality.
     """
     if len(scores.quality) < 2:
-        raise UsageError(f"routing: {len(scores.quality)} prompts are too few to learn from; add some to train")
+        raise UsageError(
+            f"routing: {len(scores.quality)} prompts are too few to learn from; add some to train"
+        )
     known = ~np.isnan(scores.quality)
     for model, answered in zip(scores.models, known.any(axis=0), strict=True):
         if not answered:

@@ -70,7 +70,9 @@ def check_inputs(cards: Sequence[InputCard], prompts: Prompts) -> None:
                 f"there are {', '.join(map(repr, found)) or 'none'}"
             )
         if found[card.name] != card:
-            raise UsageError(f"routing: {_told(found[card.name])}, but the router was trained on {_told(card)}")
+            raise UsageError(
+                f"routing: {_told(found[card.name])}, but the router was trained on {_told(card)}"
+            )
 
 
 def _told(card: InputCard) -> str:
