@@ -25,7 +25,8 @@ def pareto_front(cost: Floats, quality: Floats) -> NDArray[np.bool_]:
     """
     cheaper = (cost[:, None] <= cost) & (quality[:, None] >= quality)
     strictly = (cost[:, None] < cost) | (quality[:, None] > quality)
-    return np.logical_not(np.any(cheaper & strictly, axis=0))
+    front: NDArray[np.bool_] = np.logical_not(np.any(cheaper & strictly, axis=0))
+    return front
 
 
 def hull(cost: Floats, quality: Floats) -> NDArray[np.float64]:
