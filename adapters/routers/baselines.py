@@ -11,6 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.adapters.routers.blind import Constant, Lots, cheapness
+from fusionapp.adapters.routers.lexical import TextEstimate, fit_texts
+from fusionapp.adapters.routers.neighbours import Clusters, Neighbours
+from fusionapp.adapters.routers.ridge import Wide, fit_ridge
+from fusionapp.adapters.routers.stack import centred
 from fusionapp.adapters.torch_shared.router_inputs import (
     InputCard,
     check_inputs,
@@ -18,10 +22,6 @@ from fusionapp.adapters.torch_shared.router_inputs import (
     read_cards,
     unit_vectors,
 )
-from fusionapp.adapters.routers.lexical import TextEstimate, fit_texts
-from fusionapp.adapters.routers.neighbours import Clusters, Neighbours
-from fusionapp.adapters.routers.ridge import Wide, fit_ridge
-from fusionapp.adapters.routers.stack import centred
 from fusionapp.application.ports.router import (
     AnsweredPrompts,
     BaselineKind,

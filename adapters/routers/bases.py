@@ -11,10 +11,10 @@ from cattrs import Converter
 from numpy.typing import NDArray
 
 from fusionapp.adapters.routers.dense import GAMMAS, DenseEstimate
-from fusionapp.adapters.torch_shared.router_inputs import InputCard, has_dense
 from fusionapp.adapters.routers.lexical import SparseEstimate, TextEstimate
 from fusionapp.adapters.routers.ngrams import BUCKETS
 from fusionapp.adapters.routers.stack import FittedStack, Stack, fit_stack
+from fusionapp.adapters.torch_shared.router_inputs import InputCard, has_dense
 from fusionapp.application.ports.router import AnsweredPrompts
 from fusionapp.application.ports.router_base import RouterBases
 from fusionapp.domain.embeddings import Json

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from fusionapp.adapters.routers.dense import DenseEstimate, fit_dense
+from fusionapp.adapters.routers.lexical import SparseEstimate, TextEstimate, fit_sparse, fit_texts
+from fusionapp.adapters.routers.ridge import Wide
 from fusionapp.adapters.torch_shared.router_inputs import (
     InputCard,
     check_inputs,
@@ -20,8 +22,6 @@ from fusionapp.adapters.torch_shared.router_inputs import (
     read_cards,
     unit_vectors,
 )
-from fusionapp.adapters.routers.lexical import SparseEstimate, TextEstimate, fit_sparse, fit_texts
-from fusionapp.adapters.routers.ridge import Wide
 from fusionapp.application.ports.router import AnsweredPrompts, Prompts
 from fusionapp.application.ports.router_base import FittedBase, RouterBase
 from fusionapp.domain.errors import UsageError

@@ -47,9 +47,7 @@ class Rows:
     model_weights: Tensor
 
 
-def prompt_columns(
-    cards: Sequence[InputCard], features: Standardization | None, prompts: Prompts
-) -> Floats:
+def prompt_columns(cards: Sequence[InputCard], features: Standardization | None, prompts: Prompts) -> Floats:
     """(prompts, columns): embeddings of mean square 1 over a view, then features in standard deviations."""
     units = unit_vectors(cards, prompts)
     units *= np.float32(units.shape[1] ** 0.5)
