@@ -13,7 +13,7 @@ from fusionapp.adapters.torch_heads.late import LateFusion
 from fusionapp.adapters.torch_heads.layers import SeedDropout, SourceDropout, StackedLinear, StackedMLP
 from fusionapp.adapters.torch_heads.sources import SourceCard
 from fusionapp.adapters.torch_heads.sparse import SparseRows
-from fusionapp.adapters.torch_heads.streams import seed_streams
+from fusionapp.adapters.torch_shared.streams import seed_streams
 from fusionapp.domain.fusion.products import with_residual
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe

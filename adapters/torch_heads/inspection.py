@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fusionapp.adapters.torch_heads.artefact import SavedHead, load_head
 from fusionapp.adapters.torch_heads.card import HeadCard
-from fusionapp.adapters.torch_heads.failures import memory_guard
+from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.adapters.torch_heads.insides import WEIGHTS, Seen, products, weighed_parts
 from fusionapp.adapters.torch_heads.opened import OpenedHeads
 from fusionapp.adapters.torch_heads.scorer import alike, check_path, check_sources, common_classes

@@ -12,7 +12,7 @@ import torch
 from fusionapp.adapters.torch_heads.artefact import SavedHead, save_head
 from fusionapp.adapters.torch_heads.calibrate import calibrate
 from fusionapp.adapters.torch_heads.card import HeadCard
-from fusionapp.adapters.torch_heads.failures import memory_guard
+from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.adapters.torch_heads.head import FusionHead
 from fusionapp.adapters.torch_heads.sources import Source, check_linear
 from fusionapp.adapters.torch_heads.training import PreparedSplit, SeedRun, StackTraining

@@ -15,7 +15,7 @@ from fusionapp.adapters.torch_heads.head import FusionHead
 from fusionapp.adapters.torch_heads.optimization import HeadOptimizer
 from fusionapp.adapters.torch_heads.sources import DenseRows, select
 from fusionapp.adapters.torch_heads.sparse import SparseRows
-from fusionapp.adapters.torch_heads.streams import seed_streams
+from fusionapp.adapters.torch_shared.streams import seed_streams
 from fusionapp.application.ports.progress import ProgressTask
 from fusionapp.application.ports.tracker import Tracker
 from fusionapp.domain.errors import UsageError

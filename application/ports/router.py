@@ -117,17 +117,25 @@ class RouterTrainer(Protocol):
 
 
 class Routers(Protocol):
-    """Opens what `RouterTrainer` saved, and fits the baselines."""
+    """Opens what `RouterTrainer` saved."""
 
     def open(self, directories: Sequence[str]) -> Router:
         """The ensemble of saved routers: the mean of their scores.
 
         Raises:
             CorruptArtifactError: an artefact is missing or unreadable.
-            UsageError: they are over different models.
+            UsageError: they are over different models, or none is given.
         """
+
+
+class RouterBaselines(Protocol):
+    """Fits the routers that every other is held against."""
 
     def fit_baseline(
         self, kind: BaselineKind, train: AnsweredPrompts, validation: AnsweredPrompts, seed: int
     ) -> Router:
-        """A baseline, its settings chosen on `validation` alone."""
+        """A baseline, its settings chosen on `validation` alone.
+
+        Raises:
+            UsageError: what the kind looks at is not there: dense embeddings, or a model's quality or cost.
+        """

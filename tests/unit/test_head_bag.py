@@ -10,7 +10,7 @@ from scipy.sparse import csr_array
 from fusionapp.adapters.torch_heads.bag import StackedBag
 from fusionapp.adapters.torch_heads.row_adam import RowAdam
 from fusionapp.adapters.torch_heads.sparse import SparseRows, TouchedColumns, weighted_sums
-from fusionapp.adapters.torch_heads.streams import seed_streams
+from fusionapp.adapters.torch_shared.streams import seed_streams
 
 CPU = torch.device("cpu")
 CELLS = np.array([[0, 2, 0, 1, 0], [0, 0, 0, 0, 0], [3, 0, 0, 0.5, 0]], dtype=np.float32)

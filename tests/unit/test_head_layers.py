@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fusionapp.adapters.torch_heads.layers import SeedDropout, StackedLinear, StackedMLP
-from fusionapp.adapters.torch_heads.streams import seed_stream, seed_streams
+from fusionapp.adapters.torch_shared.streams import seed_stream, seed_streams
 
 
 def linear(seeds: list[int], in_dim: int = 6, out_dim: int = 4) -> StackedLinear:

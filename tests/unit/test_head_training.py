@@ -14,7 +14,7 @@ from fakes.heads import CountingProgress, only, toy_rows, with_path
 from fakes.tracker import RecordingTracker
 from safetensors.torch import load_file
 
-from fusionapp.adapters.torch_heads.failures import memory_guard
+from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.adapters.torch_heads.optimization import learning_rate
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
 from fusionapp.application.ports.heads import LabelledEmbeddings, TrainedHead

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-Purpose = Literal["weights", "order", "dropout"]
+Purpose = Literal["weights", "order", "dropout", "model embeddings"]
 
 
 def seed_stream(seed: int, purpose: Purpose, device: torch.device | str = "cpu") -> torch.Generator:

@@ -1,0 +1,200 @@
+"""A mixture of estimates of every model's quality, weighed by what each says of prompts that it did not see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from fusionapp.adapters.routers.dense import DenseEstimate, fit_dense
+from fusionapp.adapters.routers.lexical import SparseEstimate, TextEstimate, fit_sparse, fit_texts
+from fusionapp.adapters.routers.ridge import Wide
+from fusionapp.adapters.torch_shared.router_inputs import (
+    InputCard,
+    check_inputs,
+    counts_of,
+    has_dense,
+    read_cards,
+    unit_vectors,
+)
+from fusionapp.application.ports.router import AnsweredPrompts, Prompts
+from fusionapp.application.ports.router_base import FittedBase, RouterBase
+from fusionapp.domain.errors import UsageError
+from fusionapp.domain.lexical_weighting import LexicalWeighting
+from fusionapp.domain.routing.answers import ScoreMatrix
+
+Floats = NDArray[np.float32]
+_SHRUNK = 0.25
+"""How far weights are drawn to their mean: those of alike estimates are poorly told apart."""
+_AT_ONCE = 2048
+_WORKERS = 2
+"""Texts are hashed by one thread while another multiplies; NumPy lets go of the interpreter in both."""
+
+
+@attrs.frozen(eq=False)
+class Stack(RouterBase):
+    """A fitted mixture, its weights folded into the estimates' own.
+
+    Attributes:
+        models: names.
+        cards: what it reads of prompts.
+        level: (models,) float32 mean quality on train.
+        dense: of dense embeddings; None where there are none.
+        text: of the texts.
+        sparse: by encoder.
+        weights: of each estimate, for the reader.
+    """
+
+    models: Sequence[str]
+    cards: tuple[InputCard, ...]
+    level: Floats
+    dense: DenseEstimate | None
+    text: TextEstimate
+    sparse: Mapping[str, SparseEstimate]
+    weights: Mapping[str, float]
+
+    def quality(self, prompts: Prompts) -> Floats:
+        """See `RouterBase.quality`."""
+        check_inputs(self.cards, prompts)
+        rows = len(prompts.texts)
+        told = np.empty((rows, len(self.models)), dtype=np.float32)
+
+        def tell(start: int) -> None:
+            part = slice(start, min(start + _AT_ONCE, rows))
+            told[part] = self._tell(
+                Prompts(
+                    prompts.texts[part],
+                    {card.name: prompts.embeddings[card.name][part] for card in self.cards},
+                )
+            )
+
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            list(pool.map(tell, range(0, rows, _AT_ONCE)))
+        return np.clip(told, 0.0, 1.0, out=told)
+
+    def _tell(self, prompts: Prompts) -> Floats:
+        told: Floats = self.level + self.text(prompts.texts)
+        if self.dense is not None:
+            told += self.dense(unit_vectors(self.cards, prompts))
+        for card in self.cards:
+            if card.sparse:
+                told += self.sparse[card.name](counts_of(card, prompts))
+        return told
+
+    def numbers(self) -> Mapping[str, NDArray[Any]]:
+        """See `RouterBase.numbers`."""
+        columns = np.flatnonzero(self.text.table.any(axis=1)).astype(np.int32)
+        arrays: dict[str, NDArray[Any]] = {
+            "level": self.level,
+            "text.columns": columns,
+            "text.table": self.text.table[columns],
+        }
+        if self.dense is not None:
+            arrays |= {f"dense.{name}": value for name, value in attrs.asdict(self.dense).items()}
+        for index, card in enumerate(self.cards):
+            if card.sparse:
+                estimate = self.sparse[card.name]
+                arrays[f"sparse.{index}.columns"] = estimate.weighting.columns
+                arrays[f"sparse.{index}.idf"] = estimate.weighting.idf
+                arrays[f"sparse.{index}.weights"] = estimate.weights
+        return arrays
+
+    def describe(self) -> dict[str, Any]:
+        """See `RouterBase.describe`."""
+        return {
+            "models": list(self.models),
+            "inputs": [attrs.asdict(card) for card in self.cards],
+            "weights": dict(self.weights),
+        }
+
+
+@attrs.frozen(eq=False)
+class FittedStack(FittedBase):
+    """A stack and what it says of its own train prompts without their answers.
+
+    Attributes:
+        base: the stack.
+        left_out: (prompts, models) float32 in [0, 1].
+    """
+
+    base: Stack
+    left_out: Floats
+
+
+def fit_stack(train: AnsweredPrompts) -> FittedStack:
+    """Fit every estimate on all of train, and weigh them by their predictions of rows left out.
+
+    Raises:
+        UsageError: fewer than two prompts, or a model without a known quality.
+    """
+    level, target = centred(train.scores)
+    cards = read_cards(train.prompts)
+    left_out: dict[str, Wide] = {}
+    dense = None
+    if has_dense(cards):
+        dense, left_out = fit_dense(unit_vectors(cards, train.prompts), target)
+    text, left_out["text"] = fit_texts(train.prompts.texts, target)
+    sparse = {}
+    for card in cards:
+        if card.sparse:
+            counts = counts_of(card, train.prompts)
+            weighting = LexicalWeighting.fit(counts)
+            weights, left_out[f"sparse {card.name}"] = fit_sparse(weighting.transform(counts), target)
+            sparse[card.name] = SparseEstimate(weighting, weights)
+    weights_by = weigh(left_out, target)
+    stack = Stack(
+        tuple(train.scores.models),
+        cards,
+        level.astype(np.float32),
+        None if dense is None else dense.weighed(weights_by),
+        text.weighed(weights_by["text"]),
+        {
+            name: attrs.evolve(each, weights=each.weights * np.float32(weights_by[f"sparse {name}"]))
+            for name, each in sparse.items()
+        },
+        weights_by,
+    )
+    told = level + sum(weights_by[name] * part for name, part in left_out.items())
+    return FittedStack(stack, np.clip(told, 0.0, 1.0).astype(np.float32))
+
+
+def weigh(left_out: Mapping[str, Wide], target: Wide) -> dict[str, float]:
+    """Non-negative weights of least squared error over known answers of all models, drawn to their mean.
+
+    Breiman's stacked regressions (1996). Weights need not sum to 1: every estimate is shrunk to the mean quality
+    for its own sake, and together they deserve less of that.
+
+    Args:
+        left_out: (prompts, models) by estimate, each by weights that did not see the row.
+        target: (prompts, models) centred qualities; NaN where unknown.
+    """
+    known = ~np.isnan(target)
+    columns = np.column_stack([part[known] for part in left_out.values()])
+    found, _ = nnls(columns.T @ columns, columns.T @ target[known])
+    drawn = (1 - _SHRUNK) * found + _SHRUNK * found.mean()
+    return {name: float(weight) for name, weight in zip(left_out, drawn, strict=True)}
+
+
+def centred(scores: ScoreMatrix) -> tuple[Wide, Wide]:
+    """(models,) mean known quality, and (prompts, models) qualities less it.
+
+    Raises:
+        UsageError: fewer than two prompts, or a model without a known quality.
+    """
+    if len(scores.quality) < 2:
+        raise UsageError(
+            f"routing: {len(scores.quality)} prompts are too few to learn from; add some to train"
+        )
+    known = ~np.isnan(scores.quality)
+    for model, answered in zip(scores.models, known.any(axis=0), strict=True):
+        if not answered:
+            raise UsageError(
+                f"routing: model {model!r} has no known quality in train; leave it out or add its answers"
+            )
+    level: Wide = np.nanmean(scores.quality, axis=0, dtype=np.float64)
+    return level, scores.quality - level

@@ -1,0 +1,61 @@
+"""The losses of a recipe over logits of every model."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fusionapp.adapters.torch_routers.rows import Rows
+from fusionapp.domain.routing.losses import (
+    bradley_terry,
+    log_threshold,
+    margin_ranking,
+    rao_kupper,
+    regression,
+)
+from fusionapp.domain.routing.mapping import score_of_logit
+from fusionapp.domain.routing.recipe import RouterRecipe
+
+
+def is_pairwise(recipe: RouterRecipe) -> bool:
+    """Whether a batch is of battles; else it is of prompts."""
+    return recipe.loss != "regression"
+
+
+def answers_loss(logits: Tensor, quality: Tensor, model_weights: Tensor) -> Tensor:
+    """`regression` of logits (batch, models) against qualities (batch, models)."""
+    return regression(score_of_logit(logits), quality, model_weights)
+
+
+def battles_loss(
+    recipe: RouterRecipe, logits: Tensor, rows: Rows, battles: Tensor, free_threshold: Tensor
+) -> Tensor:
+    """The recipe's loss of some battles.
+
+    Args:
+        recipe: which loss.
+        logits: (battles, models) of each battle's prompt.
+        rows: whose battles they are.
+        battles: (battles,) which.
+        free_threshold: () of Rao and Kupper.
+    """
+    shown = score_of_logit(logits) if recipe.loss == "margin" else logits
+    at = torch.arange(len(battles), device=logits.device)
+    first, second = shown[at, rows.first[battles]], shown[at, rows.second[battles]]
+    outcome = rows.outcome[battles]
+    average = shown.detach().mean(-1)
+    if recipe.loss == "margin":
+        return margin_ranking(first, second, outcome, recipe.margin, None, recipe.both_bad, average)
+    if recipe.loss == "bradley_terry":
+        return bradley_terry(first, second, outcome, None, recipe.both_bad, average)
+    return rao_kupper(first, second, outcome, log_threshold(free_threshold), None, recipe.both_bad, average)
+
+
+def whole_loss(recipe: RouterRecipe, logits: Tensor, rows: Rows, free_threshold: Tensor) -> float:
+    """The loss of a whole split, with every answer or battle weighing the same."""
+    if not is_pairwise(recipe):
+        return float(answers_loss(logits, rows.quality, torch.ones_like(rows.model_weights)))
+    if not len(rows.outcome):
+        return 0.0
+    everything = torch.arange(len(rows.outcome), device=logits.device)
+    return float(battles_loss(recipe, logits[rows.battle_prompts], rows, everything, free_threshold))

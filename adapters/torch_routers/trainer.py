@@ -1,0 +1,228 @@
+"""The router trainer in torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fusionapp.adapters.torch_routers.artefact import RouterCard, save_router
+from fusionapp.adapters.torch_routers.network import RouterNetwork
+from fusionapp.adapters.torch_routers.phases import first_phase
+from fusionapp.adapters.torch_routers.rows import Rows, as_rows, base_logits, prompt_columns
+from fusionapp.adapters.torch_routers.saved_models import save_model_embeddings
+from fusionapp.adapters.torch_routers.share import choose_share, joined
+from fusionapp.adapters.torch_routers.training import SeedRun, measure_scores, train_network
+from fusionapp.adapters.torch_shared.device import resolve_device
+from fusionapp.adapters.torch_shared.failures import memory_guard
+from fusionapp.adapters.torch_shared.router_inputs import (
+    InputCard,
+    check_inputs,
+    has_dense,
+    read_cards,
+)
+from fusionapp.adapters.torch_shared.streams import seed_stream
+from fusionapp.application.ports.progress import Progress
+from fusionapp.application.ports.router import AnsweredPrompts, RouterTrainer, TrainedRouter
+from fusionapp.application.ports.router_base import FittedBase, RouterBases
+from fusionapp.application.ports.tracker import Tracker
+from fusionapp.domain.errors import UsageError
+from fusionapp.domain.routing.comparisons import battles_among, enough_compared, scores_among
+from fusionapp.domain.routing.features import fit_features, prompt_features
+from fusionapp.domain.routing.recipe import RouterRecipe
+from fusionapp.domain.routing.success import Isotonic, Temperature
+from fusionapp.domain.standardization import Standardization
+
+Floats = NDArray[np.float32]
+_WAY_OUT = 'lower train.batch_size or train.hidden_dims, or set train.device = "cpu"'
+
+
+@attrs.frozen(eq=False)
+class _Prepared:
+    """What all seeds share."""
+
+    recipe: RouterRecipe
+    models: Sequence[str]
+    cards: tuple[InputCard, ...]
+    features: Standardization | None
+    base: FittedBase | None
+    train: Rows
+    validation: Rows
+    quality: NDArray[np.float64]
+
+
+class TorchRouterTrainer(RouterTrainer):
+    """Trains a network per seed over one base, which is the same for all of them."""
+
+    def __init__(self, bases: RouterBases) -> None:
+        """Args:
+        bases: fits the base of recipes that ask for one.
+        """
+        self._bases = bases
+
+    def train(
+        self,
+        recipe: RouterRecipe,
+        seeds: Sequence[int],
+        train: AnsweredPrompts,
+        validation: AnsweredPrompts,
+        directories: Sequence[str],
+        tracker: Tracker,
+        progress: Progress,
+    ) -> Sequence[TrainedRouter]:
+        """See `RouterTrainer.train`; models compared too rarely are left out.
+
+        Raises:
+            UsageError: also for a loss that is not finite.
+        """
+        _check(recipe, seeds, train, validation, directories)
+        with memory_guard(_WAY_OUT):
+            prepared = self._prepare(recipe, train, validation)
+            routers = []
+            with progress.task("train routers", len(seeds) * recipe.epochs, "epochs") as task:
+                for seed, directory in zip(seeds, directories, strict=True):
+                    network, run = _train_seed(prepared, seed, directory, tracker, task)
+                    routers.append(_save(prepared, network, run, directory))
+            return routers
+
+    def _prepare(
+        self, recipe: RouterRecipe, train: AnsweredPrompts, validation: AnsweredPrompts
+    ) -> _Prepared:
+        models = enough_compared(train.battles, recipe.min_model_comparisons)
+        train, validation = _among(train, models), _among(validation, models)
+        cards = tuple(card for card in read_cards(train.prompts) if not card.sparse)
+        if not has_dense(cards):
+            raise UsageError(
+                "routing: the network reads dense embeddings, and there are none; name an encoder"
+            )
+        check_inputs(cards, validation.prompts)
+        device = resolve_device(recipe.device)
+        features = fit_features(prompt_features(train.prompts.texts)) if recipe.features else None
+        base = self._bases.fit(train) if recipe.base == "stack" else None
+        logits = [np.zeros(split.scores.quality.shape, dtype=np.float32) for split in (train, validation)]
+        if base is not None:
+            # Of train prompts by estimates that did not see them: what is left to learn is what they get wrong.
+            logits = [base_logits(base.left_out), base_logits(base.base.quality(validation.prompts))]
+        rows = [
+            as_rows(split, prompt_columns(cards, features, split.prompts), each, balanced, device)
+            for split, each, balanced in (
+                (train, logits[0], recipe.balance_model_samples),
+                (validation, logits[1], False),
+            )
+        ]
+        return _Prepared(recipe, models, cards, features, base, rows[0], rows[1], validation.scores.quality)
+
+
+def _train_seed(
+    prepared: _Prepared, seed: int, directory: str, tracker: Tracker, task: object
+) -> tuple[RouterNetwork, SeedRun]:
+    recipe, train = prepared.recipe, prepared.train
+    device = train.prompts.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(int(seed_stream(seed, "weights").initial_seed() % 2**63))
+        models, losses = first_phase(recipe, prepared.models, train, seed)
+        for epoch, loss in enumerate(losses, 1):
+            tracker.log(f"seed-{seed}-model-embeddings", epoch, {"train_loss": loss})
+        learned = recipe.model_embeddings == "learned" and recipe.load_embedding_model_from is None
+        network = RouterNetwork(
+            recipe.score,
+            train.prompts.shape[1],
+            models,
+            recipe.hidden_dims,
+            recipe.dropout,
+            recipe.finetune_model_embeddings or learned,
+        ).to(device)
+        order = seed_stream(seed, "order")
+        run = train_network(network, recipe, seed, train, prepared.validation, order, tracker, task)
+    network.load_state_dict(dict(run.state))
+    save_model_embeddings(
+        directory, prepared.models, run.state["models"].numpy(), recipe.model_embeddings, seed
+    )
+    return network, run
+
+
+def _save(prepared: _Prepared, network: RouterNetwork, run: SeedRun, directory: str) -> TrainedRouter:
+    recipe, base = prepared.recipe, prepared.validation.base.cpu().numpy()
+    share = 1.0 if prepared.base is None else choose_share(base, run.logits, prepared.quality)
+    scores = joined(base, run.logits, share)
+    metrics = measure_scores(scores, prepared.quality)
+    known = ~np.isnan(prepared.quality)
+    error = np.square((scores + 1) / 2 - prepared.quality)[known]
+    metrics["loss"] = float(error.mean()) if known.any() else 0.0
+    numbers: dict[str, NDArray[np.generic]] = {
+        f"network.{name}": value.numpy() for name, value in run.state.items()
+    }
+    temperature = 1.0
+    if recipe.calibration == "isotonic":
+        line = Isotonic.fit(scores, prepared.quality)
+        numbers |= {"calibration.scores": line.scores, "calibration.success": line.success}
+    else:
+        temperature = Temperature.fit(scores, prepared.quality).temperature
+    if prepared.features is not None:
+        numbers |= {
+            "features.mean": prepared.features.mean,
+            "features.deviation": prepared.features.deviation,
+        }
+    if prepared.base is not None:
+        numbers |= {f"base.{name}": value for name, value in prepared.base.base.numbers().items()}
+    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    best_epoch = run.best_epoch if share else 0
+    card = RouterCard(
+        models=tuple(prepared.models),
+        inputs=prepared.cards,
+        features=recipe.features,
+        score=recipe.score,
+        hidden_dims=tuple(recipe.hidden_dims),
+        model_dim=run.state["models"].shape[1],
+        share=share,
+        calibration=recipe.calibration,
+        temperature=temperature,
+        seed=run.seed,
+        best_epoch=best_epoch,
+        epochs=run.epochs,
+        parameters=parameters,
+        validation=metrics,
+        base=None if prepared.base is None else prepared.base.base.describe(),
+    )
+    save_router(directory, card, numbers)
+    return TrainedRouter(directory, run.seed, best_epoch, run.epochs, parameters, metrics)
+
+
+def _among(answered: AnsweredPrompts, models: Sequence[str]) -> AnsweredPrompts:
+    return AnsweredPrompts(
+        answered.prompts, scores_among(answered.scores, models), battles_among(answered.battles, models)
+    )
+
+
+def _check(
+    recipe: RouterRecipe,
+    seeds: Sequence[int],
+    train: AnsweredPrompts,
+    validation: AnsweredPrompts,
+    directories: Sequence[str],
+) -> None:
+    if not seeds or len(set(seeds)) < len(seeds) or len(seeds) != len(directories):
+        raise UsageError(
+            f"training: seeds {list(seeds)} for {len(directories)} directories; give each seed its own"
+        )
+    if list(train.scores.models) != list(validation.scores.models):
+        raise UsageError("training: train and validation are of different models; read them alike")
+    if recipe.tune_encoder:
+        raise UsageError(
+            "training: train.tune_encoder tunes a transformer; this trainer reads stored embeddings"
+        )
+    if not recipe.hidden_dims or not recipe.embedding_dims:
+        raise UsageError("training: hidden_dims and embedding_dims need at least one width each")
+    for split, answered in (("train", train), ("validation", validation)):
+        texts, rows = len(answered.prompts.texts), len(answered.scores.quality)
+        if texts != rows or not rows:
+            raise UsageError(f"training: {split} has {texts} prompts and scores of {rows}; give both alike")
+        if len(answered.battles.prompts) and answered.battles.prompts.max() >= rows:
+            raise UsageError(
+                f"training: {split} has battles over prompts that it lacks; give those of its own"
+            )
+        if np.isnan(answered.scores.quality).all():
+            raise UsageError(f"training: {split} has no known quality; add answered prompts")

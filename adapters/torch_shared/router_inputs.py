@@ -1,0 +1,112 @@
+"""What a router reads of a prompt: unit vectors of its dense embeddings, counts of its sparse ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from fusionapp.application.ports.router import Prompts
+from fusionapp.domain.errors import UsageError
+
+Floats = NDArray[np.float32]
+_AT_ONCE = 8192
+
+
+@attrs.frozen
+class InputCard:
+    """One encoder's embeddings, as train had them.
+
+    Attributes:
+        name: the encoder's.
+        layers: views of a prompt; 1 for a sparse one.
+        dim: numbers in a view; the vocabulary of a sparse one.
+        sparse: True for CSR rows.
+    """
+
+    name: str
+    layers: int
+    dim: int
+    sparse: bool
+
+
+def read_cards(prompts: Prompts) -> tuple[InputCard, ...]:
+    """The cards of prompts' embeddings.
+
+    Raises:
+        UsageError: embeddings of other than as many rows as there are texts, or of a shape that none has.
+    """
+    cards = []
+    for name, rows in prompts.embeddings.items():
+        if rows.shape[0] != len(prompts.texts):
+            raise UsageError(
+                f"routing: encoder {name!r} has {rows.shape[0]} embeddings of {len(prompts.texts)} prompts"
+            )
+        if isinstance(rows, np.ndarray):
+            if rows.ndim != 3:
+                raise UsageError(
+                    f"routing: embeddings of {name!r} have shape {rows.shape}; give (prompts, layers, dim)"
+                )
+            cards.append(InputCard(name, rows.shape[1], rows.shape[2], sparse=False))
+        else:
+            cards.append(InputCard(name, 1, rows.shape[1], sparse=True))
+    return tuple(cards)
+
+
+def check_inputs(cards: Sequence[InputCard], prompts: Prompts) -> None:
+    """Refuse prompts that lack what a router was trained on.
+
+    Raises:
+        UsageError: names the encoder and what is wrong with it.
+    """
+    found = {card.name: card for card in read_cards(prompts)}
+    for card in cards:
+        if card.name not in found:
+            raise UsageError(
+                f"routing: the router was trained on embeddings of {card.name!r}, which these prompts lack; "
+                f"there are {', '.join(map(repr, found)) or 'none'}"
+            )
+        if found[card.name] != card:
+            raise UsageError(
+                f"routing: {_told(found[card.name])}, but the router was trained on {_told(card)}"
+            )
+
+
+def _told(card: InputCard) -> str:
+    kind = "sparse" if card.sparse else "dense"
+    return f"embeddings of {card.name!r} are {kind}, {card.layers} x {card.dim}"
+
+
+def has_dense(cards: Sequence[InputCard]) -> bool:
+    """Whether there is any dense encoder."""
+    return any(not card.sparse for card in cards)
+
+
+def unit_vectors(cards: Sequence[InputCard], prompts: Prompts) -> Floats:
+    """(prompts, all views' numbers) float32: each view of length 1, all of them together too.
+
+    A view of zeros, such as that of an empty text, stays zeros.
+    """
+    dense = [card for card in cards if not card.sparse]
+    width = sum(card.layers * card.dim for card in dense)
+    views = sum(card.layers for card in dense)
+    joined = np.empty((len(prompts.texts), width), dtype=np.float32)
+    start = 0
+    for card in dense:
+        stop = start + card.layers * card.dim
+        rows = np.asarray(prompts.embeddings[card.name])
+        for first in range(0, len(joined), _AT_ONCE):
+            some = rows[first : first + _AT_ONCE].astype(np.float32, copy=False)
+            length = np.sqrt(np.einsum("nld,nld->nl", some, some) * np.float32(views))[:, :, None]
+            scaled = some / np.where(length > 0, length, np.float32(1))
+            joined[first : first + len(some), start:stop] = scaled.reshape(len(some), -1)
+        start = stop
+    return joined
+
+
+def counts_of(card: InputCard, prompts: Prompts) -> csr_array:
+    """The raw counts of a sparse encoder."""
+    return csr_array(prompts.embeddings[card.name])
