@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import Any
 
-from fusionapp.entrypoints.prediction import Classifier, load as load_classifier
-
-if TYPE_CHECKING:
-    from fusionapp.entrypoints.routing.routing import LoadedRouter
+from fusionapp.entrypoints.prediction import load as load_classifier
 
 
-def load(directory: str | os.PathLike[str], device: str = "auto") -> Classifier | LoadedRouter:
+def load(directory: str | os.PathLike[str], device: str = "auto") -> Any:
     """A trained classifier or router: ``runs/NAME`` is the ensemble of its seeds, ``runs/NAME/models/seed-K`` one.
 
     Args:
         directory: a run directory or a model directory.
         device: where models and encoders run.
+
+    Returns:
+        A `Classifier` of a classification run, a `LoadedRouter` of a routing one.
 
     Raises:
         UsageError: there is no model.

@@ -29,7 +29,8 @@ class RoutingGateways(Gateways):
     )
     prices = providers.Factory(build.read_prices, Gateways.config.experiment.dataset.prices)
     router_trainer = providers.Factory(build.router_trainer)
-    routers = providers.Factory(build.routers, Gateways.config.experiment.train.device)
+    routers = providers.Factory(build.routers)
+    baselines = providers.Factory(build.router_baselines)
 
 
 class RoutingServices(containers.DeclarativeContainer):

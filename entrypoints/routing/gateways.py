@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionapp.application.ports.answer_source import AnswerSource
-from fusionapp.application.ports.router import Routers, RouterTrainer
+from fusionapp.application.ports.router import RouterBaselines, Routers, RouterTrainer
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.prices import Prices
 from fusionapp.entrypoints.gateways import SPLITS
@@ -70,17 +70,26 @@ def read_prices(path: str | None) -> Prices | None:
 
 
 def router_trainer() -> RouterTrainer:
-    """Routers in torch over a base in numpy."""
+    """Networks in torch over a base in numpy."""
+    from fusionapp.adapters.routers.bases import StackBases
     from fusionapp.adapters.torch_routers.trainer import TorchRouterTrainer
 
-    return TorchRouterTrainer()
+    return TorchRouterTrainer(StackBases())
 
 
-def routers(device: str) -> Routers:
-    """Saved routers and baselines."""
-    from fusionapp.adapters.torch_routers.routers import TorchRouters
+def routers() -> Routers:
+    """Saved routers."""
+    from fusionapp.adapters.routers.bases import StackBases
+    from fusionapp.adapters.torch_routers.opened import TorchRouters
 
-    return TorchRouters(device)
+    return TorchRouters(StackBases())
+
+
+def router_baselines() -> RouterBaselines:
+    """Routers to be held against."""
+    from fusionapp.adapters.routers.baselines import NumpyBaselines
+
+    return NumpyBaselines()
 
 
 def _columns(dataset: dict[str, Any]) -> dict[str, Any]:

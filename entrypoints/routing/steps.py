@@ -164,7 +164,7 @@ def judge(
     settings = session.experiment.evaluate
     test = load_split(session, extraction, split)
     fitted, chosen = (load_split(session, extraction, one).answered for one in ("train", "validation"))
-    routers = session.gateways.routers()
+    routers, baselines = session.gateways.routers(), session.gateways.baselines()
     prompts = test.answered.prompts
 
     def contestant(name: str, routers_of: Sequence[Router], ranks: bool = True) -> Contestant:
@@ -176,7 +176,7 @@ def judge(
     controls = [
         contestant(
             kind.replace("_", " "),
-            [routers.fit_baseline(kind, fitted, chosen, session.experiment.seed)],
+            [baselines.fit_baseline(kind, fitted, chosen, session.experiment.seed)],
             # The same order for every prompt ranks models, but a tie for all of them but one does not.
             ranks=kind not in ("random", "best_single", "cheapest"),
         )
