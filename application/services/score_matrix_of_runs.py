@@ -13,7 +13,7 @@ from fusionapp.application.ports.answer_file import AnswerFile
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.spool import Spool
 from fusionapp.application.services.compare_runs import Table, scores_table
-from fusionapp.application.services.extract_dataset import INVENTORY
+from fusionapp.application.services.inventories import INVENTORY
 from fusionapp.application.services.pair_stage import examples_of
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import UsageError
