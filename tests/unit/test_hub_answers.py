@@ -61,5 +61,5 @@ def test_columns_that_fit_nothing_are_listed(tmp_path: Path) -> None:
 
 
 def test_a_limit_is_at_least_one() -> None:
-    with pytest.raises(UsageError, match="dataset.limit: expected at least 1"):
+    with pytest.raises(UsageError, match=r"dataset.limit: expected at least 1"):
         HubAnswerSource("name", limit=0)
