@@ -20,6 +20,7 @@ POLICIES = [
     Policy(),
     Policy(max_cost=2.0),
     Policy(min_quality=0.6),
+    Policy(min_quality=0.5),
     Policy(trade_off=0.1),
     Policy(max_cost=2.0, min_quality=0.6),
     Policy(max_cost=2.0, trade_off=0.1),
