@@ -73,7 +73,7 @@ class ExtractEmbeddings:
         self, name: str, encoder: Encoder, split: str, texts: SpooledSplit, shard_rows: int
     ) -> ExtractedSet:
         header = job_header(encoder, texts, shard_rows)
-        key = set_key(header)
+        key, device = set_key(header), header.plan.device
         effort = Effort()
         begun = self.store.read(key)
         reuse = ReuseShards(self.store)
@@ -88,7 +88,7 @@ class ExtractEmbeddings:
                 pending = reuse.copy(earlier, writer, pending)
             _tell_missing(f"{name} {split}", texts.rows, pending, self.store.locate(key), writer.header.plan)
             if pending:
-                effort = self._encode(f"{name} {split}", encoder, texts, writer, pending, header.plan)
+                effort = self._encode(f"{name} {split}", encoder, texts, writer, pending, device)
                 _tell_speed(f"{name} {split}", effort)
         return written_set(self.store, split, key, effort)
 
@@ -99,11 +99,11 @@ class ExtractEmbeddings:
         texts: SpooledSplit,
         writer: EmbeddingWriter,
         pending: Sequence[Shard],
-        wanted: ExecutionPlan,
+        device: str,
     ) -> Effort:
         # Everything but the device is the header's: where a set that was begun elsewhere is resumed, closeness
         # takes the place of equal bytes.
-        plan = attrs.evolve(writer.header.plan, device=wanted.device)
+        plan = attrs.evolve(writer.header.plan, device=device)
         first = None if writer.header.shape.sparse else first_rows(texts.stream(), texts.rows)
         waiting: deque[ShardJob] = deque()
 
