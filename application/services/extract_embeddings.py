@@ -30,7 +30,7 @@ from fusionapp.application.services.reuse_shards import ReuseShards
 from fusionapp.application.services.shard_jobs import ShardJob, finish_shard, shard_job
 from fusionapp.application.services.write_behind import WriteBehind
 from fusionapp.domain.embeddings import Encoding, ExecutionPlan
-from fusionapp.domain.errors import DatasetError, TextTooLongError
+from fusionapp.domain.errors import DatasetError, ResourceError, TextTooLongError, WorkersLostError
 from fusionapp.domain.repeats import first_rows
 
 logger = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ class ExtractEmbeddings:
 
             asked = perf_counter()
             with (
-                named_row(name, waiting),
+                _named_place(name, waiting),
                 closing(self.executor.encode(encoder, parts(), plan, advance)) as encodings,
             ):
                 for encoding in encodings:
@@ -203,10 +203,14 @@ class _Commit:
 
 
 @contextmanager
-def named_row(name: str, waiting: Sequence[ShardJob]) -> Iterator[None]:
-    """Say which row a text stands in that is too long: encodings come in order, so it is the first job's."""
+def _named_place(name: str, waiting: Sequence[ShardJob]) -> Iterator[None]:
+    """Say which row is too long, or which shard no worker survives: encodings come in order, so job 0's."""
     try:
         yield
+    except WorkersLostError as error:
+        shard = waiting[0].shard
+        rows = f"rows {shard.start} to {shard.stop - 1}"
+        raise ResourceError(f"{name}: shard {shard.index} ({rows}): {error}") from error
     except TextTooLongError as error:
         raise DatasetError(f"{name}: row {int(waiting[0].encoded[error.position])} {error}") from error
 

@@ -99,6 +99,12 @@ class ExtractSettings:
         'ray: an existing cluster such as "auto"; default: RAY_ADDRESS, else one on this machine for the run',
         None,
     )
+    patience: float = setting(
+        "processes or ray: minutes without a finished batch after which a worker is taken to hang; it is replaced "
+        "once, then the run ends",
+        60.0,
+        gt(0.0),
+    )
 
 
 @attrs.frozen
