@@ -230,4 +230,5 @@ def _serve(connection: Connection, encoder: Encoder, number: int, threads: int, 
                 connection.send(_Pulse())
 
         while True:
-            connection.send(worker.answer(*connection.recv(), pulse))
+            texts, plan = connection.recv()
+            connection.send(worker.answer(texts, plan, pulse))
