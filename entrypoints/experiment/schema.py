@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Literal
 
 import attrs
-from attrs.validators import and_, deep_iterable, ge, gt, matches_re, min_len, optional
+from attrs.validators import and_, deep_iterable, ge, gt, le, matches_re, min_len, optional
 
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
@@ -80,7 +81,9 @@ class StorageSettings:
 
     adapter: str = setting("npy or parquet files of stored embeddings, or a store of another package", "npy")
     root: str = setting("directory of stored embeddings, shared by experiments", "embeddings")
-    shard_rows: int = setting("texts in a shard, the unit that is written and resumed", 2048, ge(1))
+    shard_rows: int = setting(
+        "texts in a shard, the unit that is written and resumed", 2048, and_(ge(1), le(sys.maxsize))
+    )
 
 
 @attrs.frozen
