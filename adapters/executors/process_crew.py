@@ -35,8 +35,8 @@ from fusionapp.domain.errors import UsageError, WorkersLostError
 
 logger = logging.getLogger(__name__)
 
-_SECONDS = 0.2
-"""Between two signs of life, so that small batches do not fill the pipe."""
+_SECONDS = 1.0
+"""Between two signs of life, so that small batches do not fill the pipe while nobody listens."""
 
 
 @attrs.define(eq=False)

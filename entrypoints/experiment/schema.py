@@ -106,7 +106,7 @@ class ExtractSettings:
         "processes or ray: minutes without a finished batch after which a worker is taken to hang; it is replaced "
         "once, then the run ends",
         60.0,
-        gt(0.0),
+        ge(0.1),
     )
 
 
