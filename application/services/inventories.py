@@ -16,7 +16,7 @@ INVENTORY = "embeddings.json"
 
 
 def earlier_places(runs: RunStore) -> Mapping[str, Mapping[str, Json]]:
-    """By key, the sets of the inventory that an earlier extraction left in a run; none where it is no inventory."""
+    """By key, the sets of the inventory that an earlier extraction left in a run; none where it is none."""
     try:
         earlier = runs.read_document(INVENTORY) or {"encoders": {}}
         return {
