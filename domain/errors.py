@@ -11,6 +11,7 @@
     ├── LockedError (BlockingIOError)       another process writes there                 exit 4
     ├── UpstreamError (ConnectionError)     a hub or a service failed                    exit 6
     └── ResourceError (MemoryError)         memory or disk ran out                       exit 7
+        └── WorkersLostError                whoever works on a shard dies or hangs       exit 7
 
 A message names the value, the place and the way out. The exit codes live in `entrypoints/exit_codes.py`.
 """
@@ -73,6 +74,10 @@ class UpstreamError(FusionAppError, ConnectionError):
 
 class ResourceError(FusionAppError, MemoryError):
     """Memory or disk ran out."""
+
+
+class WorkersLostError(ResourceError):
+    """Worker after worker died over one part of a job, or gave no sign of life."""
 
 
 def first_line(error: BaseException) -> str:

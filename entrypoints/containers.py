@@ -64,9 +64,14 @@ class Gateways(containers.DeclarativeContainer):
     executor = providers.Selector(
         config.experiment.extract.executor,
         local=providers.Singleton(build.local_executor),
-        processes=providers.Singleton(build.process_executor, config.experiment.extract.workers),
+        processes=providers.Singleton(
+            build.process_executor, config.experiment.extract.workers, config.experiment.extract.patience
+        ),
         ray=providers.Singleton(
-            build.ray_executor, config.experiment.extract.workers, config.experiment.extract.ray_address
+            build.ray_executor,
+            config.experiment.extract.workers,
+            config.experiment.extract.ray_address,
+            config.experiment.extract.patience,
         ),
     )
     runs = providers.Singleton(build.run_directory, config.run)

@@ -9,8 +9,10 @@ from typing import Any
 
 import attrs
 
+from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.guard_experiment import RESOLVED
 from fusionapp.domain.catalogue import find_card
+from fusionapp.domain.errors import CorruptArtifactError
 from fusionapp.entrypoints.experiment.load import plain_name
 from fusionapp.entrypoints.export_formats import fitting_formats
 from fusionapp.entrypoints.inspection import open_run
@@ -57,7 +59,7 @@ def export_beside(run: Path, formats: Sequence[str]) -> list[Exported]:
     tables = {name: settings.get(name, {}) for name in inventory["encoders"]}
     exported = []
     with runs.lock():
-        record = runs.read_document(RECORD) or {}
+        record = earlier_exports(runs)
         for encoder, stem in file_names(tables).items():
             described = inventory["encoders"][encoder]
             fitting = fitting_formats(formats, described["sparse"], encoder)
@@ -78,6 +80,16 @@ def export_beside(run: Path, formats: Sequence[str]) -> list[Exported]:
                     ", ".join(files),
                 )
     return exported
+
+
+def earlier_exports(runs: RunStore) -> dict[str, Any]:
+    """What earlier calls recorded of their files; nothing where the record is none: all is written anew."""
+    try:
+        found = runs.read_document(RECORD)
+    except CorruptArtifactError:
+        return {}
+    known = found.items() if isinstance(found, dict) else ()
+    return {name: one for name, one in known if isinstance(one, dict)}
 
 
 def file_names(encoders: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

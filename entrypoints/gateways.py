@@ -171,18 +171,18 @@ def local_executor() -> Executor:
     return LocalExecutor()
 
 
-def process_executor(workers: int | None) -> Executor:
-    """Encoders in several processes."""
+def process_executor(workers: int | None, patience: float) -> Executor:
+    """Encoders in several processes; `patience` in minutes."""
     from fusionapp.adapters.executors.processes import ProcessExecutor
 
-    return ProcessExecutor(workers)
+    return ProcessExecutor(workers, patience * 60)
 
 
-def ray_executor(workers: int | None, address: str | None) -> Executor:
-    """Encoders on a Ray cluster."""
+def ray_executor(workers: int | None, address: str | None, patience: float) -> Executor:
+    """Encoders on a Ray cluster; `patience` in minutes."""
     from fusionapp.adapters.executors.ray_actors import RayExecutor
 
-    return RayExecutor(workers, address)
+    return RayExecutor(workers, address, patience * 60)
 
 
 def imported_encoder(settings: dict[str, Any], **_: Any) -> Encoder:

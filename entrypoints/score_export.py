@@ -17,7 +17,9 @@ from fusionapp.entrypoints.inspection import open_run
 def export_scores(
     places: Sequence[Path], output: Path, split: str = "test", costs: Mapping[str, float] | None = None
 ) -> WrittenScores:
-    """Write which of several evaluated runs is right on which text, as JSON lines; runs go by their directory's name.
+    """Write which of several evaluated runs is right on which text, as JSON lines.
+
+    Runs go by their directory's name.
 
     Raises:
         UsageError: a run is not evaluated, or they are over different texts.

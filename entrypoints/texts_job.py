@@ -87,10 +87,14 @@ class TextsJob:
 
 def _choose_executor(settings: MutableMapping[str, Any]) -> None:
     """Several workers are several processes, unless an executor is named."""
-    workers = settings.get("workers")
-    if isinstance(workers, int) and workers > 1 and settings.get("executor") is None:
+    workers, executor = settings.get("workers"), settings.get("executor")
+    if not isinstance(workers, int) or workers <= 1:
+        return
+    if executor is None:
         settings["executor"] = "processes"
         logger.info("encoders run in %d processes, as --workers says", workers)
+    elif executor == "local":
+        logger.warning('extract.workers: %d are not used by executor = "local", which has one', workers)
 
 
 def _table(content: dict[str, Any], name: str) -> dict[str, Any]:

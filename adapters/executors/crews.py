@@ -29,10 +29,10 @@ class Crew(Protocol[T]):
         """Take a part on; what is returned stands for it."""
 
     def encoding(self, task: T) -> Encoding:
-        """Wait for a part's encoding; whoever dies over it is replaced.
+        """Wait for a part's encoding; whoever dies or hangs over it is replaced.
 
         Raises:
-            ResourceError: worker after worker died over the part.
+            WorkersLostError: worker after worker died or hung over the part.
             FusionAppError: as the encoder said.
         """
 

@@ -11,18 +11,32 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pickle import PicklingError
+from time import monotonic
 from typing import Any
 
 import attrs
 
 from fusionapp.adapters.executors.crews import Crew
-from fusionapp.adapters.executors.workers import ATTEMPTS, Answer, Worker, cpu_share, log_level
+from fusionapp.adapters.executors.workers import (
+    ATTEMPTS,
+    GLANCE,
+    HANGS,
+    Answer,
+    Worker,
+    cpu_share,
+    died,
+    hung,
+    log_level,
+)
 from fusionapp.adapters.torch_shared.processes import deaf_to_interrupts, die_with_parent
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import Encoding, ExecutionPlan
-from fusionapp.domain.errors import ResourceError, UsageError
+from fusionapp.domain.errors import UsageError, WorkersLostError
 
 logger = logging.getLogger(__name__)
+
+_SECONDS = 1.0
+"""Between two signs of life, so that small batches do not fill the pipe while nobody listens."""
 
 
 @attrs.define(eq=False)
@@ -32,29 +46,38 @@ class Task:
     texts: Sequence[str]
     plan: ExecutionPlan
     deaths: int = 0
+    hangs: int = 0
     answer: Answer | None = None
 
 
 @attrs.define(eq=False)
 class _Hand:
-    """One worker process as its parent sees it; `ready` once it listens."""
+    """One worker process as its parent sees it; `ready` once it listens, `silent` for so many seconds."""
 
     process: BaseProcess
     connection: Connection
     number: int
     task: Task | None
     ready: bool = False
+    silent: float = 0.0
+
+
+@attrs.frozen
+class _Pulse:
+    """What a worker says after a batch, and when it has begun: it is alive."""
 
 
 class ProcessCrew(Crew[Task]):
-    """Up to `count` worker processes. One that dies is replaced, and its part done again by whoever is free.
+    """Up to `count` worker processes. One that dies or hangs is replaced, and its part done again.
 
-    A worker is started when there is a part for it. What they say is heard while `encoding` waits.
+    A worker is started when there is a part for it. What they say is heard while `encoding` waits. One that
+    finishes no batch for `patience` seconds, its start included, is taken to hang.
     """
 
-    def __init__(self, encoder: Encoder, count: int) -> None:
+    def __init__(self, encoder: Encoder, count: int, patience: float) -> None:
         self.encoder = encoder
         self.count = count
+        self._patience = patience
         self._hands: list[_Hand] = []
         self._open: deque[Task] = deque()
 
@@ -73,13 +96,11 @@ class ProcessCrew(Crew[Task]):
         """Wait for a part's encoding.
 
         Raises:
-            ResourceError: worker after worker died over a part.
+            WorkersLostError: worker after worker died or hung over the part.
             UsageError: workers do not even start.
         """
         while task.answer is None:
-            busy: dict[Any, _Hand] = {hand.connection: hand for hand in self._hands if hand.task is not None}
-            for connection in wait(list(busy)):
-                self._hear(busy[connection])
+            self._listen()
         return task.answer.encoding()
 
     def stop(self) -> None:
@@ -101,6 +122,19 @@ class ProcessCrew(Crew[Task]):
             else:
                 return
 
+    def _listen(self) -> None:
+        """Hear who has something to say, and count the silence of the others."""
+        busy: dict[Any, _Hand] = {hand.connection: hand for hand in self._hands if hand.task is not None}
+        start = monotonic()
+        heard = wait(list(busy), timeout=min(GLANCE, self._patience))
+        passed = min(GLANCE, monotonic() - start)
+        for connection, hand in busy.items():
+            hand.silent = 0.0 if connection in heard else hand.silent + passed
+            if connection in heard:
+                self._hear(hand)
+            elif hand.silent >= self._patience:
+                self._dismiss(hand)
+
     def _hear(self, hand: _Hand) -> None:
         assert hand.task is not None
         try:
@@ -112,8 +146,9 @@ class ProcessCrew(Crew[Task]):
             hand.ready = True
             self._send(hand)
             return
-        hand.task.answer, hand.task = said, None
-        self._deal()
+        if not isinstance(said, _Pulse):
+            hand.task.answer, hand.task = said, None
+            self._deal()
 
     def _send(self, hand: _Hand) -> None:
         assert hand.task is not None
@@ -133,13 +168,25 @@ class ProcessCrew(Crew[Task]):
             )
         task.deaths += 1
         how = f"by signal {-code}" if code < 0 else f"with code {code}"
-        if task.deaths >= ATTEMPTS:
-            raise ResourceError(
-                f"executor: a worker process died {task.deaths} times over one shard, at last {how}, most likely "
-                'for want of memory; use fewer `extract.workers`, a smaller `batch_tokens`, or executor = "local"'
-            )
-        logger.warning("a worker process died %s; it is replaced, and its shard begun again", how)
-        self._open.appendleft(task)
+        self._begin_again(task, f"died {how}", died(task.deaths, how) if task.deaths >= ATTEMPTS else None)
+
+    def _dismiss(self, hand: _Hand) -> None:
+        """Kill one that hangs."""
+        hand.process.kill()
+        self._bury(hand)
+        task = hand.task
+        assert task is not None
+        task.hangs += 1
+        error = hung(task.hangs, self._patience) if task.hangs >= HANGS else None
+        self._begin_again(task, f"finished no batch within {self._patience / 60:g} min", error)
+
+    def _begin_again(self, task: Task, why: str, error: WorkersLostError | None) -> None:
+        """Deal a part out anew; an error comes in the part's turn, as the encoder's own do."""
+        if error is None:
+            logger.warning("a worker process %s; it is replaced, and its shard begun again", why)
+            self._open.appendleft(task)
+        else:
+            task.answer = Answer(error, [])
         self._deal()
 
     def _bury(self, hand: _Hand) -> int:
@@ -173,6 +220,15 @@ def _serve(connection: Connection, encoder: Encoder, number: int, threads: int, 
     os.dup2(2, 1)  # stdout carries results; what a library prints here is none
     worker = Worker(encoder, number, threads, level)
     with suppress(EOFError, OSError):  # the parent is gone
-        connection.send(None)
+        connection.send(_Pulse())
+        last = monotonic()
+
+        def pulse(*_: int) -> None:
+            nonlocal last
+            if monotonic() - last >= _SECONDS:
+                last = monotonic()
+                connection.send(_Pulse())
+
         while True:
-            connection.send(worker.answer(*connection.recv()))
+            texts, plan = connection.recv()
+            connection.send(worker.answer(texts, plan, pulse))

@@ -12,13 +12,14 @@ from typing import Any
 from fusionapp.adapters.executors.crews import Crew, CrewExecutor
 from fusionapp.adapters.executors.ray_crew import RayCrew
 from fusionapp.adapters.executors.ray_orphans import watch
+from fusionapp.adapters.executors.workers import PATIENCE
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import ExecutionPlan
 from fusionapp.domain.errors import UpstreamError, UsageError
 
 
 class RayExecutor(CrewExecutor):
-    """Actors, each with weights of its own; one that dies is replaced, and its part done again.
+    """Actors, each with weights of its own; one that dies or hangs is replaced, and its part done again.
 
     What is done is decided by the store, never by Ray. The model and fusionapp must be installed on every node.
 
@@ -26,12 +27,16 @@ class RayExecutor(CrewExecutor):
         workers: how many actors; None is one a GPU of the cluster, or its CPUs less one, at most four.
         address: of an existing cluster ("auto", "ray://host:10001"); None is RAY_ADDRESS, else a cluster on
             this machine's loopback address that ends with the job.
+        patience: seconds without a batch until an actor is taken to hang.
     """
 
-    def __init__(self, workers: int | None = None, address: str | None = None) -> None:
+    def __init__(
+        self, workers: int | None = None, address: str | None = None, patience: float = PATIENCE
+    ) -> None:
         super().__init__()
         self._workers = workers
         self._address = address
+        self._patience = patience
         self._connected: Any = None
         self._watch: BaseProcess | None = None
 
@@ -53,7 +58,8 @@ class RayExecutor(CrewExecutor):
             self._connected = ray
             self._watch = None if address else watch()
             _connect(ray, address)
-        return RayCrew(ray, encoder, self._workers, cuda=plan.device.startswith("cuda"))
+        cuda = plan.device.startswith("cuda")
+        return RayCrew(ray, encoder, self._workers, cuda=cuda, patience=self._patience)
 
 
 _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}

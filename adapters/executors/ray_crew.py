@@ -5,15 +5,26 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 import attrs
 
 from fusionapp.adapters.executors.crews import Crew
-from fusionapp.adapters.executors.workers import ATTEMPTS, Answer, Worker, cpu_share, log_level
+from fusionapp.adapters.executors.workers import (
+    ATTEMPTS,
+    GLANCE,
+    HANGS,
+    Answer,
+    Worker,
+    cpu_share,
+    died,
+    hung,
+    log_level,
+)
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import Encoding, ExecutionPlan
-from fusionapp.domain.errors import ResourceError, UpstreamError, UsageError
+from fusionapp.domain.errors import UpstreamError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -36,15 +47,19 @@ class RayCrew(Crew[Task]):
         encoder: sent to every actor.
         workers: how many; None is one a GPU, or the cluster's CPUs less one, at most four.
         cuda: whether each actor needs a GPU.
+        patience: seconds without a batch until an actor is taken to hang.
 
     Raises:
         UsageError: there is no GPU.
     """
 
-    def __init__(self, ray: Any, encoder: Encoder, workers: int | None, *, cuda: bool) -> None:
+    def __init__(
+        self, ray: Any, encoder: Encoder, workers: int | None, *, cuda: bool, patience: float
+    ) -> None:
         self.encoder = encoder
         self._ray = ray
         self._cuda = cuda
+        self._patience = patience
         resources = ray.cluster_resources()
         cpus, gpus = int(resources.get("CPU", 1)), int(resources.get("GPU", 0))
         if cuda and not gpus:
@@ -64,35 +79,60 @@ class RayCrew(Crew[Task]):
         """Wait for a part's encoding.
 
         Raises:
-            ResourceError: actor after actor died over the part.
+            WorkersLostError: actor after actor died or hung over the part.
             UpstreamError: Ray failed.
         """
         errors = self._ray.exceptions
-        for _ in range(ATTEMPTS):
+        deaths = hangs = 0
+        while True:
             try:
-                answer: Answer = self._ray.get(task.promise)
+                if not self._hangs(task):
+                    answer: Answer = self._ray.get(task.promise)
+                    return answer.encoding()
+                hangs += 1
+                if hangs >= HANGS:
+                    raise hung(hangs, self._patience)
+                why = f"finished no batch within {self._patience / 60:g} min"
+                self._ray.kill(self._actors[task.place])
             except (errors.RayActorError, errors.OutOfMemoryError) as error:
                 if getattr(error, "actor_init_failed", False):
                     raise UpstreamError(f"executor: a Ray actor could not begin: {error}") from error
-                logger.warning("a Ray actor died; it is replaced, and its shard begun again")
-                self._replace(task.place)
-                task.promise = self._promise(task.place, task.texts, task.plan)
+                deaths += 1
+                if deaths >= ATTEMPTS:
+                    raise died(deaths, "as Ray says") from error
+                why = "died"
             except errors.RayError as error:
                 raise UpstreamError(f"executor: a Ray actor failed: {error}") from error
-            else:
-                return answer.encoding()
-        raise ResourceError(
-            f"executor: a Ray actor died {ATTEMPTS} times over one shard, most likely for want of memory; use "
-            "fewer `extract.workers` or a smaller `batch_tokens`"
-        )
+            logger.warning("a Ray actor %s; it is replaced, and its shard begun again", why)
+            self._replace(task.place)
+            task.promise = self._promise(task.place, task.texts, task.plan)
 
     def stop(self) -> None:
         """End the actors."""
         for actor in self._actors:
             self._ray.kill(actor)
 
+    def _hangs(self, task: Task) -> bool:
+        """Wait until a part is answered, or its actor has finished no batch for too long."""
+        seen, silent = -1, 0.0
+        while silent < self._patience:
+            start = monotonic()
+            if self._ray.wait([task.promise], timeout=min(GLANCE, self._patience))[0]:
+                return False
+            try:
+                batches = self._ray.get(self._batches(task.place), timeout=GLANCE)
+            except self._ray.exceptions.GetTimeoutError:  # it has not begun, or nothing in it goes on
+                batches = seen
+            silent = silent + min(2 * GLANCE, monotonic() - start) if batches == seen else 0.0
+            seen = batches
+        return True
+
     def _promise(self, place: int, texts: Sequence[str], plan: ExecutionPlan) -> Any:
         return self._actors[place].answer.remote(list(texts), plan)
+
+    def _batches(self, place: int) -> Any:
+        """Ray's promise of the number of batches that an actor has finished."""
+        return self._actors[place].batches.options(concurrency_group="pulse").remote()
 
     def _replace(self, place: int) -> None:
         """Start another actor, unless an earlier task of the same one has had it replaced."""
@@ -103,7 +143,8 @@ class RayCrew(Crew[Task]):
 
     def _start(self) -> Any:
         options = {"num_cpus": self._cpus, "num_gpus": 1 if self._cuda else 0, "max_restarts": 0}
-        remote = self._ray.remote(**options)(_Actor)
+        # While one thread encodes, another one tells how far it is.
+        remote = self._ray.remote(**options, concurrency_groups={"pulse": 1})(_Actor)
         threads = cpu_share(max(1, round((os.cpu_count() or 1) * self._cpus)))
         return remote.remote(self.encoder, threads, log_level())
 
@@ -113,9 +154,16 @@ class _Actor:
 
     def __init__(self, encoder: Encoder, threads: int, level: int) -> None:
         self._worker = Worker(encoder, 0, threads, level)
+        self._batches = 0
 
     def ping(self) -> bool:
         return True
 
+    def batches(self) -> int:
+        return self._batches
+
     def answer(self, texts: list[str], plan: ExecutionPlan) -> Answer:
-        return self._worker.answer(texts, plan)
+        return self._worker.answer(texts, plan, self._count)
+
+    def _count(self, *_: int) -> None:
+        self._batches += 1

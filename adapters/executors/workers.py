@@ -7,7 +7,7 @@ import os
 import pickle
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from logging.handlers import QueueHandler
 from queue import SimpleQueue
 
@@ -15,10 +15,19 @@ import attrs
 
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.embeddings import Encoding, ExecutionPlan
-from fusionapp.domain.errors import UsageError
+from fusionapp.domain.errors import UsageError, WorkersLostError
 
 ATTEMPTS = 3
 """Workers that may die over one part before something is wrong with the part itself."""
+
+HANGS = 2
+"""Workers that may hang over one part: each takes the whole patience."""
+
+PATIENCE = 3600.0
+"""Seconds without a batch until a worker is taken to hang: a server that is busy may be asked for half an hour."""
+
+GLANCE = 5.0
+"""Most seconds of silence that are counted at once: a machine that slept for hours has no worker that hangs."""
 
 
 def cpu_share(workers: int) -> int:
@@ -84,14 +93,32 @@ class Worker:
         logger.propagate = False
         logger.setLevel(level)
 
-    def answer(self, texts: Sequence[str], plan: ExecutionPlan) -> Answer:
-        """Encode one part on this worker's own device, whatever comes of it."""
+    def answer(
+        self, texts: Sequence[str], plan: ExecutionPlan, on_batch: Callable[[int, int], None]
+    ) -> Answer:
+        """Encode one part on this worker's own device, whatever comes of it; `on_batch` is a sign of life."""
         outcome: Encoding | Exception
         try:
-            outcome = self._encoder.encode(texts, _placed(plan, self._number))
+            outcome = self._encoder.encode(texts, _placed(plan, self._number), on_batch)
         except Exception as error:  # noqa: BLE001  # raised again by the caller
             outcome = _portable(error)
         return Answer(outcome, [self._logged.get() for _ in range(self._logged.qsize())])
+
+
+def died(count: int, how: str) -> WorkersLostError:
+    """What ends a run over a part that so many workers died over, at last in such a way."""
+    return WorkersLostError(
+        f"executor: a worker died {count} times over one shard, at last {how}, most likely for want of memory; "
+        'use fewer `extract.workers`, a smaller `batch_tokens`, or executor = "local"'
+    )
+
+
+def hung(count: int, patience: float) -> WorkersLostError:
+    """What ends a run over a part that worker after worker hung over."""
+    return WorkersLostError(
+        f"executor: {count} workers in turn finished no batch of one shard within {patience / 60:g} min; raise "
+        '`extract.patience` if a batch takes longer than that, else try executor = "local" to see where it hangs'
+    )
 
 
 def log_level() -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fusionapp.adapters.exports.whole_files import whole_files
 from fusionapp.application.ports.answer_file import AnswerFile
+from fusionapp.domain.embeddings import Json
 from fusionapp.domain.routing.rows import ScoreRow
 
 
@@ -15,7 +16,7 @@ class JsonLinesAnswerFile(AnswerFile):
     """A prompt a line, its keys named as a routing experiment looks for them, but for "id", which it must name."""
 
     def write(self, path: str, rows: Iterable[ScoreRow]) -> None:
-        """Write id, prompt and scores, and task, costs, latencies, tokens and prompt_tokens where they are known."""
+        """Write id, prompt and scores, and the task, costs, latencies and tokens where they are known."""
         with whole_files([Path(path).expanduser()]) as (file,):
             for row in rows:
                 known = {
@@ -25,6 +26,6 @@ class JsonLinesAnswerFile(AnswerFile):
                     "tokens": dict(row.tokens) or None,
                     "prompt_tokens": row.prompt_tokens,
                 }
-                line = {"id": row.id, "prompt": row.prompt, "scores": dict(row.scores)}
+                line: dict[str, Json] = {"id": row.id, "prompt": row.prompt, "scores": dict(row.scores)}
                 line |= {key: value for key, value in known.items() if value is not None}
                 file.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")

@@ -54,6 +54,7 @@ class FormattedEmbeddingFile(EmbeddingFile):
         described, named = place.with_suffix(".json"), place.with_suffix(".ids.jsonl")
         if place in (described, named):
             raise UsageError(f"{path}: the name of the metadata; give the file another suffix than .json")
+        _refuse_foreign(described)
         return _write({self.format: place}, described, named, rows, metadata)
 
 
@@ -104,6 +105,25 @@ def _write(
         if named in paths:
             _write_ids(files[-1], rows)
     return [str(one) for one in paths]
+
+
+def _refuse_foreign(described: Path) -> None:
+    """Metadata goes to a name that was not asked for: what stands there must be an earlier export's.
+
+    A run's own ``embeddings.json`` is lost to `--output RUN/embeddings.npy` otherwise, or a dataset's papers.json.
+    """
+    if not described.exists():
+        return
+    try:
+        found = json.loads(described.read_bytes())
+        if found["file"] in found["files"].values():
+            return
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        pass  # it is something else
+    raise UsageError(
+        f"{described}: is there already, and is not the metadata of an export, which would take its place; give "
+        "the export another name"
+    )
 
 
 def _check(form: str, rows: EmbeddingRows) -> None:

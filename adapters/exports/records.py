@@ -49,7 +49,7 @@ def write_parquet(file: IO[bytes], rows: EmbeddingRows, model: str) -> None:
             empty = np.empty((0, *written_shape(rows)[1:]), dtype=np.float32)
             table = _table(np.empty(0, dtype=np.int64), [], empty, model, None)
             writer = pq.ParquetWriter(file, table.schema)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise UsageError(f"parquet: an id column changes its type ({error}); use jsonl") from error
     finally:
         if writer is not None:

@@ -69,7 +69,7 @@ class RunDirectory(RunStore):
                 return json.load(file)
             except (ValueError, RecursionError) as error:
                 raise CorruptArtifactError(
-                    f"{path}: is not JSON ({error}); restore it or run the step that writes it again"
+                    f"{path}: is not JSON ({error}); restore it, or remove it and run what writes it again"
                 ) from error
 
     def write_document(self, name: str, value: Json) -> None:

@@ -30,7 +30,8 @@ class Executor(Protocol):
             on_batch: `on_batch(texts, tokens)` is called as texts are done, for progress.
 
         Raises:
-            UpstreamError, ResourceError: as the encoder says; or workers die again and again.
+            UpstreamError, ResourceError: as the encoder says.
+            WorkersLostError: workers die or hang again and again over the part whose turn it is.
         """
 
     def close(self) -> None:

@@ -51,7 +51,8 @@ class ExportEmbeddings:
             more: metadata beside what is known here.
 
         Raises:
-            UsageError: no such encoder or split, several to choose from, or they are not extracted yet.
+            UsageError: no such encoder or split, several to choose from, or they are not extracted yet, or the
+                texts were read anew since.
             CorruptArtifactError: the store does not hold what was written there.
         """
         encoder = only(encoder, inventory["encoders"], "encoder")
@@ -59,6 +60,12 @@ class ExportEmbeddings:
         split = only(split, described["sets"], "split")
         stored = self._read(described["sets"][split]["key"], f"{encoder} {split}")
         spooled = self.spool.read(split)
+        if spooled.texts_sha256 != stored.header.texts_sha256:
+            # A later run read a changed dataset, and ended before it wrote its inventory.
+            raise UsageError(
+                f"{encoder} {split}: the dataset was read anew since these embeddings were made, and its "
+                "texts are others; run `fusionapp extract` to its end, then export"
+            )
         ids = _fingerprint_ids(spooled)
         metadata = {
             **_origin(encoder, model_name, described, split),

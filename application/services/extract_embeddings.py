@@ -30,7 +30,7 @@ from fusionapp.application.services.reuse_shards import ReuseShards
 from fusionapp.application.services.shard_jobs import ShardJob, finish_shard, shard_job
 from fusionapp.application.services.write_behind import WriteBehind
 from fusionapp.domain.embeddings import Encoding, ExecutionPlan
-from fusionapp.domain.errors import DatasetError, TextTooLongError
+from fusionapp.domain.errors import DatasetError, ResourceError, TextTooLongError, WorkersLostError
 from fusionapp.domain.repeats import first_rows
 
 logger = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class ExtractEmbeddings:
         self, name: str, encoder: Encoder, split: str, texts: SpooledSplit, shard_rows: int
     ) -> ExtractedSet:
         header = job_header(encoder, texts, shard_rows)
-        key = set_key(header)
+        key, device = set_key(header), header.plan.device
         effort = Effort()
         begun = self.store.read(key)
         reuse = ReuseShards(self.store)
@@ -88,7 +88,7 @@ class ExtractEmbeddings:
                 pending = reuse.copy(earlier, writer, pending)
             _tell_missing(f"{name} {split}", texts.rows, pending, self.store.locate(key), writer.header.plan)
             if pending:
-                effort = self._encode(f"{name} {split}", encoder, texts, writer, pending, header.plan)
+                effort = self._encode(f"{name} {split}", encoder, texts, writer, pending, device)
                 _tell_speed(f"{name} {split}", effort)
         return written_set(self.store, split, key, effort)
 
@@ -99,11 +99,11 @@ class ExtractEmbeddings:
         texts: SpooledSplit,
         writer: EmbeddingWriter,
         pending: Sequence[Shard],
-        wanted: ExecutionPlan,
+        device: str,
     ) -> Effort:
         # Everything but the device is the header's: where a set that was begun elsewhere is resumed, closeness
         # takes the place of equal bytes.
-        plan = attrs.evolve(writer.header.plan, device=wanted.device)
+        plan = attrs.evolve(writer.header.plan, device=device)
         first = None if writer.header.shape.sparse else first_rows(texts.stream(), texts.rows)
         waiting: deque[ShardJob] = deque()
 
@@ -124,7 +124,7 @@ class ExtractEmbeddings:
 
             asked = perf_counter()
             with (
-                named_row(name, waiting),
+                _named_place(name, waiting),
                 closing(self.executor.encode(encoder, parts(), plan, advance)) as encodings,
             ):
                 for encoding in encodings:
@@ -203,10 +203,14 @@ class _Commit:
 
 
 @contextmanager
-def named_row(name: str, waiting: Sequence[ShardJob]) -> Iterator[None]:
-    """Say which row a text stands in that is too long: encodings come in order, so it is the first job's."""
+def _named_place(name: str, waiting: Sequence[ShardJob]) -> Iterator[None]:
+    """Say which row is too long, or which shard no worker survives: encodings come in order, so job 0's."""
     try:
         yield
+    except WorkersLostError as error:
+        shard = waiting[0].shard
+        rows = f"rows {shard.start} to {shard.stop - 1}"
+        raise ResourceError(f"{name}: shard {shard.index} ({rows}): {error}") from error
     except TextTooLongError as error:
         raise DatasetError(f"{name}: row {int(waiting[0].encoded[error.position])} {error}") from error
 

@@ -18,7 +18,7 @@ from fusionapp.application.services.inventories import (
     carry_times,
     describe_encoder,
     describe_split,
-    read_earlier,
+    earlier_places,
 )
 from fusionapp.domain.embeddings import Json
 
@@ -99,7 +99,7 @@ class ExtractPairs:
             "splits": {part: describe_split(texts, origins[part]) for part, texts in parts.items()},
             "encoders": {name: self._describe(one, parts, shard_rows) for name, one in encoders.items()},
         }
-        carry_times(inventory, read_earlier(self.runs))
+        carry_times(inventory, earlier_places(self.runs))
         # Written before the first shard, so that `status` can follow an extraction and find a killed one.
         self.runs.write_document(INVENTORY, inventory)
         sets: dict[str, list[ExtractedSet]] = {}

@@ -15,21 +15,21 @@ from fusionapp.domain.errors import CorruptArtifactError
 INVENTORY = "embeddings.json"
 
 
-def read_earlier(runs: RunStore) -> Mapping[str, Json]:
-    """The inventory that an earlier extraction left in a run."""
+def earlier_places(runs: RunStore) -> Mapping[str, Mapping[str, Json]]:
+    """By key, the sets of the inventory that an earlier extraction left in a run; none where it is none."""
     try:
-        return runs.read_document(INVENTORY) or {}
-    except CorruptArtifactError:  # it is written anew
+        earlier = runs.read_document(INVENTORY) or {"encoders": {}}
+        return {
+            place["key"]: place
+            for encoder in earlier["encoders"].values()
+            for place in encoder["sets"].values()
+        }
+    except (CorruptArtifactError, AttributeError, KeyError, TypeError):  # it is written anew
         return {}
 
 
-def carry_times(inventory: Mapping[str, Json], earlier: Mapping[str, Json]) -> None:
+def carry_times(inventory: Mapping[str, Json], spent: Mapping[str, Mapping[str, Json]]) -> None:
     """Begin with what earlier runs spent on the same sets. A killed run's time is lost, and so are its rows."""
-    spent = {
-        place["key"]: place
-        for encoder in earlier.get("encoders", {}).values()
-        for place in encoder["sets"].values()
-    }
     for encoder in inventory["encoders"].values():
         for place in encoder["sets"].values():
             for key in ("seconds", "encoded_rows"):

@@ -122,7 +122,7 @@ class LoadAnswers:
         scores, battles, tokens = self._tables(split.split, known)
         chosen = known if models is None else tuple(models)
         scores, battles = scores_among(scores, chosen), battles_among(battles, chosen)
-        answered: NDArray[np.bool_] = np.asarray(np.isfinite(scores.quality).any(axis=1))
+        answered = np.logical_or.reduce(np.isfinite(scores.quality), axis=1)
         answered[battles.prompts] = True
         kept = answered[split.rows]
         if not kept.any():

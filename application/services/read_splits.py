@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Literal
@@ -67,7 +68,8 @@ class ReadSplits:
 
     def _examples(self, split: str, limit: int | None, on_empty: OnEmpty) -> Iterator[Example]:
         empty = True
-        for row, example in enumerate(islice(self.source.read(split), limit)):
+        most = None if limit is None else min(limit, sys.maxsize)  # islice takes no larger number
+        for row, example in enumerate(islice(self.source.read(split), most)):
             empty = False
             if on_empty == "error" and not example.text.strip():
                 raise Place(self.source.describe(split), row).error(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.answers import Battles, ScoreMatrix
+from fusionapp.domain.routing.comparison_counts import count_pairs, often_enough
 
 
 def comparisons(battles: Battles) -> NDArray[np.int64]:
@@ -27,20 +28,8 @@ def enough_compared(battles: Battles, minimum: int) -> list[str]:
     Raises:
         UsageError: fewer than two models are left.
     """
-    kept = np.ones(len(battles.models), dtype=bool)
-    while True:
-        among = kept[battles.first] & kept[battles.second]
-        fighters = np.concatenate([battles.first[among], battles.second[among]])
-        enough = kept & (np.bincount(fighters, minlength=len(kept)) >= minimum)
-        if (enough == kept).all():
-            break
-        kept = enough
-    if kept.sum() < 2:
-        most = int(comparisons(battles).max(initial=0))
-        raise UsageError(
-            f"min_model_comparisons {minimum} leaves fewer than two models; the most compared of "
-            f"{len(kept)} has {most} comparisons"
-        )
+    unscored = np.empty((0, len(battles.models)))
+    kept = often_enough(count_pairs(unscored, battles), minimum)
     return [model for model, keep in zip(battles.models, kept, strict=True) if keep]
 
 

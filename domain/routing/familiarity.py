@@ -25,16 +25,26 @@ def unfamiliarity(
         UsageError: too few rows of train, or widths that differ.
     """
     _check(prompts, train, neighbours, len(train))
-    return _mean_distance(prompts, train, neighbours, leave_out=False)
+    return _mean_distance(prompts, train, neighbours)
 
 
-def familiar_below(train: NDArray[np.float32], neighbours: int = 10, quantile: float = 0.99) -> float:
+def familiar_below(
+    train: NDArray[np.float32],
+    neighbours: int = 10,
+    quantile: float = 0.99,
+    most: int = 10_000,
+    seed: int = 0,
+) -> float:
     """The unfamiliarity above which a prompt is unlike train: a quantile of train's own, each row left out once.
+
+    Of a large train a sample of rows is asked, each still among all others: the work would grow with the square.
 
     Args:
         train: (train, dim) embeddings.
         neighbours: as in `unfamiliarity`; fewer than the rows of train.
         quantile: share of train's prompts that pass, in (0, 1).
+        most: rows of train that are asked at most, drawn at random.
+        seed: of the draw.
 
     Raises:
         UsageError: too few rows of train, or a quantile outside (0, 1).
@@ -42,20 +52,26 @@ def familiar_below(train: NDArray[np.float32], neighbours: int = 10, quantile: f
     if not 0 < quantile < 1:
         raise UsageError(f"quantile {quantile} is not between 0 and 1; use 0.99")
     _check(train, train, neighbours, len(train) - 1)
-    return float(np.quantile(_mean_distance(train, train, neighbours, leave_out=True), quantile))
+    rows = np.arange(len(train))
+    if len(rows) > most:
+        rows = np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+    return float(np.quantile(_mean_distance(train[rows], train, neighbours, rows), quantile))
 
 
 def _mean_distance(
-    prompts: NDArray[np.float32], train: NDArray[np.float32], neighbours: int, leave_out: bool
+    prompts: NDArray[np.float32],
+    train: NDArray[np.float32],
+    neighbours: int,
+    own: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
+    """(prompts,); `own` are the prompts' rows in train, each no neighbour of itself."""
     known = l2_normalize(train)
     distances = np.empty(len(prompts), dtype=np.float32)
     size = max(1, _CELLS_AT_ONCE // len(train))
     for start in range(0, len(prompts), size):
         cosines = l2_normalize(prompts[start : start + size]) @ known.T
-        if leave_out:
-            rows = np.arange(len(cosines))
-            cosines[rows, rows + start] = -np.inf
+        if own is not None:
+            cosines[np.arange(len(cosines)), own[start : start + size]] = -np.inf
         cosines.partition(cosines.shape[1] - neighbours, axis=1)
         distances[start : start + size] = 1 - cosines[:, -neighbours:].mean(axis=1)
     return distances

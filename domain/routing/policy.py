@@ -120,22 +120,6 @@ def choose(
     return Choice(model.astype(np.int64), reason.astype(np.int8))
 
 
-def expected_cost(
-    prompt_tokens: Floats, answer_tokens: Floats, input_price: Floats, output_price: Floats
-) -> NDArray[np.float64]:
-    """(prompts, models) USD: what goes in and what comes out, each at its price.
-
-    Args:
-        prompt_tokens: (prompts,).
-        answer_tokens: (models,) or (prompts, models) expected tokens of the answer.
-        input_price: (models,) USD per million tokens; NaN where unknown.
-        output_price: (models,) the same for answers.
-    """
-    inward = np.asarray(prompt_tokens, dtype=np.float64)[:, None] * input_price
-    cost: NDArray[np.float64] = (inward + np.asarray(answer_tokens) * output_price) / 1e6
-    return cost
-
-
 def trade_offs(success: Floats, cost: Floats, points: int = 50) -> NDArray[np.float64]:
     """Lambdas at which choices change, ascending, from 0, quality alone, to the cheapest everywhere.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Literal
 
 import attrs
-from attrs.validators import and_, deep_iterable, ge, gt, matches_re, min_len, optional
+from attrs.validators import and_, deep_iterable, ge, gt, le, matches_re, min_len, optional
 
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
@@ -80,7 +81,9 @@ class StorageSettings:
 
     adapter: str = setting("npy or parquet files of stored embeddings, or a store of another package", "npy")
     root: str = setting("directory of stored embeddings, shared by experiments", "embeddings")
-    shard_rows: int = setting("texts in a shard, the unit that is written and resumed", 2048, ge(1))
+    shard_rows: int = setting(
+        "texts in a shard, the unit that is written and resumed", 2048, and_(ge(1), le(sys.maxsize))
+    )
 
 
 @attrs.frozen
@@ -98,6 +101,12 @@ class ExtractSettings:
     ray_address: str | None = setting(
         'ray: an existing cluster such as "auto"; default: RAY_ADDRESS, else one on this machine for the run',
         None,
+    )
+    patience: float = setting(
+        "processes or ray: minutes without a finished batch after which a worker is taken to hang; it is replaced "
+        "once, then the run ends",
+        60.0,
+        ge(0.1),
     )
 
 

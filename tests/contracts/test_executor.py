@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -47,6 +48,37 @@ class DyingEncoder(CountingEncoder):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+class HangingEncoder(CountingEncoder):
+    """Hangs over a text with a mark, the first `hangs` times; `tally` counts them on disk."""
+
+    def __init__(self, tally: Path, hangs: int) -> None:
+        super().__init__()
+        self._tally = tally
+        self._hangs = hangs
+
+    def before(self, texts: Sequence[str], plan: ExecutionPlan) -> None:
+        hung = len(list(self._tally.iterdir()))
+        if any("text 3 0" in text for text in texts) and hung < self._hangs:
+            (self._tally / str(hung)).touch()
+            time.sleep(600)
+
+
+class SlowEncoder(CountingEncoder):
+    """Takes its time over every part, and says after each second that it goes on."""
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        plan: ExecutionPlan,
+        on_batch: Callable[[int, int], None] | None = None,
+    ) -> Encoding:
+        for _ in range(8):
+            time.sleep(1)
+            if on_batch is not None:
+                on_batch(0, 0)
+        return super().encode(texts, plan, on_batch)
+
+
 class NamingEncoder(CountingEncoder):
     """Gives the number of its process for every text."""
 
@@ -81,6 +113,20 @@ def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     if request.param == "ray":
         pytest.importorskip("ray", reason="the extra `distributed` is not installed")
     with closing(EXECUTORS[request.param]()) as executor:
+        yield executor
+
+
+PATIENT: dict[str, Callable[[], Executor]] = {
+    "processes": lambda: ProcessExecutor(workers=2, patience=5.0),
+    "ray": lambda: RayExecutor(workers=2, patience=20.0),
+}
+"""Starting a worker must fit in."""
+
+
+@pytest.fixture(params=["processes", pytest.param("ray", marks=pytest.mark.slow)])
+def impatient(request: pytest.FixtureRequest) -> Iterator[Executor]:
+    """One that takes a worker to hang after seconds."""
+    with closing(PATIENT[request.param]()) as executor:
         yield executor
 
 
@@ -233,3 +279,36 @@ def test_a_part_that_kills_every_worker_ends_the_run_with_the_way_out(
 ) -> None:
     with pytest.raises(ResourceError, match=r"died 3 times.*memory.*extract.workers"):
         run(elsewhere, DyingEncoder(tmp_path, deaths=99))
+
+
+def test_a_worker_that_hangs_is_replaced_and_nothing_is_lost(
+    impatient: Executor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    found = run(impatient, HangingEncoder(tmp_path, hangs=1))
+
+    assert len(list(tmp_path.iterdir())) == 1
+    assert [len(one) for one in found] == [len(part) for part in PARTS]
+    assert "finished no batch within" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_part_that_every_worker_hangs_over_ends_the_run_in_its_turn(
+    impatient: Executor, tmp_path: Path
+) -> None:
+    encodings = impatient.encode(HangingEncoder(tmp_path, hangs=99), PARTS, ExecutionPlan())
+    for _ in range(3):
+        next(encodings)
+
+    with pytest.raises(ResourceError, match=r"2 workers in turn.*extract.patience"):
+        next(encodings)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_slow_but_finishes_batches_is_left_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with closing(ProcessExecutor(workers=1, patience=5.0)) as executor:
+        encodings = list(executor.encode(SlowEncoder(), PARTS[:1], ExecutionPlan()))
+
+    assert len(encodings) == 1
+    assert "replaced" not in caplog.text

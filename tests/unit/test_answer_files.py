@@ -230,7 +230,7 @@ TWO_WAYS = {**BATTLE, "winner": "a", "scores": {"a": 0.5}}
 
 def test_columns_that_fit_twice_ask_for_the_layout(tmp_path: Path) -> None:
     with pytest.raises(
-        DatasetError, match='read in several ways; say dataset.layout = "mapping" or "battles"'
+        DatasetError, match=r'read in several ways; say dataset.layout = "mapping" or "battles"'
     ):
         _read(tmp_path, TWO_WAYS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -171,6 +172,25 @@ def test_a_limit_takes_the_first_rows_of_each_split(build: BuildHouse) -> None:
     extraction = build(SPLITS).extract({"a": encoder}, limit=2)
     assert encoder.encoded == [text for split in ("train", "test") for text, _ in SPLITS[split][:2]]
     assert extraction.rows == 4
+
+
+def test_a_limit_beyond_any_dataset_takes_every_row(build: BuildHouse) -> None:
+    extraction = build(SPLITS).extract({"a": CountingEncoder()}, limit=10**30)
+
+    assert extraction.sets["a"][0].status.rows == len(SPLITS["train"])
+
+
+@pytest.mark.parametrize(
+    "torn", [[1], {"encoders": {"a": {}}}, {"encoders": 3}, {"encoders": {"a": {"sets": {"x": 1}}}}]
+)
+def test_an_inventory_that_is_none_is_written_anew(build: BuildHouse, torn: Any) -> None:
+    house = build(SPLITS)
+    house.extract({"a": CountingEncoder()})
+    house.runs.write_document("embeddings.json", torn)
+
+    extraction = house.extract({"a": CountingEncoder()})
+
+    assert house.runs.read_document("embeddings.json") == extraction.inventory
 
 
 def test_the_whole_run_after_a_partial_one_is_complete(build: BuildHouse) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from fakes.encoders import CountingEncoder, FailingEncoder, RefusingEncoder
 from fakes.house import BuildHouse
 from numpy.typing import NDArray
 
-from fusionapp.domain.errors import DatasetError
+from fusionapp.domain.embeddings import ExecutionPlan
+from fusionapp.domain.errors import DatasetError, ResourceError, WorkersLostError
 
 TEXTS = ["one", "two", "one", " ", "three", "two", "two", "four", "five", "one", "five", " "]
 
@@ -83,6 +86,21 @@ def test_a_text_that_must_not_be_cut_is_named_by_its_row(build: BuildHouse) -> N
 
     with pytest.raises(DatasetError, match=r"a train: row 5 is too long"):
         house.extract({"a": RefusingEncoder("long")}, shard_rows=3)
+
+
+class LostEncoder(CountingEncoder):
+    """No worker survives its second part."""
+
+    def before(self, texts: Sequence[str], plan: ExecutionPlan) -> None:
+        if self.calls == 1:
+            raise WorkersLostError("executor: every worker died")
+
+
+def test_a_shard_that_no_worker_survives_is_named(build: BuildHouse) -> None:
+    house = build(rows_of(*"abcde"))
+
+    with pytest.raises(ResourceError, match=r"a train: shard 1 \(rows 2 to 3\): executor: every worker died"):
+        house.extract({"a": LostEncoder()}, shard_rows=2)
 
 
 def test_the_part_that_took_longest_is_named(build: BuildHouse) -> None:

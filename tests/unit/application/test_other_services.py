@@ -237,6 +237,16 @@ def test_exported_rows_carry_their_id_columns(build: BuildHouse) -> None:
     assert file.ids == [{"paper": row} for row in range(9)]
 
 
+def test_rows_are_not_given_the_ids_of_texts_that_were_read_later(build: BuildHouse) -> None:
+    house = build({"train": examples(4, 1)})
+    house.extract({"a": CountingEncoder()})
+    house.splits = {"train": examples(4, 2)}
+    house.read()  # as an extraction does that is killed before it writes its inventory
+
+    with pytest.raises(UsageError, match=r"a train: the dataset was read anew.*fusionapp extract"):
+        export(house, KeptFile())
+
+
 def test_the_only_encoder_and_split_need_no_name(build: BuildHouse) -> None:
     house, file = build({"train": examples(3, 1)}), KeptFile()
     house.extract({"a": CountingEncoder()})

@@ -243,7 +243,7 @@ def test_a_model_that_too_few_kept_ones_meet_goes_too(bench: Bench) -> None:
     bench.read({"train": fought, "test": [battle("t")], "validation": [battle("v")]})
     assert [one.kept for one in bench.answers.compared(2)] == [True, True, False, False]
     with pytest.raises(
-        UsageError, match="min_model_comparisons 4 leaves fewer than two models; .* 4 comparisons"
+        UsageError, match=r"min_model_comparisons 4 leaves fewer than two models; .* 4 comparisons"
     ):
         bench.answers.compared(4)
 

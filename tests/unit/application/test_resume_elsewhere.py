@@ -12,6 +12,7 @@ from fakes.heads import CountingProgress
 from fakes.stores import MemoryEmbeddingStore, MemorySpool
 
 from fusionapp.adapters.executors.local import LocalExecutor
+from fusionapp.application.ports.spool import SpooledSplit
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
 from fusionapp.domain.embeddings import ExecutionPlan
 
@@ -32,9 +33,13 @@ class RecordingEncoder(CountingEncoder):
         self.plans.append(plan)
 
 
+def spooled(rows: int) -> SpooledSplit:
+    source = MemorySource({"train": [(f"text {row}", "a") for row in range(rows)]})
+    return MemorySpool().write("train", source.read("train"))
+
+
 def test_a_set_begun_on_a_gpu_goes_on_where_there_is_none() -> None:
-    source = MemorySource({"train": [(f"text {row}", "a") for row in range(6)]})
-    texts = MemorySpool().write("train", source.read("train"))
+    texts = spooled(6)
     store = MemoryEmbeddingStore()
     extract = ExtractEmbeddings(store, LocalExecutor(), CountingProgress())
     with pytest.raises(RuntimeError, match="killed"):
@@ -48,3 +53,15 @@ def test_a_set_begun_on_a_gpu_goes_on_where_there_is_none() -> None:
     stored = store.read(done.key)
     assert stored is not None
     assert stored.header.plan.device == "cuda:0"
+
+
+def test_rows_appended_to_a_set_made_on_a_gpu_are_encoded_where_there_is_none() -> None:
+    store = MemoryEmbeddingStore()
+    extract = ExtractEmbeddings(store, LocalExecutor(), CountingProgress())
+    extract("a", RecordingEncoder("cuda:0"), {"train": spooled(4)}, shard_rows=2)
+
+    here = RecordingEncoder("cpu")
+    (done,) = extract("a", here, {"train": spooled(6)}, shard_rows=2)
+
+    assert done.status.complete
+    assert [plan.device for plan in here.plans] == ["cpu"]

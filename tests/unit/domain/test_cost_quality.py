@@ -136,7 +136,8 @@ def slow_curve(lead: Vector, weak: Vector, strong: Vector) -> Vector:
     gain = np.array([np.mean((strong - weak)[lead == each]) for each in lead])
     order = sorted(range(len(lead)), key=lambda i: -lead[i])
     curve = np.array([sum(gain[order[:calls]]) for calls in range(len(lead) + 1)], dtype=np.float64)
-    return curve / curve[-1]
+    share: Vector = curve / curve[-1]
+    return share
 
 
 @pytest.mark.parametrize("levels", [None, 2])

@@ -62,7 +62,7 @@ def test_a_price_that_is_none_names_its_model(price: object) -> None:
 
 
 def test_a_model_needs_a_table_of_prices() -> None:
-    with pytest.raises(UsageError, match="model 'gpt': expected {input_price_usd_per_mtok"):
+    with pytest.raises(UsageError, match=r"model 'gpt': expected \{input_price_usd_per_mtok"):
         Prices.of({"gpt": 3})
 
 

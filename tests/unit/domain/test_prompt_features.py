@@ -64,6 +64,7 @@ def test_no_texts_have_no_rows() -> None:
         (CHOICE, "longest_line", len("Q: Which of the following is not true?")),
         (CHOICE, "longest_word", len("following")),
         (FOREIGN, "sentences", 2),
+        ("if I tell NASA, then Bob", "names", 1),
     ],
 )
 def test_counts_are_those_a_reader_finds(text: str, name: str, expected: int) -> None:

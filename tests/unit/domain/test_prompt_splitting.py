@@ -91,10 +91,10 @@ def test_leaks_are_what_two_loops_find(splits: dict[str, list[str]]) -> None:
     }
     expected: dict[tuple[str, str], list[int]] = {}
     for split in ("train", "validation"):
-        for other in splits:
-            if other == split or other == "train":
+        for other, theirs in splits.items():
+            if other in (split, "train"):
                 continue
-            rows = [row for row, text in enumerate(splits.get(split, [])) if text in splits[other]]
+            rows = [row for row, text in enumerate(splits.get(split, [])) if text in theirs]
             if rows:
                 expected[split, other] = rows
     assert found == expected

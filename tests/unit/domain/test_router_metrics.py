@@ -182,6 +182,11 @@ def test_the_calibration_error_of_qualities_agrees_with_a_loop() -> None:
     assert success_error(SUCCESS, QUALITY) == pytest.approx(error_looped(SUCCESS, QUALITY))
 
 
+def test_a_forecast_on_an_edge_is_in_the_bin_below_it() -> None:
+    table = reliability(np.array([0.0, 0.5, 1.0]), np.array([0.1, 0.2, 0.3]), bins=2)
+    assert [row.answers for row in table] == [2, 1]
+
+
 def test_the_reliability_table_is_scipys_binned_mean() -> None:
     from scipy.stats import binned_statistic
 

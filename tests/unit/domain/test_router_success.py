@@ -182,6 +182,12 @@ def test_the_threshold_leaves_each_row_of_train_out_of_its_own_neighbours() -> N
     assert familiar_below(TRAIN, 3, 0.9) == pytest.approx(np.quantile(own, 0.9), abs=1e-6)
 
 
+def test_a_sample_of_train_is_asked_among_all_of_train() -> None:
+    rows = np.sort(np.random.default_rng(1).choice(50, 20, replace=False))
+    own = [slow_distance(TRAIN[i], np.delete(TRAIN, i, axis=0), 3) for i in rows]
+    assert familiar_below(TRAIN, 3, 0.9, most=20, seed=1) == pytest.approx(np.quantile(own, 0.9), abs=1e-6)
+
+
 def test_chunks_leave_no_prompt_out(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = unfamiliarity(PROMPTS, TRAIN, 3), familiar_below(TRAIN, 3)
     monkeypatch.setattr("fusionapp.domain.routing.familiarity._CELLS_AT_ONCE", 150)

@@ -169,8 +169,11 @@ def test_datasets_reads_the_vectors_of_a_parquet_export(tmp_path: Path, embeddin
     assert found["paper"][:] == ["a", "b", "ü"]
 
 
-def test_an_id_column_that_changes_its_type_is_refused_by_parquet(tmp_path: Path) -> None:
-    ids: list[dict[str, Any]] = [{"part": 1}, {"part": 2}, {"part": "three"}]
+@pytest.mark.parametrize("parts", [(1, 2, "three"), ("one", "two", 3), ("one", 2, 3)])
+def test_an_id_column_that_changes_its_type_is_refused_by_parquet(
+    tmp_path: Path, parts: tuple[int | str, ...]
+) -> None:
+    ids: list[dict[str, Any]] = [{"part": part} for part in parts]
     with pytest.raises(UsageError, match="an id column changes its type"):
         write(tmp_path / "e.parquet", "parquet", rows_of(ONE, ids))
 
@@ -222,6 +225,23 @@ def test_a_format_that_cannot_hold_the_embeddings_is_refused(
 def test_a_name_that_the_metadata_would_overwrite_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"another suffix than \.json"):
         FormattedEmbeddingFile("jsonl").write(str(tmp_path / "e.json"), rows_of(ONE), {})
+
+
+@pytest.mark.parametrize("content", ['{"encoders": {}}', "[1, 2]", "not JSON"])
+def test_another_programs_json_is_not_overwritten_by_the_metadata(tmp_path: Path, content: str) -> None:
+    (tmp_path / "papers.json").write_text(content, encoding="utf-8")
+
+    with pytest.raises(UsageError, match=r"papers\.json: is there already.*another name"):
+        FormattedEmbeddingFile("npy").write(str(tmp_path / "papers.npy"), rows_of(ONE), {})
+
+    assert (tmp_path / "papers.json").read_text(encoding="utf-8") == content
+    assert not (tmp_path / "papers.npy").exists()
+
+
+def test_an_export_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
+    write(tmp_path / "e.npy", "npy", rows_of(ONE))
+
+    assert write(tmp_path / "e.pt", "pt", rows_of(ONE))["format"] == "pt"
 
 
 def test_a_place_that_cannot_be_written_is_a_usage_error_and_leaves_nothing(tmp_path: Path) -> None:

@@ -253,3 +253,9 @@ def test_what_was_given_is_not_changed() -> None:
     with pytest.raises(ConfigurationError):
         structure(given)
     assert given == experiment(train={"seeds": "x"})
+
+
+def test_a_shard_of_more_rows_than_there_can_be_is_refused_before_anything_is_read() -> None:
+    (line,) = problems(dataset={"train": "train.csv"}, storage={"shard_rows": 10**20})
+
+    assert line.startswith("storage.shard_rows: must be <= ")

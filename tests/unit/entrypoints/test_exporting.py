@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from fusionapp.adapters.exports.embedding_files import EmbeddingFileSet
 from fusionapp.adapters.exports.kept_files import KeptEmbeddingFiles
+from fusionapp.adapters.filesystem.run_directory import RunDirectory
 from fusionapp.application.ports.embedding_file import EmbeddingRows
 from fusionapp.domain.embeddings import Embeddings, EmbeddingShape
 from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.structure import structure
 from fusionapp.entrypoints.export_formats import check_formats, fitting_formats
-from fusionapp.entrypoints.exporting import file_names
+from fusionapp.entrypoints.exporting import earlier_exports, file_names
 
 VECTORS = np.arange(6, dtype=np.float32).reshape(3, 1, 2)
 
@@ -51,6 +52,18 @@ def test_models_of_one_name_get_files_of_their_own() -> None:
 def test_a_models_metadata_does_not_take_the_place_of_the_runs_own_files(model: str) -> None:
     (name,) = file_names({"a": {"model": model}}).values()
     assert name.lower() == f"{Path(model).name.lower()}-2"
+
+
+@pytest.mark.parametrize(
+    ("content", "known"),
+    [("[1]", {}), ("no JSON", {}), ('{"a": 3, "b": {"basis": "x"}}', {"b": {"basis": "x"}})],
+)
+def test_a_record_of_exports_that_is_none_counts_for_nothing(
+    tmp_path: Path, content: str, known: dict[str, Any]
+) -> None:
+    (tmp_path / "exports.json").write_text(content, encoding="utf-8")
+
+    assert earlier_exports(RunDirectory(tmp_path)) == known
 
 
 def test_a_dense_encoder_is_written_in_each_dense_format_once() -> None:

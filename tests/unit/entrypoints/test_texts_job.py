@@ -58,6 +58,12 @@ def test_several_workers_are_processes_unless_an_executor_is_named(
     assert content["extract"].get("executor") == executor
 
 
+def test_workers_that_a_named_executor_has_no_use_for_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    completed(TextsJob(Path("p.jsonl")), extract={"workers": 4, "executor": "local"})
+
+    assert 'extract.workers: 4 are not used by executor = "local"' in caplog.text
+
+
 @pytest.mark.parametrize(
     ("experiment", "output", "given", "said"),
     [
