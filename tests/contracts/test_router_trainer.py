@@ -27,7 +27,12 @@ from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.routing.recipe import RouterRecipe
 
 RECIPE = RouterRecipe(
-    hidden_dims=(16,), embedding_dims=(8,), embedding_model_epochs=2, epochs=3, learning_rate=0.01, device="cpu"
+    hidden_dims=(16,),
+    embedding_dims=(8,),
+    embedding_model_epochs=2,
+    epochs=3,
+    learning_rate=0.01,
+    device="cpu",
 )
 SEEDS = (3, 5)
 
@@ -80,7 +85,9 @@ def test_each_seed_gets_a_router_in_its_own_directory(pair: Pair, tmp_path: Path
     routers = fit(pair, tmp_path)
     assert [router.seed for router in routers] == list(SEEDS)
     for router in routers:
-        assert {"router.json", "router.safetensors"} <= {each.name for each in Path(router.directory).iterdir()}
+        assert {"router.json", "router.safetensors"} <= {
+            each.name for each in Path(router.directory).iterdir()
+        }
 
 
 def test_the_epoch_kept_and_its_validation_metrics_are_reported(pair: Pair, tmp_path: Path) -> None:
@@ -90,7 +97,9 @@ def test_the_epoch_kept_and_its_validation_metrics_are_reported(pair: Pair, tmp_
         assert set(router.validation) == {"quality", "pairwise_accuracy", "loss"}
 
 
-def test_scores_are_float32_within_minus_1_and_1_for_each_prompt_and_model(pair: Pair, tmp_path: Path) -> None:
+def test_scores_are_float32_within_minus_1_and_1_for_each_prompt_and_model(
+    pair: Pair, tmp_path: Path
+) -> None:
     router = fit_and_open(pair, tmp_path)
     scores = router.score(toy_answers(40, seed=2).prompts)
     assert tuple(router.models) == MODELS

@@ -7,6 +7,7 @@ from hashlib import sha256
 from json import dumps, loads
 from pathlib import Path
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -64,22 +65,23 @@ def answers_of(
     return AnsweredPrompts(prompts, scores, battles_of_scores(scores))
 
 
+@attrs.frozen(eq=False)
 class NearestPromptRouter(Router):
-    """Scores a prompt as the nearest one of train is scored; means stand for what is not known."""
+    """Scores a prompt as the nearest ones of train are scored; means stand for what is not known."""
 
-    def __init__(
-        self, models: Sequence[str], name: str, vectors: NDArray[np.float32], scores: NDArray[np.float32]
-    ) -> None:
-        self.models, self._name, self._vectors, self._scores = models, name, vectors, scores
+    models: Sequence[str]
+    name: str
+    vectors: NDArray[np.float32]
+    scores: NDArray[np.float32]
 
     def score(self, prompts: Prompts) -> NDArray[np.float32]:
-        rows = prompts.embeddings.get(self._name)
-        width = self._vectors.shape[1]
-        if not isinstance(rows, np.ndarray) or rows[:1].size not in (0, width):
-            raise UsageError(f"routing: no embeddings of {self._name!r} {width} wide")
+        rows = prompts.embeddings.get(self.name)
+        width = self.vectors.shape[1]
+        if not isinstance(rows, np.ndarray) or rows.shape[1] * rows.shape[2] != width:
+            raise UsageError(f"routing: no embeddings of {self.name!r} {width} wide")
         flat = rows.reshape(len(rows), width)
-        distances = ((flat[:, None] - self._vectors) ** 2).sum(-1)
-        nearest = self._scores[np.argsort(distances, axis=1)[:, :5]].mean(1)
+        distances = ((flat[:, None] - self.vectors) ** 2).sum(-1)
+        nearest = self.scores[np.argsort(distances, axis=1)[:, :5]].mean(1)
         return np.asarray(nearest, dtype=np.float32)
 
     def success(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -108,7 +110,9 @@ class NearestPromptTrainer(RouterTrainer):
         name, rows = next(iter(train.prompts.embeddings.items()))
         assert isinstance(rows, np.ndarray)
         vectors = rows.reshape(len(rows), -1)
-        scores = (2 * np.where(np.isnan(quality), np.nanmean(quality, axis=0), quality) - 1).astype(np.float32)
+        scores = (2 * np.where(np.isnan(quality), np.nanmean(quality, axis=0), quality) - 1).astype(
+            np.float32
+        )
         router = NearestPromptRouter(models, name, vectors, scores)
         told = router.score(validation.prompts)
         chosen = np.nanmean(judged[np.arange(len(judged)), told.argmax(1)])
@@ -120,7 +124,8 @@ class NearestPromptTrainer(RouterTrainer):
         found = []
         with progress.task("train routers", total=len(seeds), unit="epochs") as task:
             for seed, directory in zip(seeds, directories, strict=True):
-                content = save({"vectors": vectors, "scores": scores})
+                # safetensors writes the bytes as they lie: columns taken from a matrix lie the other way round.
+                content = save({"vectors": vectors, "scores": np.ascontiguousarray(scores)})
                 folder = Path(directory)
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / "router.safetensors").write_bytes(content)
@@ -155,4 +160,4 @@ def _load(folder: Path) -> NearestPromptRouter:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         if isinstance(error, CorruptArtifactError):
             raise
-        raise CorruptArtifactError(f"{folder}: {error}") from error
+        raise CorruptArtifactError(f"{folder}: no router ({error})") from error
