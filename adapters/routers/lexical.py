@@ -15,7 +15,7 @@ from fusionapp.adapters.routers.ridge import Judge, Wide
 from fusionapp.domain.lexical_weighting import LexicalWeighting
 
 Floats = NDArray[np.float32]
-LANDMARKS = 1000
+LANDMARKS = 2000
 """They cost time in fitting only: weights of rows are folded into weights of columns."""
 
 
