@@ -1,6 +1,8 @@
-"""Progress that nobody watches."""
+"""Progress that nobody watches, and a run that nobody follows."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class Silence:
@@ -15,3 +17,11 @@ class Silence:
         return self
 
     def __exit__(self, *_: object) -> None: ...
+
+
+class Unheard:
+    """A `Tracker` that keeps nothing."""
+
+    def log(self, run: str, step: int, metrics: Mapping[str, float]) -> None: ...
+
+    def close(self) -> None: ...

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
 
 from fusionapp.adapters.routers.ridge import Judge, Ridge, Wide, fit_ridge
 
 Floats = NDArray[np.float32]
-_FLAT = 1e-6
-"""Axes whose share of the largest is below are float32's rounding."""
+_JITTER = 1e-5
+"""Of the mean diagonal, added to it: landmarks that are alike are told apart by float32's rounding alone."""
 
 
 def choose_landmarks(rows: int, most: int) -> NDArray[np.int64]:
@@ -30,13 +31,18 @@ def fit_over_landmarks(
         target: (rows, models) centred qualities; NaN where unknown.
         judge: of weights of landmarks, by which the penalty is chosen; None for the rows left out.
     """
-    spread, axes = np.linalg.eigh(kernel[landmarks].astype(np.float64))
-    wide = spread > _FLAT * max(spread[-1], 1e-12)
-    whitening = axes[:, wide] / np.sqrt(spread[wide])
-    of_columns = None if judge is None else lambda weights: judge(whitening @ weights)
-    ridge = fit_ridge(kernel @ whitening.astype(np.float32), target, of_columns)
-    weights: Floats = (whitening @ ridge.weights).astype(np.float32)
-    return weights, ridge
+    among = kernel[landmarks].astype(np.float64)
+    among.flat[:: len(among) + 1] += max(_JITTER * float(np.trace(among)) / len(among), 1e-12)
+    factor = cholesky(among, lower=True, overwrite_a=True, check_finite=False)
+
+    def of_landmarks(weights: Wide) -> Wide:
+        solved: Wide = solve_triangular(factor, weights, lower=True, trans="T", check_finite=False)
+        return solved
+
+    columns = solve_triangular(factor, kernel.T.astype(np.float64), lower=True, check_finite=False).T
+    of_columns = None if judge is None else lambda weights: judge(of_landmarks(weights))
+    ridge = fit_ridge(columns.astype(np.float32), target, of_columns)
+    return of_landmarks(ridge.weights).astype(np.float32), ridge
 
 
 def similarity(cosines: Floats, gamma: float) -> Floats:

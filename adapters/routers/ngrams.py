@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 BUCKETS = 2**18
-BYTE_SIZES = (3, 4)
+BYTE_SIZES = (4,)
 _BITS = 32 - 18
 _BASE = 0x01000193
 _INVERSE = pow(_BASE, -1, 2**32)

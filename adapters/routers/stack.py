@@ -29,7 +29,7 @@ from fusionapp.domain.lexical_weighting import LexicalWeighting
 from fusionapp.domain.routing.answers import ScoreMatrix
 
 Floats = NDArray[np.float32]
-_SHRUNK = 0.25
+_SHRUNK = 0.5
 """How far weights are drawn to their mean: those of alike estimates are poorly told apart."""
 _AT_ONCE = 2048
 _WORKERS = 2

@@ -74,7 +74,7 @@ def save_router(directory: str, card: RouterCard, numbers: Arrays) -> None:
     Raises:
         ResourceError: the directory cannot be written to.
     """
-    content = save({name: np.ascontiguousarray(value) for name, value in numbers.items()})
+    content = save({name: np.asarray(value, order="C") for name, value in numbers.items()})
     folder = Path(directory)
     told = attrs.evolve(card, weights_sha256=sha256(content).hexdigest())
     write_described(folder / WEIGHTS_FILE, content, folder / CARD_FILE, told, "router")

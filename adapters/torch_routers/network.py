@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -43,7 +44,7 @@ class RouterNetwork(nn.Module):
         model_dim = models.shape[1]
         widths = list(hidden_dims)
         self.first = nn.Linear(prompt_dim, widths[0])
-        self.inner = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
+        self.inner = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
         self.dropout = nn.Dropout(dropout)
         self.activation = nn.LeakyReLU()
         self._joins = score == "mlp"

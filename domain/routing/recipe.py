@@ -42,7 +42,7 @@ class RouterRecipe:
     hidden_dims: tuple[int, ...] = setting(
         "widths of the network's hidden layers", (256, 128), deep_iterable(ge(1))
     )
-    dropout: float = setting("dropout between them", 0.2, and_(ge(0.0), lt(1.0)))
+    dropout: float = setting("dropout between them", 0.5, and_(ge(0.0), lt(1.0)))
     model_embeddings: Literal["triplet", "attention", "learned"] = setting(
         "triplet: pulled towards embeddings of prompts that the model won and away from those that it lost; "
         "attention: over the prompts that it answered; learned: with the network",
@@ -68,7 +68,7 @@ class RouterRecipe:
     optimizer: Literal["adamw", "adam", "muon"] = setting(
         "muon steps matrices by orthogonalised momentum and leaves the rest to AdamW", "adamw"
     )
-    learning_rate: float = setting("step size of the network", 1e-3, gt(0.0))
+    learning_rate: float = setting("step size of the network", 2e-4, gt(0.0))
     weight_decay: float = setting("decoupled for adamw and muon, L2 for adam", 0.01, ge(0.0))
     batch_size: int = setting(
         "prompts in a batch, with all of their models; pairs for pairwise losses", 64, ge(1)
