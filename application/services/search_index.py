@@ -28,7 +28,7 @@ class Hit:
     """A document that was found.
 
     Attributes:
-        id: its id columns; the only one's value where there is one alone.
+        id: its name; its id columns where none of them is called "id".
         score: cosine or inner product, as the index has it; of a hybrid search the sum of reciprocal ranks.
         text: the document's.
         topic: its topic, or None.
@@ -133,7 +133,7 @@ class SearchIndex:
 
 def _hit(documents: SpooledSplit, row: int, score: float) -> Hit:
     ids = dict(documents.ids(row, row + 1)[0])
-    identity = next(iter(ids.values())) if len(ids) == 1 else ids
+    identity = ids["id"] if "id" in ids else ids  # beside it stand a label and a date
     return Hit(identity, score, documents.texts(row, row + 1)[0], documents.labels(row, row + 1)[0])
 
 

@@ -64,7 +64,7 @@ def train(
     with session.gateways.runs().lock():
         guard = session.services.guard()
         guard(session.resolved, overwrite)
-        tuning = tune(session, read_pairs(session))
+        tuning = tune(session, read_pairs(session), overwrite)
         guard.record(session.resolved)
         return tuning
 

@@ -68,6 +68,7 @@ def extract(
     chosen_splits(read, splits)
     spool = session.gateways.spool()
     parts = {f"{split}.{part}": spool.read(f"{split}.{part}") for split in splits for part in PARTS}
+    every = [f"{split}.{part}" for split in read.splits for part in PARTS]
     source = session.gateways.pairs()
     given = source.splits()
     origins = {
@@ -80,7 +81,8 @@ def extract(
         origins=origins,
         storage=session.storage,
         shard_rows=session.experiment.storage.shard_rows,
-        partial=len(splits) < len(read.splits),
+        dataset={part: spool.read(part).texts_sha256 for part in every},
+        kept=list(session.experiment.encoders),
         versions=installed_versions(),
     )
     return found
@@ -96,8 +98,8 @@ def split_vectors(
     return SplitVectors(*(_vectors(store, sets[f"{split}.{part}"], cosine) for part in PARTS))
 
 
-def tune(session: RetrievalSession, read: PairsRead) -> Tuning:
-    """Tune the run's encoder, or return what stands there already."""
+def tune(session: RetrievalSession, read: PairsRead, overwrite: bool) -> Tuning:
+    """Tune the run's encoder, or return what stands there already; `overwrite` as of `TuneEncoder`."""
     for split in ("train", "validation"):
         if split not in read.splits:
             raise UsageError(f"the dataset has no {split} split (it has {', '.join(read.splits)})")
@@ -109,7 +111,14 @@ def tune(session: RetrievalSession, read: PairsRead) -> Tuning:
     step: TuneEncoder = session.services.tune(
         open_tuner=lambda model: session.gateways.tuner(session.resolved["encoders"][name], model), mine=mine
     )
-    return step(experiment.train, list(session.seeds), load("train"), load("validation"), carry(session))
+    return step(
+        experiment.train,
+        list(session.seeds),
+        load("train"),
+        load("validation"),
+        carry(session),
+        overwrite,
+    )
 
 
 def refuse_changed(session: RetrievalSession) -> None:
