@@ -9,12 +9,13 @@ from typing import Any
 from fusionapp.application.services.build_index import BuildIndex
 from fusionapp.application.services.extract_pairs import DOCUMENTS
 from fusionapp.application.services.search_index import Answer, SearchIndex
-from fusionapp.application.services.tune_encoder import read_tuning
+from fusionapp.application.services.tune_encoder import GROUP, read_tuning
 from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.environment import read_environment
 from fusionapp.entrypoints.experiment.load import load_any, runs_directory
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 from fusionapp.entrypoints.retrieval.session import RetrievalSession, open_retrieval
+from fusionapp.entrypoints.retrieval.steps import refuse_damaged
 
 KINDS = ("numpy", "flat", "hnsw", "ivfpq", "usearch")
 
@@ -41,6 +42,8 @@ def build_index(
     runs, spool = session.gateways.runs(), session.gateways.spool()
     name, model = _encoder(session)
     with runs.lock():
+        if model is not None:
+            refuse_damaged(runs, f"{GROUP}/{name.replace('tuned', 'seed')}")
         part = f"{split}.{DOCUMENTS}"
         texts = {part: spool.read(part)}
         encoder = session.roles(session.experiment.tunable[0], model).document
@@ -69,17 +72,18 @@ def search(
         quiet: show no progress bars.
 
     Raises:
-        UsageError: no such run, it has no index, or a query is blank.
+        UsageError: no such run, it has no index, the encoder was tuned anew since, or a query is blank.
         CorruptArtifactError: the index or the documents are not what was written.
     """
     session = _open(run, quiet)
     _, model = _encoder(session)
-    encoder = session.roles(session.experiment.tunable[0], model).query
+    roles = session.roles(session.experiment.tunable[0], model)
     ask: SearchIndex = session.services.search_index(indexes=_indexes(session))
+    words = session.gateways.bm25() if hybrid else None
     try:
-        yield from ask(queries, encoder, k, session.gateways.bm25() if hybrid else None)
+        yield from ask(queries, roles.query, k, words, reader=roles.document)
     finally:
-        encoder.close()
+        roles.query.close()
 
 
 def _open(run: Path, quiet: bool) -> RetrievalSession:

@@ -11,6 +11,7 @@ import numpy as np
 
 from fusionapp.adapters.machine.packages import installed_versions
 from fusionapp.application.ports.embedding_store import EmbeddingStore
+from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.extract_pairs import (
     DOCUMENTS,
     PARTS,
@@ -122,16 +123,31 @@ def tune(session: RetrievalSession, read: PairsRead, overwrite: bool) -> Tuning:
 
 
 def refuse_changed(session: RetrievalSession) -> None:
-    """Refuse a run that was tuned on other data or by other settings.
+    """Refuse a run that was tuned on other data or by other settings, or whose encoders were changed since.
 
     Raises:
-        UsageError: it is such a run.
+        UsageError: it is one of other data or settings.
+        CorruptArtifactError: an encoder is not what was saved.
     """
     runs = session.gateways.runs()
     found = runs.read_document(f"{GROUP}/{TRAINED}")
     if any(differences(found["carried"], carry(session))):
         raise UsageError(
             f"{runs.directory} was trained on other data or by other settings; run `fusionapp train --overwrite`"
+        )
+    refuse_damaged(runs, GROUP)
+
+
+def refuse_damaged(runs: RunStore, group: str) -> None:
+    """Refuse tuned encoders that are not what was saved.
+
+    Raises:
+        CorruptArtifactError: a file below `group` is not.
+    """
+    changed = runs.verify(group)
+    if changed:
+        raise CorruptArtifactError(
+            f"{runs.directory}/{changed[0].file}: {changed[0].problem}; tune again by `fusionapp train --overwrite`"
         )
 
 
