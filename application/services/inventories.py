@@ -69,7 +69,10 @@ def keep_sets(
             if current.get(split) == earlier["splits"][split]["texts_sha256"]
         }
         if sets:
-            inventory["encoders"][name] = {**(now or encoder), "sets": {**sets, **(now["sets"] if now else {})}}
+            inventory["encoders"][name] = {
+                **(now or encoder),
+                "sets": {**sets, **(now["sets"] if now else {})},
+            }
             for split in sets:
                 inventory["splits"].setdefault(split, earlier["splits"][split])
 

@@ -91,8 +91,8 @@ class SearchIndex:
         document = self._document()
         if reader is not None and document.get("identity") != json.loads(json.dumps(dict(reader.identity))):
             raise UsageError(
-                f"{self.runs.directory}: the index is of another encoder than the run has now; run `fusionapp index` "
-                "again"
+                f"{self.runs.directory}: the index is of another encoder than the run has now; "
+                "run `fusionapp index` again"
             )
         index = self._open(document)
         documents = self.spool.read(document["split"])
@@ -141,7 +141,7 @@ class SearchIndex:
 
 def _hit(documents: SpooledSplit, row: int, score: float) -> Hit:
     ids = dict(documents.ids(row, row + 1)[0])
-    identity = ids["id"] if "id" in ids else ids  # beside it stand a label and a date
+    identity = ids.get("id", ids)  # beside it stand a label and a date
     return Hit(identity, score, documents.texts(row, row + 1)[0], documents.labels(row, row + 1)[0])
 
 

@@ -168,9 +168,7 @@ class TuneEncoder:
                 self.runs.prune(f"{GROUP}/seed-{seed}", ())
             self.runs.write_document(f"{GROUP}/{TRAINED}", {"carried": None, "seconds": 0.0, "seeds": {}})
 
-    def _reusable(
-        self, seeds: Sequence[int], carried: Mapping[str, Json], overwrite: bool
-    ) -> Tuning | None:
+    def _reusable(self, seeds: Sequence[int], carried: Mapping[str, Json], overwrite: bool) -> Tuning | None:
         """What an earlier training left, or None where there is none or it is to be replaced."""
         found = self.runs.read_document(f"{GROUP}/{TRAINED}")
         if found is None or found["carried"] is None:

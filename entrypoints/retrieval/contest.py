@@ -116,7 +116,9 @@ def _reason_to_skip(session: RetrievalSession, name: str, splits: Sequence[str])
         return None
     try:
         stored = _is_stored(session, session.roles(name), splits)
-    except UsageError:  # only the server knows how long the model's vectors are, so where they stand is not known
+    except (
+        UsageError
+    ):  # only the server knows how long the model's vectors are, so where they stand is not known
         stored = False
     return None if stored else f"skipped: no key ({variable} is not set)"
 

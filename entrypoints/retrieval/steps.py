@@ -147,7 +147,8 @@ def refuse_damaged(runs: RunStore, group: str) -> None:
     changed = runs.verify(group)
     if changed:
         raise CorruptArtifactError(
-            f"{runs.directory}/{changed[0].file}: {changed[0].problem}; tune again by `fusionapp train --overwrite`"
+            f"{runs.directory}/{changed[0].file}: {changed[0].problem}; tune again by "
+            "`fusionapp train --overwrite`"
         )
 
 

@@ -20,7 +20,9 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> SearchJob:
     """The search after extract, train, evaluate and index; not to be changed."""
     directory = tmp_path_factory.mktemp("searched")
     write_search(directory)
-    printed = {name: call(directory, name, "s.toml", "--json").json for name in ("extract", "train", "evaluate")}
+    printed = {
+        name: call(directory, name, "s.toml", "--json").json for name in ("extract", "train", "evaluate")
+    }
     printed["index"] = call(directory, "index", "runs/s", "--json").json
     return SearchJob(directory, printed)
 
@@ -45,7 +47,9 @@ def test_extract_counts_queries_and_documents_of_every_split(searched: SearchJob
     report = searched.printed["extract"]
     assert (report["rows"], report["durable_rows"], report["complete"]) == (120, 120, True)
     tiny = report["encoders"]["tiny"]
-    parts = {f"{split}.{part}" for split in ("train", "validation", "test") for part in ("queries", "documents")}
+    parts = {
+        f"{split}.{part}" for split in ("train", "validation", "test") for part in ("queries", "documents")
+    }
     assert set(tiny["directories"]) == parts
     assert (tiny["dim"], tiny["layers"], tiny["sparse"]) == (32, 1, False)
 
@@ -201,7 +205,9 @@ def test_a_flipped_bit_in_a_saved_model_is_found(job: Path) -> None:
         assert MODEL in refused(job, *words, code=3), words
     flip(job / MODEL.replace("seed-0", "seed-1"))
     assert "model.safetensors" in refused(job, "index", "runs/s", code=3)
-    assert call(job, "verify", "runs/s", "--json", code=3).json["problems"][0]["file"] == MODEL.removeprefix("runs/s/")
+    assert call(job, "verify", "runs/s", "--json", code=3).json["problems"][0]["file"] == MODEL.removeprefix(
+        "runs/s/"
+    )
     assert not call(job, "train", "s.toml", "--overwrite", "--json").json["reused"]
     assert call(job, "verify", "runs/s", "--json").json["ok"]
 
@@ -231,7 +237,9 @@ def test_a_run_that_is_not_tuned_is_indexed_with_the_untuned_encoder(fresh: Path
     assert call(fresh, "search", "runs/s", "red fox", "-k", "2", "--json").json["hits"]
 
 
-def test_status_verify_and_export_work_on_a_run_after_its_evaluation(searched: SearchJob, tmp_path: Path) -> None:
+def test_status_verify_and_export_work_on_a_run_after_its_evaluation(
+    searched: SearchJob, tmp_path: Path
+) -> None:
     directory = searched.directory
     status = call(directory, "status", "runs/s", "--json").json
     assert (status["rows"], status["durable_rows"], status["complete"]) == (120, 120, True)
@@ -261,7 +269,9 @@ def test_status_verify_and_export_work_on_a_run_after_its_evaluation(searched: S
     ],
     ids=" ".join,
 )
-def test_what_is_for_classification_refuses_a_retrieval_run(searched: SearchJob, words: tuple[str, ...]) -> None:
+def test_what_is_for_classification_refuses_a_retrieval_run(
+    searched: SearchJob, words: tuple[str, ...]
+) -> None:
     said = call(searched.directory, *words, code=2).err
     assert "Traceback" not in said
     line = said.splitlines()[-1]
