@@ -10,6 +10,7 @@ from fusionapp.application.services.extract_pairs import PARTS, PairExtraction
 from fusionapp.application.services.tune_encoder import Tuning, read_tuning
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
+from fusionapp.entrypoints.retrieval.cards import write_cards
 from fusionapp.entrypoints.retrieval.contest import find_skipped, run_contest
 from fusionapp.entrypoints.retrieval.reports import (
     leaderboard_csv,
@@ -65,8 +66,11 @@ def train(
     with session.gateways.runs().lock():
         guard = session.services.guard()
         guard(session.resolved, overwrite)
-        tuning = tune(session, read_pairs(session), overwrite)
+        read = read_pairs(session)
+        tuning = tune(session, read, overwrite)
         guard.record(session.resolved)
+        if not tuning.reused:
+            write_cards(session, tuning, read)
         return tuning
 
 
@@ -105,6 +109,8 @@ def evaluate(
         write_evaluation(store, evaluation, basis)
         store.write_text(f"leaderboard-{split}.md", leaderboard_markdown(evaluation))
         store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation))
+        if split == "test":
+            write_cards(session, tuning, read, evaluation)
         return evaluation
 
 

@@ -15,6 +15,7 @@ from fusionapp.application.services.mine_negatives import MineNegatives
 from fusionapp.application.services.read_pairs import ReadPairs
 from fusionapp.application.services.report_status import ReportStatus
 from fusionapp.application.services.search_index import SearchIndex
+from fusionapp.application.services.tabulate_vectors import TabulateVectors
 from fusionapp.application.services.tune_encoder import TuneEncoder
 from fusionapp.application.services.verify_embeddings import VerifyEmbeddings
 from fusionapp.entrypoints.containers import Gateways
@@ -73,6 +74,7 @@ class RetrievalServices(containers.DeclarativeContainer):
     build_index = providers.Factory(BuildIndex, store=gateways.store, runs=gateways.runs)
     search_index = providers.Factory(SearchIndex, runs=gateways.runs, spool=gateways.spool)
     evaluate = providers.Factory(EvaluateRetrieval, measures=gateways.measures, runs=gateways.runs)
+    tabulate = providers.Factory(TabulateVectors, measures=gateways.measures)
     status = providers.Factory(ReportStatus, store=gateways.store)
     verify = providers.Factory(VerifyEmbeddings, store=gateways.store)
     export = providers.Factory(ExportEmbeddings, store=gateways.store, spool=gateways.spool)

@@ -69,9 +69,17 @@ def run_contest(
     rankings = [dense("tuned", list(tuned), tuning.seconds)]
     if settings.baselines:
         rankings += _controls(session, rank, dense, rankings[0], name, others)
+    vectors: list[dict[str, Any]] = []
+    if settings.vectors:
+        vectors = session.services.tabulate()(
+            [split_vectors(session, extraction, one, split) for one in tuned],
+            judged,
+            experiment.train.matryoshka_dims,
+            experiment.train.similarity == "cosine",
+        )
     evaluation: RetrievalEvaluation = session.services.evaluate(
         sets=session.gateways.ragas() if settings.ragas else None
-    )(split, choosing, judged, rankings, settings.metrics, settings.draws, skipped)
+    )(split, choosing, judged, rankings, settings.metrics, settings.draws, skipped, vectors)
     return evaluation
 
 

@@ -104,6 +104,50 @@ def test_scores_of_every_query_recompute_the_printed_mean(searched: SearchJob) -
     assert mean == pytest.approx(searched.printed["evaluate"]["result"]["mrr@10"]["mean"])
 
 
+def test_each_tuned_encoders_card_has_its_data_and_its_numbers_beside_the_controls(
+    searched: SearchJob,
+) -> None:
+    report = searched.printed["evaluate"]
+    for seed in (0, 1):
+        card = (searched.directory / f"runs/s/models/seed-{seed}/model/README.md").read_text(encoding="utf-8")
+        score = report["result"]["mrr@10"]
+        assert f"| mrr@10 | {score['mean']:.4f} [{score['low']:.4f}, {score['high']:.4f}] |" in card
+        assert f"| {report['verdicts']['bm25']} |" in card
+        assert "| test | 15 | 15 | 15 |" in card
+        assert "| train.epochs" not in card
+        assert "| epochs | `3` |" in card
+        assert "base_model" not in card
+        assert str(searched.directory.parent) not in card
+
+
+def test_a_tuned_encoder_opens_in_sentence_transformers_with_the_vectors_of_the_run(
+    searched: SearchJob, tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(searched.directory / MODEL.rpartition("/")[0]), device="cpu")
+    words = ("--encoder", "tuned-0", "--split", "test.documents", "--output", tmp_path / "v.npy")
+    call(searched.directory, "export", "embeddings", "runs/s", *words)
+    texts = [row["document"] for row in pair_rows() if row["date"] >= "2024-02-18"]
+    np.testing.assert_allclose(model.encode(texts), np.load(tmp_path / "v.npy"), atol=1e-5)
+
+
+def test_shorter_and_coarser_vectors_are_tabulated_where_asked_for(job: Path) -> None:
+    words = ("evaluate", "s.toml", "--set", "evaluate.vectors=true")
+    rows = call(job, *words, "--json").json["vectors"]
+    assert [(row["dim"], row["kept as"], row["bytes"]) for row in rows] == [
+        (32, "float32", 128),
+        (32, "int8", 32),
+        (32, "binary", 4),
+        (32, "binary rescored", 4),
+    ]
+    assert call(job, *words, "--json").json["vectors"] == rows
+    whole = call(job, *words, "--json").json["result"]
+    assert rows[0]["mrr@10"] == pytest.approx(whole["mrr@10"]["mean"])
+    assert rows[0]["recall@10"] == pytest.approx(whole["recall@10"]["mean"])
+    assert "binary rescored" in call(job, *words).out
+
+
 def test_index_says_what_it_holds(searched: SearchJob) -> None:
     document = searched.printed["index"]
     assert (document["kind"], document["rows"], document["dim"]) == ("numpy", 15, 32)
