@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": "Classify new texts with a trained run.",
     "index": "Make the documents of a retrieval run searchable.",
     "search": "Find the documents that answer a query.",
+    "mine": "Write a retrieval run's pairs with hard negatives.",
     "compare": "Compare two evaluated runs on the same texts.",
     "explain": "Say which parts of a trained run count, and where it errs.",
     "status": "Say how far an extraction has come, counting durable rows only.",

@@ -85,7 +85,8 @@ class SearchIndex:
             reader: the same encoder as it reads documents, which the index must hold the vectors of.
 
         Raises:
-            UsageError: there is no index, it is of another encoder than `reader`, a query is blank or cannot be encoded, or k is less than 1.
+            UsageError: there is no index, it is of another encoder than `reader`, a query is blank or cannot be
+                encoded, or k is less than 1.
             CorruptArtifactError: the index or the documents are not what was written.
         """
         document = self._document()

@@ -10,6 +10,7 @@ from fusionapp.application.services.export_embeddings import ExportEmbeddings
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
 from fusionapp.application.services.extract_pairs import ExtractPairs
 from fusionapp.application.services.guard_experiment import GuardExperiment
+from fusionapp.application.services.list_pairs import ListPairs
 from fusionapp.application.services.load_pairs import LoadPairs
 from fusionapp.application.services.mine_negatives import MineNegatives
 from fusionapp.application.services.read_pairs import ReadPairs
@@ -60,6 +61,7 @@ class RetrievalServices(containers.DeclarativeContainer):
     guard = providers.Factory(GuardExperiment, runs=gateways.runs)
     read = providers.Factory(ReadPairs, source=gateways.pairs, spool=gateways.spool, runs=gateways.runs)
     load = providers.Factory(LoadPairs, spool=gateways.spool, runs=gateways.runs)
+    list_pairs = providers.Factory(ListPairs, load=load, spool=gateways.spool)
     extract = providers.Factory(
         ExtractEmbeddings, store=gateways.store, executor=gateways.executor, progress=gateways.progress
     )

@@ -107,7 +107,8 @@ def tune(session: RetrievalSession, read: PairsRead, overwrite: bool) -> Tuning:
     load, name = session.services.load(), session.experiment.tunable[0]
     experiment = session.experiment
     mine = session.services.mine(
-        embed=lambda model: embed_train(session, model), index=session.gateways.index(experiment.index.kind)
+        embed=lambda model: embed_split(session, model, "train"),
+        index=session.gateways.index(experiment.index.kind),
     )
     step: TuneEncoder = session.services.tune(
         open_tuner=lambda model: session.gateways.tuner(session.resolved["encoders"][name], model), mine=mine
@@ -176,14 +177,14 @@ def carry(session: RetrievalSession) -> dict[str, Any]:
     }
 
 
-def embed_train(session: RetrievalSession, model: str) -> tuple[Vectors, Vectors]:
-    """Vectors of the training queries and documents by a saved encoder."""
+def embed_split(session: RetrievalSession, model: str | None, split: str) -> tuple[Vectors, Vectors]:
+    """Vectors of a split's queries and documents by a saved encoder; by the untuned one where it is None."""
     name, spool = session.experiment.tunable[0], session.gateways.spool()
     roles, extract_one = session.roles(name, model), session.services.extract()
     cosine = session.experiment.train.similarity == "cosine"
     found = []
     for part in PARTS:
-        texts = {part: spool.read(f"train.{part}")}
+        texts = {part: spool.read(f"{split}.{part}")}
         (made,) = extract_one(
             f"mining {part}", roles.of(f".{part}"), texts, session.experiment.storage.shard_rows
         )

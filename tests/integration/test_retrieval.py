@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -363,3 +364,41 @@ def test_mined_negatives_are_no_documents_of_the_query(fresh: Path) -> None:
     assert again["reused"]
     assert again["models"][0]["rounds"] == model["rounds"]
     assert call(fresh, "verify", "runs/s", "--json").json["ok"]
+
+
+def test_mine_writes_pairs_that_another_experiment_reads(job: Path) -> None:
+    report = call(job, "mine", "runs/s", "--output", "mined.jsonl", "--json").json
+    assert (report["file"], report["pairs"]) == ("mined.jsonl", 33)
+    rows = [json.loads(line) for line in (job / "mined.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert report["found"] == sum(len(row["negatives"]) for row in rows) > 0
+    known = {row["document"]: row for row in pair_rows()}
+    for row in rows:
+        assert known[row["document"]]["query"] == row["query"]
+        assert known[row["document"]]["date"] == row["date"]
+        assert not {known[text]["query"] for text in row["negatives"]} & {row["query"]}
+        assert row["document"] not in row["negatives"]
+
+    columns = {
+        "dataset.train": "mined.jsonl",
+        "dataset.id": '["id"]',
+        "dataset.query_id": '["query_id"]',
+        "dataset.grade": "grade",
+        "dataset.negatives": "negatives",
+        "dataset.test_fraction": "0",
+        "train.hard_negatives": "2",
+        "train.seeds": "1",
+        "name": "again",
+    }
+    words = [word for key, value in columns.items() for word in ("--set", f"{key}={value}")]
+    assert len(call(job, "train", "s.toml", *words, "--json").json["models"]) == 1
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(job / "runs/again/pairs/train.parquet").to_pydict()
+    assert max(max(row) for row in table["negatives"]) >= 0
+
+
+def test_mine_works_before_training_and_names_what_it_cannot_do(fresh: Path) -> None:
+    call(fresh, "extract", "s.toml")
+    assert call(fresh, "mine", "runs/s", "--output", "m.jsonl", "--json").json["found"] > 0
+    assert ".jsonl" in refused(fresh, "mine", "runs/s", "--output", "m.csv", code=2)
+    assert "dev" in refused(fresh, "mine", "runs/s", "--output", "m.jsonl", "--split", "dev", code=2)

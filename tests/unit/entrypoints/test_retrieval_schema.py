@@ -117,7 +117,7 @@ def test_plain_settings_have_no_problem() -> None:
 
 
 def test_what_takes_classifications_alone_refuses_a_retrieval_in_one_line() -> None:
-    with pytest.raises(UsageError, match="task.kind") as refusal:
+    with pytest.raises(UsageError, match=r"task\.kind") as refusal:
         load_experiment(PLAIN)
     assert "\n" not in str(refusal.value)
 
