@@ -11,8 +11,8 @@ from torch import Tensor
 
 from fusionapp.adapters.torch_heads.fusions import Attention, View, build_fusion
 from fusionapp.adapters.torch_heads.layers import StackedLinear
-from fusionapp.adapters.torch_shared.streams import seed_streams
 from fusionapp.adapters.torch_shared.device import automatic_dtype
+from fusionapp.adapters.torch_shared.streams import seed_streams
 from fusionapp.domain.fusion.products import with_residual
 from fusionapp.domain.fusion.spec import FusionKind, FusionSpec
 from fusionapp.domain.pooling import PoolingKind, pool

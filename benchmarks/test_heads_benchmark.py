@@ -20,8 +20,8 @@ from fusionapp.adapters.torch_heads.layers import SeedDropout, StackedLinear
 from fusionapp.adapters.torch_heads.muon import orthogonalize
 from fusionapp.adapters.torch_heads.row_adam import RowAdam
 from fusionapp.adapters.torch_heads.sparse import SparseRows
-from fusionapp.adapters.torch_shared.streams import seed_streams
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
+from fusionapp.adapters.torch_shared.streams import seed_streams
 from fusionapp.adapters.tracking.fan_out import FanOutTracker
 from fusionapp.application.ports.heads import LabelledEmbeddings
 from fusionapp.domain.fusion.spec import FusionSpec

@@ -17,6 +17,7 @@ from fusionapp.application.services.plan_extraction import PlannedSet
 from fusionapp.application.services.read_splits import OnEmpty
 from fusionapp.application.services.report_status import ExtractionStatus
 from fusionapp.domain.errors import UsageError
+from fusionapp.entrypoints.experiment.kinds import refuse_other_run
 from fusionapp.entrypoints.experiment.schema import Experiment, StorageSettings
 from fusionapp.entrypoints.inventory import FORMATS, check_inventory
 from fusionapp.entrypoints.session import Session, open_session
@@ -132,7 +133,9 @@ def _run_of(place: Path) -> Path:
 
 
 def compare(first: Path, second: Path, split: str = "test", draws: int = 10_000) -> Comparison:
-    """Two evaluated runs on the same texts."""
+    """Two evaluated classifications of the same texts."""
+    for place in (first, second):
+        refuse_other_run(place)
     sessions = [_session(run=place) for place in (first, second)]
     comparison: Comparison = sessions[0].services.compare()(
         *(session.gateways.runs() for session in sessions), split, draws

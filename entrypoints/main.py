@@ -21,6 +21,7 @@ COMMANDS = {
     "index": "Make the documents of a retrieval run searchable.",
     "search": "Find the documents that answer a query.",
     "route": "Choose a model for each prompt.",
+    "mine": "Write a retrieval run's pairs with hard negatives.",
     "compare": "Compare two evaluated runs on the same texts.",
     "explain": "Say which parts of a trained run count, and where it errs.",
     "status": "Say how far an extraction has come, counting durable rows only.",

@@ -15,6 +15,7 @@ from fusionapp.application.services.classify_texts import Prediction
 from fusionapp.application.services.fit_linear_path import LINEAR_PATH
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.recipe import TrainingRecipe
+from fusionapp.entrypoints.experiment.kinds import refuse_other_run
 from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.session import build_encoders, open_session
 
@@ -102,9 +103,10 @@ def find_heads(place: Path) -> SavedHeads:
     """The heads of a run directory or a model directory.
 
     Raises:
-        UsageError: there is no model.
+        UsageError: there is no model, or it is a retrieval run.
         CorruptArtifactError: a document of it is broken.
     """
+    refuse_other_run(place)
     heads = _head_directories(place)
     model = read_json(heads[0] / "model.json", "classes", "encoders", "linear_path")
     return SavedHeads(

@@ -87,11 +87,12 @@ def status_json(
             "truncated": one.truncated,
             "complete": one.complete,
         }
-        if sets is not None:
+        if sets is not None and name in sets:
             encoders[name] |= _speeds(sets[name])
     report = {
         "rows": status.rows,
-        "durable_rows": min((one.durable_rows for one in status.encoders.values()), default=0),
+        "durable_rows": status.rows
+        - max((one.rows - one.durable_rows for one in status.encoders.values()), default=status.rows),
         "quarantined": _quarantined(status),
         "truncated": sum(one.truncated for one in status.encoders.values()),
         "complete": status.complete,

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from fusionapp.adapters.torch_heads.artefact import SavedHead, load_head
 from fusionapp.adapters.torch_heads.card import HeadCard
-from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.adapters.torch_heads.insides import WEIGHTS, Seen, products, weighed_parts
 from fusionapp.adapters.torch_heads.opened import OpenedHeads
 from fusionapp.adapters.torch_heads.scorer import alike, check_path, check_sources, common_classes
 from fusionapp.adapters.torch_heads.sources import SourceCard
 from fusionapp.adapters.torch_shared.device import resolve_device
+from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.application.ports.head_inspector import (
     Ablation,
     FusionWeights,

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from fusionapp.adapters.torch_heads.artefact import SavedHead, load_head, stack_heads
-from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.adapters.torch_heads.sources import Source, check_linear, select
 from fusionapp.adapters.torch_shared.device import resolve_device
+from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.application.ports.heads import HeadScorer
 from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.errors import UsageError

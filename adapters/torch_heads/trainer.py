@@ -12,11 +12,11 @@ import torch
 from fusionapp.adapters.torch_heads.artefact import SavedHead, save_head
 from fusionapp.adapters.torch_heads.calibrate import calibrate
 from fusionapp.adapters.torch_heads.card import HeadCard
-from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.adapters.torch_heads.head import FusionHead
 from fusionapp.adapters.torch_heads.sources import Source, check_linear
 from fusionapp.adapters.torch_heads.training import PreparedSplit, SeedRun, StackTraining
 from fusionapp.adapters.torch_shared.device import automatic_dtype, resolve_device
+from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.application.ports.heads import HeadTrainer, LabelledEmbeddings, TrainedHead
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.tracker import Tracker

@@ -207,7 +207,7 @@ class EvaluateRetrieval:
         name = judged.ranking.name.replace(" ", "-")
         columns: dict[str, Column] = {"query_id": query_ids}
         for seed, hits in enumerate(judged.ranking.test):
-            columns |= {f"{name}_{seed}": values[seed] for name, values in judged.values.items()}
+            columns |= {f"{metric}_{seed}": values[seed] for metric, values in judged.values.items()}
             columns[f"documents_{seed}"] = hits.rows[:, :10]
         self.runs.write_table(f"scores/{split}/{name}.parquet", columns)
 

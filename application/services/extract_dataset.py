@@ -20,7 +20,7 @@ from fusionapp.application.services.inventories import (
     carry_times,
     describe_encoder,
     describe_split,
-    earlier_places,
+    read_earlier,
 )
 from fusionapp.application.services.read_splits import OnEmpty, ReadSplits
 from fusionapp.domain.embeddings import Json
@@ -103,7 +103,7 @@ class ExtractDataset:
                 for name, encoder in encoders.items()
             },
         }
-        carry_times(inventory, earlier_places(self.runs))
+        carry_times(inventory, read_earlier(self.runs))
         # Written before the first shard, so that `status` can follow an extraction and find a killed one.
         self.runs.write_document(INVENTORY, inventory)
         sets = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import attrs
 
@@ -18,7 +18,8 @@ from fusionapp.application.services.inventories import (
     carry_times,
     describe_encoder,
     describe_split,
-    earlier_places,
+    keep_sets,
+    read_earlier,
 )
 from fusionapp.domain.embeddings import Json
 
@@ -76,7 +77,8 @@ class ExtractPairs:
         origins: Mapping[str, str],
         storage: Mapping[str, Json],
         shard_rows: int,
-        partial: bool,
+        dataset: Mapping[str, str],
+        kept: Collection[str],
         versions: Mapping[str, str],
     ) -> PairExtraction:
         """Extract what is missing.
@@ -87,19 +89,23 @@ class ExtractPairs:
             origins: where each part was read from, for messages.
             storage: the store's adapter and root, kept in the inventory.
             shard_rows: texts in a shard.
-            partial: whether the dataset has more than these parts.
+            dataset: every part that the dataset has, with the digest of its texts.
+            kept: encoders whose sets of other parts, from an earlier extraction, stay in the inventory.
             versions: of the libraries at work, kept in the inventory.
         """
         inventory: dict[str, Json] = {
             "format": 1,
-            "partial": partial,
+            "partial": True,
             "finished": False,
             "storage": dict(storage),
             "versions": dict(versions),
             "splits": {part: describe_split(texts, origins[part]) for part, texts in parts.items()},
             "encoders": {name: self._describe(one, parts, shard_rows) for name, one in encoders.items()},
         }
-        carry_times(inventory, earlier_places(self.runs))
+        earlier = read_earlier(self.runs)
+        keep_sets(inventory, earlier, dataset, kept)
+        inventory["partial"] = not inventory["splits"].keys() >= dataset.keys()
+        carry_times(inventory, earlier)
         # Written before the first shard, so that `status` can follow an extraction and find a killed one.
         self.runs.write_document(INVENTORY, inventory)
         sets: dict[str, list[ExtractedSet]] = {}

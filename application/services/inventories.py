@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.run_store import RunStore
@@ -15,21 +15,25 @@ from fusionapp.domain.errors import CorruptArtifactError
 INVENTORY = "embeddings.json"
 
 
-def earlier_places(runs: RunStore) -> Mapping[str, Mapping[str, Json]]:
-    """By key, the sets of the inventory that an earlier extraction left in a run; none where it is none."""
+def read_earlier(runs: RunStore) -> Mapping[str, Json]:
+    """The inventory that an earlier extraction left in a run; an empty one where there is none, or something else."""
     try:
-        earlier = runs.read_document(INVENTORY) or {"encoders": {}}
-        return {
-            place["key"]: place
-            for encoder in earlier["encoders"].values()
-            for place in encoder["sets"].values()
-        }
+        earlier = runs.read_document(INVENTORY) or {}
+        _ = [place["key"] for one in earlier["encoders"].values() for place in one["sets"].values()]
+        _ = [place["texts_sha256"] for place in earlier["splits"].values()]
     except (CorruptArtifactError, AttributeError, KeyError, TypeError):  # it is written anew
         return {}
+    found: Mapping[str, Json] = earlier
+    return found
 
 
-def carry_times(inventory: Mapping[str, Json], spent: Mapping[str, Mapping[str, Json]]) -> None:
+def carry_times(inventory: Mapping[str, Json], earlier: Mapping[str, Json]) -> None:
     """Begin with what earlier runs spent on the same sets. A killed run's time is lost, and so are its rows."""
+    spent = {
+        place["key"]: place
+        for encoder in earlier.get("encoders", {}).values()
+        for place in encoder["sets"].values()
+    }
     for encoder in inventory["encoders"].values():
         for place in encoder["sets"].values():
             for key in ("seconds", "encoded_rows"):
@@ -41,6 +45,40 @@ def add_times(places: Mapping[str, Json], sets: Sequence[ExtractedSet]) -> None:
     for one in sets:
         places[one.split]["seconds"] += one.effort.seconds
         places[one.split]["encoded_rows"] += one.effort.rows
+
+
+def keep_sets(
+    inventory: Mapping[str, Json],
+    earlier: Mapping[str, Json],
+    current: Mapping[str, str],
+    encoders: Collection[str],
+) -> None:
+    """Keep what an earlier inventory knows of other splits, so that a part of a job does not hide the rest.
+
+    Args:
+        inventory: of this extraction, completed in place.
+        earlier: what stood there before.
+        current: by split, the digest of the texts that are the dataset's now; sets of other texts are dropped.
+        encoders: those whose sets may be kept.
+    """
+    if earlier.get("storage") != inventory["storage"]:
+        return
+    for name, encoder in earlier["encoders"].items():
+        now = inventory["encoders"].get(name)
+        if name not in encoders or (now is not None and now["identity"] != encoder["identity"]):
+            continue
+        sets = {
+            split: place
+            for split, place in encoder["sets"].items()
+            if current.get(split) == earlier["splits"][split]["texts_sha256"]
+        }
+        if sets:
+            inventory["encoders"][name] = {
+                **(now or encoder),
+                "sets": {**sets, **(now["sets"] if now else {})},
+            }
+            for split in sets:
+                inventory["splits"].setdefault(split, earlier["splits"][split])
 
 
 def describe_split(texts: SpooledSplit, origin: str) -> dict[str, Json]:

@@ -22,7 +22,7 @@ from fusionapp.domain.retrieval.ranking import reciprocal_ranks
 
 Vectors = NDArray[np.float32]
 
-_SCORES_AT_ONCE = 2**24
+SCORES_AT_ONCE = 2**24
 """Scores of a dense ranking in memory at a time: 64 MiB."""
 
 
@@ -113,7 +113,7 @@ class RankDocuments:
 
     def _nearest(self, vectors: SplitVectors) -> Hits:
         depth = min(self.depth, len(vectors.documents))
-        block = max(1, _SCORES_AT_ONCE // max(1, len(vectors.documents)))
+        block = max(1, SCORES_AT_ONCE // max(1, len(vectors.documents)))
         parts = [
             rank_scores(vectors.queries[start : start + block] @ vectors.documents.T, depth)
             for start in range(0, len(vectors.queries), block)

@@ -15,7 +15,7 @@ class EncoderStatus:
     """One encoder over all splits.
 
     Attributes:
-        rows: texts of the whole job.
+        rows: texts of the splits that it is to embed.
         durable_rows: rows on disk and recorded.
         quarantined: rows left out, by split.
         truncated: durable texts that were cut to the encoder's max length.
@@ -70,7 +70,7 @@ class ReportStatus:
         """
         splits = inventory["splits"]
         encoders = {
-            name: self._encoder(encoder, {split: place["rows"] for split, place in splits.items()})
+            name: self._encoder(encoder, {split: splits[split]["rows"] for split in encoder["sets"]})
             for name, encoder in inventory["encoders"].items()
         }
         return ExtractionStatus(

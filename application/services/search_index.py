@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 
@@ -28,7 +29,7 @@ class Hit:
     """A document that was found.
 
     Attributes:
-        id: its id columns; the only one's value where there is one alone.
+        id: its name; its id columns where none of them is called "id".
         score: cosine or inner product, as the index has it; of a hybrid search the sum of reciprocal ranks.
         text: the document's.
         topic: its topic, or None.
@@ -69,6 +70,7 @@ class SearchIndex:
         k: int = 10,
         words: LexicalRanker | None = None,
         batch_size: int = 256,
+        reader: Encoder | None = None,
     ) -> Iterator[Answer]:
         """Answers in the queries' order, a batch at a time.
 
@@ -80,12 +82,19 @@ class SearchIndex:
             k: most hits of a query.
             words: ranks the same documents by words; the answers then go by both, by reciprocal ranks.
             batch_size: queries encoded at a time; it does not change an answer.
+            reader: the same encoder as it reads documents, which the index must hold the vectors of.
 
         Raises:
-            UsageError: there is no index, a query is blank or cannot be encoded, or k is less than 1.
+            UsageError: there is no index, it is of another encoder than `reader`, a query is blank or cannot be
+                encoded, or k is less than 1.
             CorruptArtifactError: the index or the documents are not what was written.
         """
         document = self._document()
+        if reader is not None and document.get("identity") != json.loads(json.dumps(dict(reader.identity))):
+            raise UsageError(
+                f"{self.runs.directory}: the index is of another encoder than the run has now; "
+                "run `fusionapp index` again"
+            )
         index = self._open(document)
         documents = self.spool.read(document["split"])
         rows = np.setdiff1d(np.arange(documents.rows), document["left_out"])
@@ -133,7 +142,7 @@ class SearchIndex:
 
 def _hit(documents: SpooledSplit, row: int, score: float) -> Hit:
     ids = dict(documents.ids(row, row + 1)[0])
-    identity = next(iter(ids.values())) if len(ids) == 1 else ids
+    identity = ids.get("id", ids)  # beside it stand a label and a date
     return Hit(identity, score, documents.texts(row, row + 1)[0], documents.labels(row, row + 1)[0])
 
 

@@ -16,7 +16,7 @@ from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.mine_negatives import Mined, MineNegatives, with_negatives
 from fusionapp.application.services.train_classifier import TRAINED
 from fusionapp.domain.embeddings import Json
-from fusionapp.domain.errors import CorruptArtifactError
+from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.retrieval.recipe import TuningRecipe
 
 GROUP, MODEL = "models", "model"
@@ -86,6 +86,7 @@ class TuneEncoder:
         train: PairSet,
         validation: PairSet,
         carried: Mapping[str, Json],
+        overwrite: bool = False,
     ) -> Tuning:
         """Tune one encoder a seed, or return those that stand there already, tuned on the same data.
 
@@ -95,15 +96,18 @@ class TuneEncoder:
             train: what it is tuned on.
             validation: what training stops and chooses by.
             carried: kept to recognise data and settings.
+            overwrite: replace encoders of other data or settings, and such as were changed since.
 
         Raises:
-            UsageError: the recipe cannot be followed with this encoder or these data.
-            CorruptArtifactError: an encoder that stands there was changed.
+            UsageError: the recipe cannot be followed with this encoder or these data, or encoders of other data or
+                settings stand there and `overwrite` is not set.
+            CorruptArtifactError: an encoder that stands there was changed, and `overwrite` is not set.
         """
-        found = self._reusable(seeds, carried)
+        found = self._reusable(seeds, carried, overwrite)
         if found is not None:
             return found
         self.open_tuner(None).preflight(recipe, len(train.pairs))  # refused before anything is removed
+        self._void()
         start = perf_counter()
         rounds = {}
         for seed in seeds:
@@ -156,17 +160,30 @@ class TuneEncoder:
         }
         return {"carried": dict(carried), "seconds": seconds, "seeds": seeds}
 
-    def _reusable(self, seeds: Sequence[int], carried: Mapping[str, Json]) -> Tuning | None:
-        """What an earlier training left; where it is another one, nothing of it is trusted from now on."""
+    def _void(self) -> None:
+        """Trust nothing of an earlier training from now on, should this one be cut short."""
         found = self.runs.read_document(f"{GROUP}/{TRAINED}")
-        if found is None:
-            return None
-        if list(found["seeds"]) != [str(seed) for seed in seeds] or any(
-            differences(found["carried"], dict(carried))
-        ):
+        if found is not None:
+            for seed in found["seeds"]:
+                self.runs.prune(f"{GROUP}/seed-{seed}", ())
             self.runs.write_document(f"{GROUP}/{TRAINED}", {"carried": None, "seconds": 0.0, "seeds": {}})
+
+    def _reusable(self, seeds: Sequence[int], carried: Mapping[str, Json], overwrite: bool) -> Tuning | None:
+        """What an earlier training left, or None where there is none or it is to be replaced."""
+        found = self.runs.read_document(f"{GROUP}/{TRAINED}")
+        if found is None or found["carried"] is None:
             return None
-        changed = [problem for problem in self.runs.verify() if problem.file.startswith(f"{GROUP}/")]
+        other = list(found["seeds"]) != [str(seed) for seed in seeds]
+        if other or any(differences(found["carried"], dict(carried))):
+            if overwrite:
+                return None
+            raise UsageError(
+                f"{self.runs.directory}: the data, the encoder or the settings changed since it was tuned; choose "
+                "another `name`, or give --overwrite to tune again"
+            )
+        changed = self.runs.verify(GROUP)
+        if changed and overwrite:
+            return None
         if changed:
             raise CorruptArtifactError(
                 f"{self.runs.directory}/{changed[0].file}: {changed[0].problem}; train again with --overwrite"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionapp.domain.errors import UsageError
+from fusionapp.entrypoints.experiment.kinds import TAKEN
 from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.experiment.structure import AnyExperiment, structure_any
 
@@ -71,7 +72,7 @@ def only_classification(experiment: AnyExperiment) -> Experiment:
         return experiment
     raise UsageError(
         f'task.kind: this is for "classify", and experiment {experiment.name!r} is of kind '
-        f"{experiment.task.kind!r}, which extract, train, evaluate, status and verify take"
+        f"{experiment.task.kind!r}, which {TAKEN[experiment.task.kind]} take"
     )
 
 

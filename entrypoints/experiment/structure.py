@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -22,8 +22,9 @@ from fusionapp.entrypoints.experiment.encoder_tables import (
     OpenAISettings,
     SentenceTransformersSettings,
 )
+from fusionapp.entrypoints.experiment.problems import Path, at, cause, dotted, drop, follows
 from fusionapp.entrypoints.experiment.schema import Experiment
-from fusionapp.entrypoints.experiment.types import is_plain, match, shown
+from fusionapp.entrypoints.experiment.types import is_plain, listed_table, match, shown
 from fusionapp.entrypoints.plugins import ENCODERS as ENCODER_PLUGINS, load_settings, plugin_names
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 from fusionapp.entrypoints.routing.schema import RoutingExperiment
@@ -36,12 +37,6 @@ ENCODERS: dict[str, type] = {
     "lexical": LexicalSettings,
     "imported": ImportedSettings,
 }
-
-DECIDING = ("kind", "source", "text", "revision")
-"""Keys whose value other keys of the same table depend on."""
-
-Path = tuple[str, ...]
-
 
 E = TypeVar("E", Experiment, RetrievalExperiment, RoutingExperiment)
 AnyExperiment = Experiment | RetrievalExperiment | RoutingExperiment
@@ -84,7 +79,7 @@ def structure_as(raw: Mapping[str, Any], kind: type[E]) -> E:
         experiment = _structure_what_fits(content, problems, kind)
     if experiment is not None:
         problems += _out_of_range(experiment, ())
-        problems += [line for line in experiment.problems() if not _follows(line, problems)]
+        problems += [line for line in experiment.problems() if not follows(line, problems)]
     if experiment is None or problems:
         raise ConfigurationError(list(dict.fromkeys(problems)))
     return experiment
@@ -109,8 +104,8 @@ def _structure_what_fits(content: dict[str, Any], problems: list[str], kind: typ
             return converter.structure(content, kind)
         except BaseValidationError as error:
             found = list(_leaves(error, ()))
-        problems += [f"{'.'.join(path)}: {message}" for path, message in found]
-        dropped = [_drop(content, _cause(path)) for path, _ in found]
+        problems += [f"{dotted(path)}: {message}" for path, message in found]
+        dropped = [drop(content, cause(path)) for path, _ in found]
         if not any(dropped):
             return None
 
@@ -122,6 +117,10 @@ def _converter() -> Converter:
         converter.register_structure_hook(primitive, match)
     converter.register_structure_hook_func(
         attrs.has, lambda value, kind: _structure_table(converter, value, kind)
+    )
+    converter.register_structure_hook_func(
+        lambda kind: listed_table(kind) is not None,
+        lambda value, kind: _structure_list(converter, value, listed_table(kind)),
     )
     converter.register_structure_hook(EncoderSettings, lambda value, _: _structure_encoder(converter, value))
     encoders = Mapping[str, EncoderSettings]
@@ -140,6 +139,12 @@ def _structure_table(converter: Converter, value: Any, kind: type) -> Any:
         return value
     build: Any = make_dict_structure_fn(kind, converter, _cattrs_forbid_extra_keys=True)
     return build(_table(value), kind)
+
+
+def _structure_list(converter: Converter, value: Any, entry: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"expected a list of tables, got {shown(value)}")
+    return tuple(converter.structure(list(value), list[entry]))
 
 
 def _table(value: Any) -> Mapping[str, Any]:
@@ -181,7 +186,8 @@ def _leaves(error: BaseException, path: Path) -> Iterator[tuple[Path, str]]:
     elif isinstance(error, IterableValidationError):
         items, others = error.group_exceptions()
         for inner, position in items:
-            yield from _leaves(inner, (*path, str(position.index)))
+            place = position.index
+            yield from _leaves(inner, (*path, at(place) if isinstance(place, int) else str(place)))
         for inner in others:
             yield from _leaves(inner, path)
     elif isinstance(error, ForbiddenExtraKeysError):
@@ -202,44 +208,11 @@ def _unknown(key: str, kind: type) -> str:
     return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known are {', '.join(known)}"
 
 
-def _cause(path: Path) -> Path:
-    """What to drop for a problem: without its adapter, an encoder's table cannot be judged."""
-    return path[:-1] if path[:1] == ("encoders",) and path[-1] == "adapter" else path
-
-
-def _drop(content: dict[str, Any], path: Path) -> bool:
-    """Remove a key that was reported, or the table that lacks it; False where there is nothing to remove."""
-    place: Any = content
-    for depth, key in enumerate(path):
-        if not isinstance(place, dict):
-            return False
-        if key not in place:
-            return depth > 0 and _drop(content, path[:depth])
-        if depth == len(path) - 1:
-            del place[key]
-            return True
-        place = place[key]
-    return False
-
-
-def _follows(line: str, problems: Sequence[str]) -> bool:
-    """Whether an impossible combination is only the shadow of a problem that was reported before.
-
-    It is where the key itself, a key below it or its table was reported; where the table's deciding key was,
-    since the default stands in its place; and for a source where its encoder was, which may be missing by now.
-    """
-    key = line.split(":", 1)[0]
-    table = key.rpartition(".")[0]
-    reported = {said.split(":", 1)[0] for said in problems}
-    return any(
-        f"{said}.".startswith(f"{one}.") or one.startswith(f"{said}.")
-        for said in reported
-        for one in (key, key.replace("train.sources.", "encoders."))
-    ) or any(f"{table}.{deciding}" in reported for deciding in DECIDING)
-
-
 def _out_of_range(value: Any, path: Path) -> Iterator[str]:
     """Run the attrs validators of every table and report all that fail."""
+    if isinstance(value, tuple):
+        for place, inner in enumerate(value):
+            yield from _out_of_range(inner, (*path, at(place)))
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _out_of_range(inner, (*path, str(key)))
@@ -252,7 +225,7 @@ def _out_of_range(value: Any, path: Path) -> Iterator[str]:
             try:
                 field.validator(value, field, inner)
             except (ValueError, TypeError) as error:
-                yield f"{'.'.join((*path, field.name))}: {_plain(error, field.name)}"
+                yield f"{dotted((*path, field.name))}: {_plain(error, field.name)}"
 
 
 def _plain(error: Exception, name: str) -> str:

@@ -10,8 +10,9 @@ import attrs
 
 from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.experiment.structure import ENCODERS
-from fusionapp.entrypoints.experiment.types import describe, is_plain
+from fusionapp.entrypoints.experiment.types import describe, is_plain, listed_table, optional_table
 from fusionapp.entrypoints.plugins import ENCODERS as ENCODER_PLUGINS, load_settings, plugin_names
+from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 
 
 @attrs.frozen
@@ -25,23 +26,31 @@ class SchemaRow:
 
 
 def schema_rows() -> list[SchemaRow]:
-    """Every key of an experiment, in file order."""
-    return list(_rows(Experiment, ""))
+    """Every key of an experiment, in file order: a classification's, then what retrieval has otherwise."""
+    rows = list(_rows(Experiment, ""))
+    known = set(rows)
+    return rows + [
+        attrs.evolve(row, meaning=f"retrieve: {row.meaning}")
+        for row in _rows(RetrievalExperiment, "")
+        if row not in known
+    ]
 
 
 def _rows(kind: type, prefix: str) -> Iterator[SchemaRow]:
     hints = get_type_hints(kind)
     for field in attrs.fields(kind):
-        key = f"{prefix}{field.name}"
+        key, hint = f"{prefix}{field.name}", hints[field.name]
+        meaning = field.metadata.get("meaning", "")
         if key == "encoders":
             yield from _encoder_rows()
-        elif is_plain(hints[field.name]):
-            meaning = field.metadata.get("meaning", "")
-            yield SchemaRow(key, describe(hints[field.name]), _default(field), meaning)
-        elif get_origin(hints[field.name]) is Mapping:
-            yield from _rows(get_args(hints[field.name])[1], f"{key}.NAME.")
+        elif is_plain(hint):
+            yield SchemaRow(key, describe(hint), _default(field), meaning)
+        elif get_origin(hint) is Mapping:
+            yield from _rows(get_args(hint)[1], f"{key}.NAME.")
+        elif (entry := listed_table(hint)) is not None:
+            yield from _rows(entry, f"{key}[].")
         else:
-            yield from _rows(hints[field.name], f"{key}.")
+            yield from _rows(optional_table(hint) or hint, f"{key}.")
 
 
 def _encoder_rows() -> Iterator[SchemaRow]:

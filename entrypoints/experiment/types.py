@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+import attrs
+
 NAMES = {
     bool: "true or false",
     int: "a whole number",
@@ -41,7 +43,22 @@ def is_plain(kind: Any) -> bool:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, UnionType):
         return all(is_plain(member) for member in arguments)
-    return kind in NAMES or origin in (Literal, tuple)
+    if origin is tuple:
+        return listed_table(kind) is None
+    return kind in NAMES or origin is Literal
+
+
+def listed_table(kind: Any) -> Any | None:
+    """The class of ``[[tables]]``, such as ``tuple[Stage, ...]``; None for every other type."""
+    arguments = get_args(kind)
+    return arguments[0] if get_origin(kind) is tuple and attrs.has(arguments[0]) else None
+
+
+def optional_table(kind: Any) -> Any | None:
+    """The class of a table that may be absent, such as ``Composition | None``; None for every other type."""
+    if get_origin(kind) not in (Union, UnionType):
+        return None
+    return next((member for member in get_args(kind) if attrs.has(member)), None)
 
 
 def match(value: Any, kind: Any) -> Any:

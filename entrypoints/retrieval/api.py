@@ -10,7 +10,8 @@ from fusionapp.application.services.extract_pairs import PARTS, PairExtraction
 from fusionapp.application.services.tune_encoder import Tuning, read_tuning
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
-from fusionapp.entrypoints.retrieval.contest import run_contest
+from fusionapp.entrypoints.retrieval.cards import write_cards
+from fusionapp.entrypoints.retrieval.contest import find_skipped, run_contest
 from fusionapp.entrypoints.retrieval.reports import (
     leaderboard_csv,
     leaderboard_markdown,
@@ -20,6 +21,7 @@ from fusionapp.entrypoints.retrieval.reports import (
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 from fusionapp.entrypoints.retrieval.session import Directory, RetrievalSession, open_retrieval
 from fusionapp.entrypoints.retrieval.steps import (
+    chosen_splits,
     extract as extract_step,
     read_pairs,
     refuse_changed,
@@ -64,8 +66,11 @@ def train(
     with session.gateways.runs().lock():
         guard = session.services.guard()
         guard(session.resolved, overwrite)
-        tuning = tune(session, read_pairs(session))
+        read = read_pairs(session)
+        tuning = tune(session, read, overwrite)
         guard.record(session.resolved)
+        if not tuning.reused:
+            write_cards(session, tuning, read)
         return tuning
 
 
@@ -77,7 +82,9 @@ def evaluate(
     overwrite: bool = False,
     quiet: bool = True,
 ) -> RetrievalEvaluation:
-    """Score a split of a tuned run, beside its controls. It is scored once, as a classification's is.
+    """Score a split of a tuned run, beside its controls.
+
+    It is scored once, as a classification's is, but for controls that were skipped and can be asked by now.
 
     Raises:
         UsageError: the run is not tuned for this experiment and these data.
@@ -91,15 +98,19 @@ def evaluate(
     with store.lock():
         session.services.guard()(session.resolved, overwrite)
         read = read_pairs(session)
+        chosen_splits(read, [split])
         refuse_changed(session)
         basis = _basis(session, split)
         earlier = None if overwrite else read_evaluation(store, split, basis)
-        if earlier is not None:
+        skipped = find_skipped(session, split)
+        if earlier is not None and skipped.keys() >= earlier.skipped.keys():
             return earlier
-        evaluation = run_contest(session, tuning, split, read)
+        evaluation = run_contest(session, tuning, split, read, skipped)
         write_evaluation(store, evaluation, basis)
         store.write_text(f"leaderboard-{split}.md", leaderboard_markdown(evaluation))
         store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation))
+        if split == "test":
+            write_cards(session, tuning, read, evaluation)
         return evaluation
 
 

@@ -10,11 +10,13 @@ from fusionapp.application.services.export_embeddings import ExportEmbeddings
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
 from fusionapp.application.services.extract_pairs import ExtractPairs
 from fusionapp.application.services.guard_experiment import GuardExperiment
+from fusionapp.application.services.list_pairs import ListPairs
 from fusionapp.application.services.load_pairs import LoadPairs
 from fusionapp.application.services.mine_negatives import MineNegatives
 from fusionapp.application.services.read_pairs import ReadPairs
 from fusionapp.application.services.report_status import ReportStatus
 from fusionapp.application.services.search_index import SearchIndex
+from fusionapp.application.services.tabulate_vectors import TabulateVectors
 from fusionapp.application.services.tune_encoder import TuneEncoder
 from fusionapp.application.services.verify_embeddings import VerifyEmbeddings
 from fusionapp.entrypoints.containers import Gateways
@@ -59,6 +61,7 @@ class RetrievalServices(containers.DeclarativeContainer):
     guard = providers.Factory(GuardExperiment, runs=gateways.runs)
     read = providers.Factory(ReadPairs, source=gateways.pairs, spool=gateways.spool, runs=gateways.runs)
     load = providers.Factory(LoadPairs, spool=gateways.spool, runs=gateways.runs)
+    list_pairs = providers.Factory(ListPairs, load=load, spool=gateways.spool)
     extract = providers.Factory(
         ExtractEmbeddings, store=gateways.store, executor=gateways.executor, progress=gateways.progress
     )
@@ -73,6 +76,7 @@ class RetrievalServices(containers.DeclarativeContainer):
     build_index = providers.Factory(BuildIndex, store=gateways.store, runs=gateways.runs)
     search_index = providers.Factory(SearchIndex, runs=gateways.runs, spool=gateways.spool)
     evaluate = providers.Factory(EvaluateRetrieval, measures=gateways.measures, runs=gateways.runs)
+    tabulate = providers.Factory(TabulateVectors, measures=gateways.measures)
     status = providers.Factory(ReportStatus, store=gateways.store)
     verify = providers.Factory(VerifyEmbeddings, store=gateways.store)
     export = providers.Factory(ExportEmbeddings, store=gateways.store, spool=gateways.spool)

@@ -14,6 +14,7 @@ from fusionapp.application.services.extracted_sets import job_header, set_key
 from fusionapp.application.services.rank_documents import RankDocuments, Ranking
 from fusionapp.application.services.read_pairs import PairsRead
 from fusionapp.application.services.tune_encoder import Tuning
+from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.encoder_tables import OpenAISettings
 from fusionapp.entrypoints.retrieval.session import RetrievalSession
 from fusionapp.entrypoints.retrieval.steps import extract, split_vectors
@@ -24,9 +25,16 @@ CHOOSING = "validation"
 
 
 def run_contest(
-    session: RetrievalSession, tuning: Tuning, split: str, read: PairsRead
+    session: RetrievalSession, tuning: Tuning, split: str, read: PairsRead, skipped: Mapping[str, str]
 ) -> RetrievalEvaluation:
     """Rank, and judge.
+
+    Args:
+        session: an open session.
+        tuning: the tuned encoders.
+        split: to be judged by.
+        read: the pairs.
+        skipped: see `find_skipped`.
 
     Raises:
         UsageError: the dataset has no such split.
@@ -38,15 +46,10 @@ def run_contest(
     tuned = {f"tuned-{seed}": one.directory for seed, one in tuning.encoders.items()}
     name = experiment.tunable[0]
     encoders = {key: session.roles(name, directory) for key, directory in tuned.items()}
-    others = experiment.encoders if settings.baselines else {}
-    skipped = {}
-    for other in others:
-        reason = _reason_to_skip(session, other, splits)
-        if reason is None:
-            encoders[other] = session.roles(other)
-        else:
-            skipped[other] = reason
-            logger.warning("%s: %s", other, reason)
+    others = [one for one in experiment.encoders if settings.baselines and one not in skipped]
+    encoders |= {other: session.roles(other) for other in others}
+    for other, reason in skipped.items():
+        logger.warning("%s: %s", other, reason)
     extraction = extract(session, read, encoders, splits)
     load = session.services.load()
     choosing, judged = load.search_problem(CHOOSING), load.search_problem(split)
@@ -65,12 +68,18 @@ def run_contest(
 
     rankings = [dense("tuned", list(tuned), tuning.seconds)]
     if settings.baselines:
-        rankings += _controls(
-            session, rank, dense, rankings[0], name, [one for one in encoders if one in others]
+        rankings += _controls(session, rank, dense, rankings[0], name, others)
+    vectors: list[dict[str, Any]] = []
+    if settings.vectors:
+        vectors = session.services.tabulate()(
+            [split_vectors(session, extraction, one, split) for one in tuned],
+            judged,
+            experiment.train.matryoshka_dims,
+            experiment.train.similarity == "cosine",
         )
     evaluation: RetrievalEvaluation = session.services.evaluate(
         sets=session.gateways.ragas() if settings.ragas else None
-    )(split, choosing, judged, rankings, settings.metrics, settings.draws, skipped)
+    )(split, choosing, judged, rankings, settings.metrics, settings.draws, skipped, vectors)
     return evaluation
 
 
@@ -96,6 +105,15 @@ def _controls(
     ]
 
 
+def find_skipped(session: RetrievalSession, split: str) -> dict[str, str]:
+    """Controls that cannot be ranked now, and why."""
+    if not session.experiment.evaluate.baselines:
+        return {}
+    splits = list(dict.fromkeys((CHOOSING, split)))
+    reasons = {name: _reason_to_skip(session, name, splits) for name in session.experiment.encoders}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
 def _reason_to_skip(session: RetrievalSession, name: str, splits: Sequence[str]) -> str | None:
     """Why an encoder cannot be asked now; None where it can, or where everything it would say is stored."""
     settings = session.experiment.encoders[name]
@@ -104,11 +122,13 @@ def _reason_to_skip(session: RetrievalSession, name: str, splits: Sequence[str])
     variable = read_address(settings.base_url, settings.api_key_env).key_name
     if variable is None or os.environ.get(variable, "").strip():
         return None
-    return (
-        None
-        if _is_stored(session, session.roles(name), splits)
-        else f"skipped: no key ({variable} is not set)"
-    )
+    try:
+        stored = _is_stored(session, session.roles(name), splits)
+    except (
+        UsageError
+    ):  # only the server knows how long the model's vectors are, so where they stand is not known
+        stored = False
+    return None if stored else f"skipped: no key ({variable} is not set)"
 
 
 def _is_stored(session: RetrievalSession, roles: RoleEncoders, splits: Sequence[str]) -> bool:

@@ -6,15 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from fusionapp.application.services.build_index import BuildIndex
 from fusionapp.application.services.extract_pairs import DOCUMENTS
 from fusionapp.application.services.search_index import Answer, SearchIndex
-from fusionapp.application.services.tune_encoder import read_tuning
+from fusionapp.application.services.tune_encoder import GROUP, read_tuning
 from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.environment import read_environment
 from fusionapp.entrypoints.experiment.load import load_any, runs_directory
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 from fusionapp.entrypoints.retrieval.session import RetrievalSession, open_retrieval
+from fusionapp.entrypoints.retrieval.steps import refuse_damaged
 
 KINDS = ("numpy", "flat", "hnsw", "ivfpq", "usearch")
 
@@ -37,20 +40,22 @@ def build_index(
         UsageError: no such run, kind or split.
         FusionAppError: see `fusionapp.domain.errors`.
     """
-    session = _open(run, quiet)
+    session = open_run(run, quiet)
     runs, spool = session.gateways.runs(), session.gateways.spool()
-    name, model = _encoder(session)
+    best = best_encoder(session)
     with runs.lock():
+        if best.group is not None:
+            refuse_damaged(runs, best.group)
         part = f"{split}.{DOCUMENTS}"
         texts = {part: spool.read(part)}
-        encoder = session.roles(session.experiment.tunable[0], model).document
+        encoder = session.roles(session.experiment.tunable[0], best.directory).document
         rows = session.experiment.storage.shard_rows
-        (stored,) = session.services.extract()(name, encoder, texts, rows)
+        (stored,) = session.services.extract()(best.name, encoder, texts, rows)
         build: BuildIndex = session.services.build_index(indexes=_indexes(session))
         return build(
             kind or session.experiment.index.kind,
             stored.key,
-            name,
+            best.name,
             part,
             session.experiment.train.similarity,
         )
@@ -69,20 +74,25 @@ def search(
         quiet: show no progress bars.
 
     Raises:
-        UsageError: no such run, it has no index, or a query is blank.
+        UsageError: no such run, it has no index, the encoder was tuned anew since, or a query is blank.
         CorruptArtifactError: the index or the documents are not what was written.
     """
-    session = _open(run, quiet)
-    _, model = _encoder(session)
-    encoder = session.roles(session.experiment.tunable[0], model).query
+    session = open_run(run, quiet)
+    roles = session.roles(session.experiment.tunable[0], best_encoder(session).directory)
     ask: SearchIndex = session.services.search_index(indexes=_indexes(session))
+    words = session.gateways.bm25() if hybrid else None
     try:
-        yield from ask(queries, encoder, k, session.gateways.bm25() if hybrid else None)
+        yield from ask(queries, roles.query, k, words, reader=roles.document)
     finally:
-        encoder.close()
+        roles.query.close()
 
 
-def _open(run: Path, quiet: bool) -> RetrievalSession:
+def open_run(run: Path, quiet: bool) -> RetrievalSession:
+    """The session of a retrieval experiment's run.
+
+    Raises:
+        UsageError: it is none.
+    """
     experiment = load_any(run, defaults=read_environment().defaults())
     if not isinstance(experiment, RetrievalExperiment):
         raise UsageError(
@@ -91,12 +101,28 @@ def _open(run: Path, quiet: bool) -> RetrievalSession:
     return open_retrieval(experiment, quiet=quiet, run=Path(runs_directory(run, "runs")) / experiment.name)
 
 
-def _encoder(session: RetrievalSession) -> tuple[str, str | None]:
-    """The name and directory of the encoder that searches: the seed of the best validation MRR."""
+@attrs.frozen
+class BestEncoder:
+    """The encoder that searches.
+
+    Attributes:
+        name: for people.
+        directory: of its model; None for the untuned one.
+        group: where its files stand in the run; None for the untuned one.
+    """
+
+    name: str = "untuned"
+    directory: str | None = None
+    group: str | None = None
+
+
+def best_encoder(session: RetrievalSession) -> BestEncoder:
+    """The seed of the best validation MRR; the untuned encoder of a run that is not tuned."""
     tuning = read_tuning(session.gateways.runs())
     if tuning is None:
-        return "untuned", None
-    return f"tuned-{tuning.best_seed}", tuning.encoders[tuning.best_seed].directory
+        return BestEncoder()
+    seed = tuning.best_seed
+    return BestEncoder(f"tuned-{seed}", tuning.encoders[seed].directory, f"{GROUP}/seed-{seed}")
 
 
 def _indexes(session: RetrievalSession) -> dict[str, Any]:

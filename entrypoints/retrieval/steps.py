@@ -11,6 +11,7 @@ import numpy as np
 
 from fusionapp.adapters.machine.packages import installed_versions
 from fusionapp.application.ports.embedding_store import EmbeddingStore
+from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.extract_pairs import (
     DOCUMENTS,
     PARTS,
@@ -68,6 +69,7 @@ def extract(
     chosen_splits(read, splits)
     spool = session.gateways.spool()
     parts = {f"{split}.{part}": spool.read(f"{split}.{part}") for split in splits for part in PARTS}
+    every = [f"{split}.{part}" for split in read.splits for part in PARTS]
     source = session.gateways.pairs()
     given = source.splits()
     origins = {
@@ -80,7 +82,8 @@ def extract(
         origins=origins,
         storage=session.storage,
         shard_rows=session.experiment.storage.shard_rows,
-        partial=len(splits) < len(read.splits),
+        dataset={part: spool.read(part).texts_sha256 for part in every},
+        kept=list(session.experiment.encoders),
         versions=installed_versions(),
     )
     return found
@@ -96,33 +99,57 @@ def split_vectors(
     return SplitVectors(*(_vectors(store, sets[f"{split}.{part}"], cosine) for part in PARTS))
 
 
-def tune(session: RetrievalSession, read: PairsRead) -> Tuning:
-    """Tune the run's encoder, or return what stands there already."""
+def tune(session: RetrievalSession, read: PairsRead, overwrite: bool) -> Tuning:
+    """Tune the run's encoder, or return what stands there already; `overwrite` as of `TuneEncoder`."""
     for split in ("train", "validation"):
         if split not in read.splits:
             raise UsageError(f"the dataset has no {split} split (it has {', '.join(read.splits)})")
     load, name = session.services.load(), session.experiment.tunable[0]
     experiment = session.experiment
     mine = session.services.mine(
-        embed=lambda model: embed_train(session, model), index=session.gateways.index(experiment.index.kind)
+        embed=lambda model: embed_split(session, model, "train"),
+        index=session.gateways.index(experiment.index.kind),
     )
     step: TuneEncoder = session.services.tune(
         open_tuner=lambda model: session.gateways.tuner(session.resolved["encoders"][name], model), mine=mine
     )
-    return step(experiment.train, list(session.seeds), load("train"), load("validation"), carry(session))
+    return step(
+        experiment.train,
+        list(session.seeds),
+        load("train"),
+        load("validation"),
+        carry(session),
+        overwrite,
+    )
 
 
 def refuse_changed(session: RetrievalSession) -> None:
-    """Refuse a run that was tuned on other data or by other settings.
+    """Refuse a run that was tuned on other data or by other settings, or whose encoders were changed since.
 
     Raises:
-        UsageError: it is such a run.
+        UsageError: it is one of other data or settings.
+        CorruptArtifactError: an encoder is not what was saved.
     """
     runs = session.gateways.runs()
     found = runs.read_document(f"{GROUP}/{TRAINED}")
     if any(differences(found["carried"], carry(session))):
         raise UsageError(
             f"{runs.directory} was trained on other data or by other settings; run `fusionapp train --overwrite`"
+        )
+    refuse_damaged(runs, GROUP)
+
+
+def refuse_damaged(runs: RunStore, group: str) -> None:
+    """Refuse tuned encoders that are not what was saved.
+
+    Raises:
+        CorruptArtifactError: a file below `group` is not.
+    """
+    changed = runs.verify(group)
+    if changed:
+        raise CorruptArtifactError(
+            f"{runs.directory}/{changed[0].file}: {changed[0].problem}; tune again by "
+            "`fusionapp train --overwrite`"
         )
 
 
@@ -150,14 +177,14 @@ def carry(session: RetrievalSession) -> dict[str, Any]:
     }
 
 
-def embed_train(session: RetrievalSession, model: str) -> tuple[Vectors, Vectors]:
-    """Vectors of the training queries and documents by a saved encoder."""
+def embed_split(session: RetrievalSession, model: str | None, split: str) -> tuple[Vectors, Vectors]:
+    """Vectors of a split's queries and documents by a saved encoder; by the untuned one where it is None."""
     name, spool = session.experiment.tunable[0], session.gateways.spool()
     roles, extract_one = session.roles(name, model), session.services.extract()
     cosine = session.experiment.train.similarity == "cosine"
     found = []
     for part in PARTS:
-        texts = {part: spool.read(f"train.{part}")}
+        texts = {part: spool.read(f"{split}.{part}")}
         (made,) = extract_one(
             f"mining {part}", roles.of(f".{part}"), texts, session.experiment.storage.shard_rows
         )

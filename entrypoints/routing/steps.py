@@ -81,7 +81,8 @@ def extract(session: RoutingSession, read: AnswersRead, splits: Sequence[str] = 
         origins={split: source.describe(split if split in given else "train") for split in chosen},
         storage=session.storage,
         shard_rows=session.experiment.storage.shard_rows,
-        partial=len(chosen) < len(read.splits),
+        dataset={split: spool.read(split).texts_sha256 for split in read.splits},
+        kept=list(session.experiment.encoders),
         versions=installed_versions(),
     )
     return found

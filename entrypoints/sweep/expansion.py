@@ -12,6 +12,7 @@ from fusionapp.domain.errors import ConfigurationError
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.entrypoints.experiment.environment import read_environment
+from fusionapp.entrypoints.experiment.kinds import refuse_other
 from fusionapp.entrypoints.experiment.load import Source, read_content
 from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.experiment.structure import structure
@@ -53,10 +54,12 @@ def load_sweep(source: Source, sets: Sequence[str] = (), device: str | None = No
         device: device of every encoder and of training.
 
     Raises:
-        UsageError: the file is missing or cannot be parsed, or an override is malformed.
+        UsageError: the file is missing or cannot be parsed, an override is malformed, or it sweeps retrieval.
         ConfigurationError: the sweep has problems.
     """
-    return expand(read_content(source, sets, defaults=read_environment().defaults(), device=device))
+    content = read_content(source, sets, defaults=read_environment().defaults(), device=device)
+    refuse_other("sweep", content)
+    return expand(content)
 
 
 def expand(content: Mapping[str, Any]) -> Sweep:

@@ -52,7 +52,7 @@ def test_a_learnable_toy_is_learned(tuner: EncoderTuner, tmp_path: Path) -> None
 
 def test_the_result_says_what_was_done(tuner: EncoderTuner, tmp_path: Path) -> None:
     tuned = tune(tuner, tmp_path)
-    assert tuned.directory == str(tmp_path)
+    assert tuned.directory == str(tmp_path / "model")
     assert tuned.steps == 6 * (48 // 8)
     assert 0 < tuned.best_step <= tuned.steps
     assert {"mrr@10", "loss"} == set(tuned.validation) == set(tuned.untuned)

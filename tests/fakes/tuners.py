@@ -67,7 +67,7 @@ class WordWeightTuner(EncoderTuner):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "words.json").write_text(dumps(weights), encoding="utf-8")
         return TunedEncoder(
-            directory,
+            str(folder),
             preflight,
             best_step,
             steps,

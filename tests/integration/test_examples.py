@@ -25,7 +25,8 @@ from fusionapp.entrypoints.experiment.schema import Experiment
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ELSEWHERE = ("sweep.toml", "stored-embeddings.toml", "multi-embed.toml")
 """Examples with tests of their own: test_sweep_example.py, test_import.py, test_multi_embed.py."""
-EXPERIMENTS = sorted(path for path in EXAMPLES.glob("*.toml") if path.name not in ELSEWHERE)
+RETRIEVAL = ("arxiv-retrieval.toml", "astro-retrieval.toml")
+EXPERIMENTS = sorted(path for path in EXAMPLES.glob("*.toml") if path.name not in (*ELSEWHERE, *RETRIEVAL))
 WORDS = ("sad", "lonely", "rain", "happy", "thank", "good", "quick", "fox", "house", "dog", "day", "red")
 QUICK = (
     "train.epochs=2",

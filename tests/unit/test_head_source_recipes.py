@@ -19,8 +19,8 @@ from fusionapp.adapters.torch_heads.layers import SourceDropout, StackedLinear
 from fusionapp.adapters.torch_heads.optimization import HeadOptimizer
 from fusionapp.adapters.torch_heads.scorer import TorchHeadScorer
 from fusionapp.adapters.torch_heads.sources import Source, select
-from fusionapp.adapters.torch_shared.streams import seed_streams
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
+from fusionapp.adapters.torch_shared.streams import seed_streams
 from fusionapp.application.ports.heads import LabelledEmbeddings
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import SourceRecipe, TrainingRecipe

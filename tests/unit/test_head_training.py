@@ -14,9 +14,9 @@ from fakes.heads import CountingProgress, only, toy_rows, with_path
 from fakes.tracker import RecordingTracker
 from safetensors.torch import load_file
 
-from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.adapters.torch_heads.optimization import learning_rate
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
+from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.application.ports.heads import LabelledEmbeddings, TrainedHead
 from fusionapp.domain.errors import ResourceError, UsageError
 from fusionapp.domain.fusion.spec import FusionKind, FusionSpec

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import yaml
 
-from fusionapp.adapters.huggingface.tuning.model_card import Score, Split, Tuned, model_card
+from fusionapp.adapters.huggingface.tuning.model_card import Chosen, Control, Score, Split, Tuned, model_card
 
 TUNED = Tuned(
     name="arxiv",
@@ -72,6 +72,22 @@ def test_a_card_before_evaluation_claims_nothing() -> None:
     text = card(scores={})
     assert "Not evaluated yet." in text
     assert "| metric |" not in text
+
+
+def test_controls_stand_with_what_the_encoder_is_beside_them() -> None:
+    text = card(controls=[Control("untuned hybrid", Score(0.6, 0.5, 0.7), "not separable")])
+    assert "| untuned hybrid | 0.6000 [0.5000, 0.7000] | not separable |" in text
+    assert "ranked by" not in card()
+
+
+def test_what_the_step_was_chosen_by_is_said() -> None:
+    assert "validation split: 0.7000, and 0.5000 before tuning" in card(chosen=Chosen(0.5, 0.7))
+    assert "chosen by" not in card()
+
+
+def test_means_over_seeds_are_called_so() -> None:
+    assert "the mean of 3 seeds, of which this encoder is one" in card(seeds=3)
+    assert "seeds" not in card()
 
 
 def test_data_are_counted_and_hashed() -> None:

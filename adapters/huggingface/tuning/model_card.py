@@ -40,6 +40,34 @@ class Score:
 
 
 @attrs.frozen
+class Control:
+    """What the tuned encoder is held against.
+
+    Attributes:
+        name: as leaderboards print it.
+        score: its MRR@10 on the test split.
+        verdict: what the tuned encoder is beside it: better, worse or not separable.
+    """
+
+    name: str
+    score: Score
+    verdict: str
+
+
+@attrs.frozen
+class Chosen:
+    """MRR@10 on the validation split, by which the step was chosen.
+
+    Attributes:
+        untuned: before the first step.
+        tuned: at the step that was kept.
+    """
+
+    untuned: float
+    tuned: float
+
+
+@attrs.frozen
 class Tuned:
     """The encoder that the card is about.
 
@@ -81,6 +109,9 @@ def model_card(
     scores: Mapping[str, Score],
     untuned: Mapping[str, Score],
     versions: Mapping[str, str],
+    controls: Sequence[Control] = (),
+    chosen: Chosen | None = None,
+    seeds: int = 1,
 ) -> str:
     """Markdown with the hub's front matter.
 
@@ -91,17 +122,23 @@ def model_card(
         scores: metrics on the test split; empty before evaluation.
         untuned: the same metrics of the encoder before tuning.
         versions: of the libraries that it was made with.
+        controls: on the test split; empty before evaluation.
+        chosen: on the validation split; None where nobody says.
+        seeds: over how many encoders, of which this is one, the scores are means.
     """
     parts = (
         _front_matter(tuned),
         _introduction(tuned),
         _usage(tuned),
-        _results(scores, untuned),
+        _results(scores, untuned, seeds),
+        _controls(controls),
+        _chosen(chosen),
         _data(splits),
         _training(tuned, recipe, versions),
         _licence(tuned),
     )
-    return "\n".join(line for part in parts for line in (*part, ""))
+    written = [lines for part in parts if (lines := list(part))]
+    return "\n".join(line for lines in written for line in (*lines, ""))
 
 
 def _front_matter(tuned: Tuned) -> Iterator[str]:
@@ -153,18 +190,38 @@ def _usage(tuned: Tuned) -> Iterator[str]:
     yield "```"
 
 
-def _results(scores: Mapping[str, Score], untuned: Mapping[str, Score]) -> Iterator[str]:
+def _results(scores: Mapping[str, Score], untuned: Mapping[str, Score], seeds: int) -> Iterator[str]:
     yield "## Results"
     yield ""
     if not scores:
         yield "Not evaluated yet."
         return
-    yield "On the test split, which nothing was chosen on, with 95 % intervals:"
+    mean = f", the mean of {seeds} seeds, of which this encoder is one" if seeds > 1 else ""
+    yield f"On the test split, which nothing was chosen on, with 95 % intervals{mean}:"
     yield ""
     yield "| metric | tuned | before tuning |"
     yield "|---|---|---|"
     for name, score in scores.items():
         yield f"| {_cell(name)} | {_score(score)} | {_score(untuned.get(name))} |"
+
+
+def _controls(controls: Sequence[Control]) -> Iterator[str]:
+    if not controls:
+        return
+    yield "MRR@10 of what else can rank the same documents, and what the tuned encoder is beside it:"
+    yield ""
+    yield "| ranked by | mrr@10 | tuned is |"
+    yield "|---|---|---|"
+    for one in controls:
+        yield f"| {_cell(one.name)} | {_score(one.score)} | {_cell(one.verdict)} |"
+
+
+def _chosen(chosen: Chosen | None) -> Iterator[str]:
+    if chosen is not None:
+        yield (
+            f"The step was chosen by MRR@10 on the validation split: {chosen.tuned:.4f}, and {chosen.untuned:.4f} "
+            "before tuning."
+        )
 
 
 def _score(score: Score | None) -> str:

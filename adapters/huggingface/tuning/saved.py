@@ -208,11 +208,12 @@ def _settle(place: Path, draft: Path, old: Path) -> None:
 
 
 def _is_ours(place: Path) -> bool:
-    """An empty directory, or one that an earlier call wrote."""
+    """A directory without files, or one that an earlier call wrote."""
     if not place.is_dir():
         return False
     names = {path.name for path in place.iterdir()}
-    return not names or bool(names & {"modules.json", "adapter_config.json"})
+    written = bool(names & {"modules.json", "adapter_config.json"})
+    return written or not any(path.is_file() for path in place.rglob("*"))
 
 
 def _sync(path: Path) -> None:

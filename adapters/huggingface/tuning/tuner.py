@@ -86,7 +86,7 @@ class HuggingFaceTuner(EncoderTuner):
                 save_tuned(encoder, directory, recipe.similarity)
                 loop.checkpoints.remove()
             crew.wait()
-        return _result(directory, preflight, standing, loop, peak_bytes(crew.device))
+        return _result(str(Path(directory, "model")), preflight, standing, loop, peak_bytes(crew.device))
 
     def _open(self, recipe: TuningRecipe, seed: int, crew: Crew) -> TrainableEncoder:
         from fusionapp.adapters.huggingface.tuning.building import compute_dtype
