@@ -39,7 +39,8 @@ class RouterRow:
         metrics: by name: quality, pairwise_accuracy, ..., aiq, apgr, cpt@50.
         cost: mean USD a prompt of the model chosen; None where prices are unknown.
         on_front: whether nothing else is as cheap and as good.
-        verdict: the router against this one; "" for the router itself and for the oracle, which none can beat.
+        verdict: the router against this control; "" for the router itself, for single models, of which the control
+            "best single" is the one that could be chosen, and for the oracle, which none can beat.
     """
 
     name: str
@@ -117,12 +118,9 @@ class EvaluateRouter:
             draws: of the bootstrap over prompts.
             baselines: whether single models and the oracle stand in the table as well.
         """
-        others = list(controls)
-        if baselines:
-            others += [single_model(name, column, field) for column, name in enumerate(field.models)]
         judged = judge_contestant(result, field, draws)
         ensemble_judged = judge_contestant(ensemble, field, draws)
-        judged_others = {one.name: judge_contestant(one, field, draws) for one in others}
+        judged_others = {one.name: judge_contestant(one, field, draws) for one in controls}
         differences = {name: _compare(judged, other, VERDICT_ON) for name, other in judged_others.items()}
         others_too = {
             name: {
@@ -136,7 +134,9 @@ class EvaluateRouter:
         verdicts = {name: verdict(one.interval, adjusted[name]) for name, one in differences.items()}
         everyone = {result.name: judged, ensemble.name: ensemble_judged, **judged_others}
         if baselines:
-            everyone["oracle"] = judge_contestant(oracle_of(field), field, draws)
+            shown = [single_model(name, column, field) for column, name in enumerate(field.models)]
+            for one in (*shown, oracle_of(field)):
+                everyone[one.name] = judge_contestant(one, field, draws)
         self._keep(split, prompt_ids, field, result, ensemble, everyone)
         return RouterEvaluation(
             split=split,
