@@ -3,11 +3,11 @@
     python benchmarks/router_quality.py SCORES [--splits 5] [--seeds 5] [--cache DIRECTORY] [--set loss=margin ...]
 
 SCORES is a JSONL file (or .gz) with a `prompt` and its `scores` by model, between 0 and 1, in each line. Prompts
-are embedded by MiniLM (extra `demo`), once: the cache keeps the vectors. A prompt's split is drawn from the SHA-256
-of the split's number and the text: 20 % test, 12 % validation, the rest train; equal texts fall together. All
-settings are chosen on train and validation. Each result is the mean quality of the chosen answer on test less that of the
-best single model of train, with 95 % intervals by paired bootstrap over prompts; pooled, a prompt's share in the
-test sets of several splits is drawn together.
+are embedded by MiniLM (extra `demo`), once: the cache keeps the vectors. A prompt's split is drawn from the
+SHA-256 of the split's number and the text: 20 % test, 12 % validation, the rest train; equal texts fall
+together. All settings are chosen on train and validation. Each result is the mean quality of the chosen answer on
+test less that of the best single model of train, with 95 % intervals by paired bootstrap over prompts; pooled, a
+prompt's share in the test sets of several splits is drawn together.
 """
 
 from __future__ import annotations

@@ -223,7 +223,11 @@ def test_a_gain_within_one_standard_error_is_none() -> None:
     base = np.tile(np.array([[0.5, 0.0]], dtype=np.float32), (100, 1))
     network = np.zeros((100, 2), dtype=np.float32)
     network[:2, 1] = 5
-    assert quality[np.arange(100), joined(base, network, 1.0).argmax(1)].mean() > 0.5
+    quality[1] = [0.3, 0.0]
+    with_network, without = (
+        quality[np.arange(100), joined(base, network, share).argmax(1)].mean() for share in (1.0, 0.0)
+    )
+    assert with_network > without
     assert choose_share(base, network, quality) == 0
 
 
