@@ -129,23 +129,26 @@ def cold_start_costs(
         if len(answered) <= probes:
             continue
         drawn = np.random.default_rng((seed, column)).choice(answered, probes, replace=False)
-        rest = np.setdiff1d(np.arange(len(quality)), drawn)
-        others = np.delete(np.arange(len(models)), column)
-        newcomer = fit_newcomer(model, expected[np.ix_(drawn, others)], quality[drawn, column])
-        entered = expected[rest].astype(np.float64)
-        entered[:, column] = newcomer(expected[np.ix_(rest, others)])
-        truth = quality[rest]
-        trained_error, entered_error = (
-            float(np.nanmean(np.square(each[:, column] - truth[:, column])))
-            for each in (expected[rest], entered)
-        )
-        chosen = [chosen_quality(truth, each.argmax(axis=1)) for each in (expected[rest], entered)]
-        both = ~np.isnan(chosen[0] + chosen[1])
-        means = [float(each[both].mean()) if both.any() else float("nan") for each in chosen]
-        costs.append(ColdStartCost(model, probes, trained_error, entered_error, means[0], means[1]))
+        costs.append(_cost(model, column, expected, quality, drawn))
     if not costs:
         raise UsageError(f"cold start: no model has more than {probes} answers; use fewer probes")
     return costs
+
+
+def _cost(
+    model: str, column: int, expected: Floats, quality: Floats, drawn: NDArray[np.int64]
+) -> ColdStartCost:
+    rest = np.setdiff1d(np.arange(len(quality)), drawn)
+    others = np.delete(np.arange(expected.shape[1]), column)
+    newcomer = fit_newcomer(model, expected[np.ix_(drawn, others)], quality[drawn, column])
+    trained, truth = expected[rest].astype(np.float64), quality[rest]
+    entered = trained.copy()
+    entered[:, column] = newcomer(expected[np.ix_(rest, others)])
+    errors = [float(np.nanmean(np.square(each[:, column] - truth[:, column]))) for each in (trained, entered)]
+    chosen = [chosen_quality(truth, each.argmax(axis=1)) for each in (trained, entered)]
+    both = ~np.isnan(chosen[0] + chosen[1])
+    means = [float(each[both].mean()) if both.any() else float("nan") for each in chosen]
+    return ColdStartCost(model, len(drawn), errors[0], errors[1], means[0], means[1])
 
 
 def _fit(

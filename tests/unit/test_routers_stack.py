@@ -14,6 +14,7 @@ from fusionapp.adapters.routers.bases import StackBases
 from fusionapp.adapters.routers.extended import add_model, load_newcomers, save_newcomers
 from fusionapp.adapters.routers.stack import fit_stack, weigh
 from fusionapp.application.ports.router import AnsweredPrompts, Prompts, Router
+from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 
 
@@ -22,7 +23,7 @@ def with_counts(answered: AnsweredPrompts) -> AnsweredPrompts:
     dense = answered.prompts.embeddings["dense"]
     assert isinstance(dense, np.ndarray)
     counts = np.clip(np.rint(dense[:, 0] * 2), 0, None).astype(np.float32)
-    embeddings = {"dense": dense, "counts": csr_array(counts)}
+    embeddings: dict[str, Embeddings] = {"dense": dense, "counts": csr_array(counts)}
     return answers_of(Prompts(answered.prompts.texts, embeddings), answered.scores.quality)
 
 

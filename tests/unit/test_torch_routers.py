@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
@@ -84,7 +85,7 @@ def opened(folder: Path) -> RouterEnsemble:
     ],
     ids=lambda changed: ", ".join(f"{name}={value}" for name, value in changed.items()),
 )
-def test_every_way_learns_the_toy(changed: dict[str, object], tmp_path: Path) -> None:
+def test_every_way_learns_the_toy(changed: dict[str, Any], tmp_path: Path) -> None:
     fit(attrs.evolve(ALONE, **changed), tmp_path)
     assert gain(tmp_path) > 0.15
 
