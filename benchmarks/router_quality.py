@@ -2,12 +2,12 @@
 
     python benchmarks/router_quality.py SCORES [--splits 5] [--seeds 5] [--cache DIRECTORY] [--set loss=margin ...]
 
-SCORES is a JSONL file (or .gz) with a `prompt` and its `scores` by model, between 0 and 1, in each line. Prompts are
-embedded by MiniLM (extra `demo`), once: the cache keeps the vectors. A prompt's split is drawn from the SHA-256 of
-the split's number and the text: 20 % test, 12 % validation, the rest train; equal texts fall together. All settings
-are chosen on train and validation. Each result is the mean quality of the chosen answer on test less that of the
-best single model of train, with 95 % intervals by paired bootstrap over prompts; pooled, a prompt's share in the
-test sets of several splits is drawn together.
+SCORES is a JSONL file (or .gz) with a `prompt` and its `scores` by model, between 0 and 1, in each line. Prompts
+are embedded by MiniLM (extra `demo`), once: the cache keeps the vectors. A prompt's split is drawn from the
+SHA-256 of the split's number and the text: 20 % test, 12 % validation, the rest train; equal texts fall
+together. All settings are chosen on train and validation. Each result is the mean quality of the chosen answer on
+test less that of the best single model of train, with 95 % intervals by paired bootstrap over prompts; pooled, a
+prompt's share in the test sets of several splits is drawn together.
 """
 
 from __future__ import annotations
@@ -79,11 +79,12 @@ class Answers:
 
 
 def read_answers(path: Path, cache: Path) -> Answers:
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as lines:
-        rows = [json.loads(line) for line in lines]
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    rows = [json.loads(line) for line in content.splitlines()]
     models = sorted({model for row in rows for model in row["scores"]})
-    quality = np.array([[row["scores"].get(model, np.nan) for model in models] for row in rows], dtype=np.float64)
+    quality = np.array(
+        [[row["scores"].get(model, np.nan) for model in models] for row in rows], dtype=np.float64
+    )
     texts = [row["prompt"] for row in rows]
     encoder = HuggingFaceEncoder("minilm")
     labels = np.zeros(len(texts), dtype=np.int64)
@@ -182,7 +183,9 @@ def show(name: str, found: Mapping[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("scores", type=Path)
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=5)
@@ -213,7 +216,9 @@ def main() -> None:
         "seeds": asked.seeds,
         "recipe": settings,
     }
-    path = save_result(f"router_quality_{asked.scores.name.split('.')[0]}", described, results, "cpu", asked.output)
+    path = save_result(
+        f"router_quality_{asked.scores.name.split('.')[0]}", described, results, "cpu", asked.output
+    )
     print(f"written to {path}")
 
 

@@ -67,7 +67,7 @@ def cheapness(scores: ScoreMatrix) -> Floats:
 
 def _means(values: NDArray[np.float64], models: Sequence[str], kind: str) -> NDArray[np.float64]:
     known = ~np.isnan(values)
-    unknown = [model for model, any_known in zip(models, known.any(axis=0), strict=True) if not any_known]
+    unknown = [model for model, any_known in zip(models, np.any(known, axis=0), strict=True) if not any_known]
     if unknown:
         raise UsageError(
             f"routing: no {kind} of model {unknown[0]!r} is known in train; give prices, or leave this out"

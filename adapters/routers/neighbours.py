@@ -69,14 +69,16 @@ class Clusters:
 
     def __call__(self, units: Floats) -> Floats:
         """(prompts, models) centred quality."""
-        return self.means[(units @ self.centres.T).argmax(axis=1)]
+        told: Floats = self.means[(units @ self.centres.T).argmax(axis=1)]
+        return told
 
 
 def known_mean(values: Wide) -> Wide:
     """(groups, members, models) -> (groups, models): the mean of what is known; 0 where nothing is."""
     known = ~np.isnan(values)
     sums: Wide = np.where(known, values, 0.0).sum(axis=1)
-    return sums / np.maximum(known.sum(axis=1), 1)
+    means: Wide = sums / np.maximum(known.sum(axis=1), 1)
+    return means
 
 
 def _nearest(cosines: Floats, count: int) -> NDArray[np.intp]:

@@ -191,7 +191,7 @@ def centred(scores: ScoreMatrix) -> tuple[Wide, Wide]:
             f"routing: {len(scores.quality)} prompts are too few to learn from; add some to train"
         )
     known = ~np.isnan(scores.quality)
-    for model, answered in zip(scores.models, known.any(axis=0), strict=True):
+    for model, answered in zip(scores.models, np.any(known, axis=0), strict=True):
         if not answered:
             raise UsageError(
                 f"routing: model {model!r} has no known quality in train; leave it out or add its answers"

@@ -138,14 +138,14 @@ def embed_models(
         else:
             drawn = torch.randperm(len(prompts), generator=order)
         total = 0.0
-        for batch in drawn.to(prompts.device).split(_BATCH):
+        for batch in torch.split(drawn.to(prompts.device), _BATCH):
             if isinstance(learner, TripletModels):
                 loss = learner.loss(prompts, contests, batch)
             elif len(batch) > 1:
                 loss = learner.loss(prompts[batch], quality[batch], model_weights)
             else:
                 continue
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             optimizer.zero_grad()
             total += float(loss.detach()) * len(batch)

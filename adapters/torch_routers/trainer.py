@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 import numpy as np
@@ -25,13 +26,14 @@ from fusionapp.adapters.torch_shared.router_inputs import (
     read_cards,
 )
 from fusionapp.adapters.torch_shared.streams import seed_stream
-from fusionapp.application.ports.progress import Progress
+from fusionapp.application.ports.progress import Progress, ProgressTask
 from fusionapp.application.ports.router import AnsweredPrompts, RouterTrainer, TrainedRouter
 from fusionapp.application.ports.router_base import FittedBase, RouterBases
 from fusionapp.application.ports.tracker import Tracker
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.comparisons import battles_among, enough_compared, scores_among
 from fusionapp.domain.routing.features import fit_features, prompt_features
+from fusionapp.domain.routing.mapping import quality_of_score
 from fusionapp.domain.routing.recipe import RouterRecipe
 from fusionapp.domain.routing.success import Isotonic, Temperature
 from fusionapp.domain.standardization import Standardization
@@ -117,7 +119,7 @@ class TorchRouterTrainer(RouterTrainer):
 
 
 def _train_seed(
-    prepared: _Prepared, seed: int, directory: str, tracker: Tracker, task: object
+    prepared: _Prepared, seed: int, directory: str, tracker: Tracker, task: ProgressTask
 ) -> tuple[RouterNetwork, SeedRun]:
     recipe, train = prepared.recipe, prepared.train
     device = train.prompts.device
@@ -149,25 +151,10 @@ def _save(prepared: _Prepared, network: RouterNetwork, run: SeedRun, directory: 
     share = 1.0 if prepared.base is None else choose_share(base, run.logits, prepared.quality)
     scores = joined(base, run.logits, share)
     metrics = measure_scores(scores, prepared.quality)
-    known = ~np.isnan(prepared.quality)
-    error = np.square((scores + 1) / 2 - prepared.quality)[known]
-    metrics["loss"] = float(error.mean()) if known.any() else 0.0
-    numbers: dict[str, NDArray[np.generic]] = {
-        f"network.{name}": value.numpy() for name, value in run.state.items()
-    }
+    metrics["loss"] = float(np.nanmean(np.square(quality_of_score(scores) - prepared.quality)))
     temperature = 1.0
-    if recipe.calibration == "isotonic":
-        line = Isotonic.fit(scores, prepared.quality)
-        numbers |= {"calibration.scores": line.scores, "calibration.success": line.success}
-    else:
+    if recipe.calibration == "temperature":
         temperature = Temperature.fit(scores, prepared.quality).temperature
-    if prepared.features is not None:
-        numbers |= {
-            "features.mean": prepared.features.mean,
-            "features.deviation": prepared.features.deviation,
-        }
-    if prepared.base is not None:
-        numbers |= {f"base.{name}": value for name, value in prepared.base.base.numbers().items()}
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     best_epoch = run.best_epoch if share else 0
     card = RouterCard(
@@ -187,8 +174,24 @@ def _save(prepared: _Prepared, network: RouterNetwork, run: SeedRun, directory: 
         validation=metrics,
         base=None if prepared.base is None else prepared.base.base.describe(),
     )
-    save_router(directory, card, numbers)
+    save_router(directory, card, _numbers(prepared, run, scores))
     return TrainedRouter(directory, run.seed, best_epoch, run.epochs, parameters, metrics)
+
+
+def _numbers(prepared: _Prepared, run: SeedRun, scores: Floats) -> dict[str, NDArray[Any]]:
+    """All arrays of a router; the calibration is fitted on its scores of validation."""
+    numbers: dict[str, NDArray[Any]] = {f"network.{name}": value.numpy() for name, value in run.state.items()}
+    if prepared.recipe.calibration == "isotonic":
+        line = Isotonic.fit(scores, prepared.quality)
+        numbers |= {"calibration.scores": line.scores, "calibration.success": line.success}
+    if prepared.features is not None:
+        numbers |= {
+            "features.mean": prepared.features.mean,
+            "features.deviation": prepared.features.deviation,
+        }
+    if prepared.base is not None:
+        numbers |= {f"base.{name}": value for name, value in prepared.base.base.numbers().items()}
+    return numbers
 
 
 def _among(answered: AnsweredPrompts, models: Sequence[str]) -> AnsweredPrompts:

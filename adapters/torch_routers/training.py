@@ -116,7 +116,7 @@ def make_optimizers(network: RouterNetwork, recipe: RouterRecipe) -> list[torch.
 def score_all(network: RouterNetwork, prompts: Tensor) -> Tensor:
     """The network's own logits (prompts, models), without dropout."""
     network.eval()
-    return torch.cat([network(some) for some in prompts.split(_PROMPTS_AT_ONCE)])
+    return torch.cat([network(some) for some in torch.split(prompts, _PROMPTS_AT_ONCE)])
 
 
 def measure_scores(scores: Floats, quality: NDArray[np.floating]) -> dict[str, float]:
@@ -138,7 +138,7 @@ def _epoch(
     optimizers: list[torch.optim.Optimizer],
 ) -> None:
     network.train()
-    for batch in _drawn(recipe, train, order).split(recipe.batch_size):
+    for batch in torch.split(_drawn(recipe, train, order), recipe.batch_size):
         if is_pairwise(recipe):
             prompts = train.battle_prompts[batch]
             logits = train.base[prompts] + network(train.prompts[prompts])
@@ -146,7 +146,7 @@ def _epoch(
         else:
             logits = train.base[batch] + network(train.prompts[batch])
             loss = answers_loss(logits, train.quality[batch], train.model_weights)
-        loss.backward()
+        torch.autograd.backward(loss)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()

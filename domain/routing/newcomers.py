@@ -51,8 +51,8 @@ def fit_newcomer(name: str, known: Floats, quality: Floats) -> Newcomer:
     """Fit a new model on probes.
 
     Non-negative ridge regression towards a newcomer that does as known models do on average: minimises
-    |y - X w|^2 + penalty |w - 1 / models|^2 over w >= 0, X and y less their means. The penalty is chosen among six by
-    the error of probes left out, in ten parts or one by one.
+    |y - X w|^2 + penalty |w - 1 / models|^2 over w >= 0, X and y less their means. The penalty is chosen among six
+    by the error of probes left out, in ten parts or one by one.
 
     Args:
         name: of the new model.
@@ -69,7 +69,9 @@ def fit_newcomer(name: str, known: Floats, quality: Floats) -> Newcomer:
         )
     answered = ~np.isnan(quality)
     if not answered.any():
-        raise UsageError(f"cold start of {name!r}: it answered none of {len(quality)} probes; give some answers")
+        raise UsageError(
+            f"cold start of {name!r}: it answered none of {len(quality)} probes; give some answers"
+        )
     x, y = known[answered].astype(np.float64), quality[answered].astype(np.float64)
     errors = [_left_out_error(x, y, penalty) for penalty in _PENALTIES]
     # Equal errors, as of a single probe, take the strongest: nothing is known against the average.
@@ -118,29 +120,35 @@ def cold_start_costs(
         UsageError: no probes, fewer than two models, or no model with enough answers.
     """
     if probes < 1 or len(models) < 2:
-        raise UsageError(f"cold start: {probes} probes of {len(models)} models; use 1 or more, of two or more")
+        raise UsageError(
+            f"cold start: {probes} probes of {len(models)} models; use 1 or more, of two or more"
+        )
     costs = []
     for column, model in enumerate(models):
         answered = np.flatnonzero(~np.isnan(quality[:, column]))
         if len(answered) <= probes:
             continue
         drawn = np.random.default_rng((seed, column)).choice(answered, probes, replace=False)
-        rest = np.setdiff1d(np.arange(len(quality)), drawn)
-        others = np.delete(np.arange(len(models)), column)
-        newcomer = fit_newcomer(model, expected[np.ix_(drawn, others)], quality[drawn, column])
-        entered = expected[rest].astype(np.float64)
-        entered[:, column] = newcomer(expected[np.ix_(rest, others)])
-        truth = quality[rest]
-        trained_error, entered_error = (
-            float(np.nanmean(np.square(each[:, column] - truth[:, column]))) for each in (expected[rest], entered)
-        )
-        chosen = [chosen_quality(truth, each.argmax(axis=1)) for each in (expected[rest], entered)]
-        both = ~np.isnan(chosen[0] + chosen[1])
-        means = [float(each[both].mean()) if both.any() else float("nan") for each in chosen]
-        costs.append(ColdStartCost(model, probes, trained_error, entered_error, means[0], means[1]))
+        costs.append(_cost(model, column, expected, quality, drawn))
     if not costs:
         raise UsageError(f"cold start: no model has more than {probes} answers; use fewer probes")
     return costs
+
+
+def _cost(
+    model: str, column: int, expected: Floats, quality: Floats, drawn: NDArray[np.int64]
+) -> ColdStartCost:
+    rest = np.setdiff1d(np.arange(len(quality)), drawn)
+    others = np.delete(np.arange(expected.shape[1]), column)
+    newcomer = fit_newcomer(model, expected[np.ix_(drawn, others)], quality[drawn, column])
+    trained, truth = expected[rest].astype(np.float64), quality[rest]
+    entered = trained.copy()
+    entered[:, column] = newcomer(expected[np.ix_(rest, others)])
+    errors = [float(np.nanmean(np.square(each[:, column] - truth[:, column]))) for each in (trained, entered)]
+    chosen = [chosen_quality(truth, each.argmax(axis=1)) for each in (trained, entered)]
+    both = ~np.isnan(chosen[0] + chosen[1])
+    means = [float(each[both].mean()) if both.any() else float("nan") for each in chosen]
+    return ColdStartCost(model, len(drawn), errors[0], errors[1], means[0], means[1])
 
 
 def _fit(

@@ -85,7 +85,7 @@ class NearestPromptRouter(Router):
         return np.asarray(nearest, dtype=np.float32)
 
     def success(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        return (scores + 1) / 2
+        return np.asarray((scores + 1) / 2, dtype=np.float32)
 
 
 class NearestPromptTrainer(RouterTrainer):

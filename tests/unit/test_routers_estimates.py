@@ -1,0 +1,159 @@
+"""The estimates that a stack is made of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fakes.routers import toy_answers
+from hypothesis import given, settings, strategies as st
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.linear_model import Ridge as LibraryRidge
+
+from fusionapp.adapters.routers.dense import GAMMAS, fit_dense
+from fusionapp.adapters.routers.landmarks import choose_landmarks, fit_over_landmarks, similarity
+from fusionapp.adapters.routers.lexical import fit_texts
+from fusionapp.adapters.routers.neighbours import Clusters, Neighbours, known_mean
+from fusionapp.adapters.routers.ngrams import BUCKETS, hash_ngrams
+from fusionapp.adapters.routers.ridge import PENALTIES, fit_ridge
+
+TEXTS = [
+    "How many primes are below 100?",
+    "",
+    "Écris un sonnet, s'il te plaît",
+    "how   many PRIMES are below 100?",
+    "a",
+]
+
+
+def drawn(rows: int = 24, columns: int = 5, models: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(rows, columns)).astype(np.float32)
+    y = x @ rng.normal(size=(columns, models)) * 0.1 + rng.normal(size=(rows, models)) * 0.1
+    return x, y
+
+
+def test_what_a_row_is_predicted_as_without_it_is_what_a_fit_without_it_says() -> None:
+    x, y = drawn()
+    fitted = fit_ridge(x, y)
+    for row in range(len(x)):
+        rest = np.arange(len(x)) != row
+        gram = x[rest].T @ x[rest] + fitted.penalty * np.eye(5)
+        weights = np.linalg.solve(gram, x[rest].T @ y[rest])
+        np.testing.assert_allclose(fitted.left_out[row], x[row] @ weights, atol=1e-4)
+
+
+def test_weights_are_those_of_scikit_learn() -> None:
+    x, y = drawn()
+    fitted = fit_ridge(x, y)
+    library = LibraryRidge(alpha=fitted.penalty, fit_intercept=False).fit(x, y)
+    np.testing.assert_allclose(fitted.weights, library.coef_.T, atol=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(4, 20), st.integers(1, 6), st.integers(0, 99))
+def test_no_penalty_would_have_left_less_error(rows: int, columns: int, seed: int) -> None:
+    x, y = drawn(rows, columns, 2, seed)
+    found = fit_ridge(x, y)
+    assert found.error == pytest.approx(float(np.square(found.left_out - y).mean()))
+    for penalty in PENALTIES:
+        gram = x.T @ x + penalty * np.eye(columns)
+        leverage = np.einsum("ij,ji->i", x, np.linalg.solve(gram, x.T))
+        left = (y - x @ np.linalg.solve(gram, x.T @ y)) / (1 - np.minimum(leverage, 1 - 1e-6))[:, None]
+        assert float(np.square(left).mean()) >= found.error * (1 - 1e-3)
+
+
+def test_models_are_fitted_on_the_prompts_that_they_answered() -> None:
+    x, y = drawn()
+    gaps = y.copy()
+    gaps[:8, 1] = np.nan
+    found = fit_ridge(x, gaps)
+    alone = LibraryRidge(alpha=found.penalty, fit_intercept=False).fit(x[8:], y[8:, 1])
+    np.testing.assert_allclose(found.weights[:, 1], alone.coef_, atol=1e-5)
+    np.testing.assert_allclose(found.left_out[:8, 1], x[:8] @ alone.coef_, atol=1e-5)
+
+
+def test_with_every_row_a_landmark_it_is_kernel_ridge() -> None:
+    x, y = drawn()
+    units = x / np.linalg.norm(x, axis=1, keepdims=True)
+    kernel = similarity(units @ units.T, 1.5)
+    weights, ridge = fit_over_landmarks(kernel, choose_landmarks(len(x), 100), y)
+    library = KernelRidge(alpha=ridge.penalty, kernel="rbf", gamma=1.5).fit(units, y)
+    np.testing.assert_allclose(kernel @ weights, library.predict(units), atol=2e-3)
+
+
+def test_landmarks_are_distinct_rows_and_always_the_same() -> None:
+    chosen = choose_landmarks(1000, 50)
+    assert len(np.unique(chosen)) == 50
+    np.testing.assert_array_equal(chosen, choose_landmarks(1000, 50))
+    np.testing.assert_array_equal(choose_landmarks(7, 50), np.arange(7))
+
+
+def test_parts_of_the_dense_estimate_add_up() -> None:
+    x, y = drawn()
+    units = x / np.linalg.norm(x, axis=1, keepdims=True)
+    whole, left_out = fit_dense(units, y)
+    names = list(left_out)
+    assert names == ["linear", *(f"rbf_{gamma:g}" for gamma in GAMMAS)]
+    parts = [whole.weighed({name: float(name == only) for name in names})(units) for only in names]
+    np.testing.assert_allclose(sum(parts), whole(units), atol=1e-5)
+
+
+def test_n_grams_are_of_one_text_and_blind_to_case() -> None:
+    together = [rows.toarray() for rows in hash_ngrams(TEXTS)]
+    for place, text in enumerate(TEXTS):
+        alone = [rows.toarray()[0] for rows in hash_ngrams([text])]
+        for kind, rows in enumerate(together):
+            np.testing.assert_array_equal(rows[place], alone[kind])
+    lower, upper = hash_ngrams(["how many primes"]), hash_ngrams(["HOW MANY PRIMES"])
+    assert all(abs(a - b).sum() == 0 for a, b in zip(lower, upper, strict=True))
+
+
+def test_n_grams_are_as_many_as_a_loop_counts() -> None:
+    for text in TEXTS:
+        body = f" {text.lower()} ".encode()
+        words = "".join(c if c.isalnum() or ord(c) >= 128 or c == "'" else " " for c in text).split()
+        expected = [max(0, len(body) - 3), len(words), max(0, len(words) - 1)]
+        assert [int(rows.sum()) for rows in hash_ngrams([text])] == expected
+
+
+def test_no_texts_have_no_n_grams() -> None:
+    assert [rows.shape for rows in hash_ngrams([])] == [(0, BUCKETS)] * 3
+
+
+def test_the_estimate_from_texts_learns_their_topic() -> None:
+    toy, fresh = toy_answers(), toy_answers(60, seed=2)
+    level = toy.scores.quality.mean(0)
+    estimate, left_out = fit_texts(toy.prompts.texts, toy.scores.quality - level)
+    told = level + estimate(fresh.prompts.texts)
+    assert (
+        np.square(told - fresh.scores.quality).mean() < 0.5 * np.square(level - fresh.scores.quality).mean()
+    )
+    assert np.square(left_out).mean() > 0
+
+
+def test_texts_of_nothing_are_worth_the_mean() -> None:
+    toy = toy_answers()
+    estimate, _ = fit_texts(toy.prompts.texts, toy.scores.quality - toy.scores.quality.mean(0))
+    np.testing.assert_array_equal(estimate(["", " "])[0], np.zeros(4))
+
+
+def test_neighbours_are_the_nearest_and_only_known_answers_count() -> None:
+    units = np.eye(4, dtype=np.float32)
+    target = np.array([[0.1, np.nan], [0.3, 0.5], [0.5, np.nan], [0.9, 0.2]])
+    asked = np.array([[0.9, 0.4, 0.1, 0.0]], dtype=np.float32)
+    np.testing.assert_allclose(Neighbours(units, target, 2)(asked), [[0.2, 0.5]], atol=1e-6)
+    np.testing.assert_allclose(known_mean(target[None, :1]), [[0.1, 0.0]])
+
+
+def test_clusters_part_what_lies_apart() -> None:
+    rng = np.random.default_rng(0)
+    topic = np.arange(40) % 2
+    x = np.eye(2)[topic] * 3 + rng.normal(size=(40, 2)) * 0.1
+    units = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    target = np.eye(2)[topic]
+    np.testing.assert_allclose(Clusters.fit(units, target, 2, seed=0)(units), target, atol=1e-6)
+
+
+def test_more_clusters_than_distinct_prompts_are_not_made() -> None:
+    units = np.tile(np.eye(2, dtype=np.float32), (5, 1))
+    assert len(Clusters.fit(units, np.zeros((10, 1)), 6, seed=0).centres) == 2
