@@ -77,7 +77,7 @@ def test_a_retrieval_example_runs_from_papers_to_a_search(
     name, kind = MODELS[file]
     model = save_tiny(kind, tmp_path / "models" / name, layers=2)
     settings = (*QUICK[file], f"encoders.{name}.model={model}")
-    words = (EXAMPLES / file, *(word for one in settings for word in ("--set", one)))
+    words: tuple[str | Path, ...] = (EXAMPLES / file, *(word for one in settings for word in ("--set", one)))
     run = f"runs/{Path(file).stem}"
 
     (trained,) = call(tmp_path, "train", *words, "--json").json["models"]

@@ -22,6 +22,7 @@ from fusionapp.application.ports.tracker import Tracker
 from fusionapp.application.services.mine_negatives import MineNegatives
 from fusionapp.application.services.tune_encoder import TuneEncoder, Tuning, read_tuning
 from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError
+from fusionapp.domain.normalization import l2_normalize
 from fusionapp.domain.retrieval.recipe import Mining, TuningRecipe
 from fusionapp.entrypoints.gateways import scratch_directory
 
@@ -82,9 +83,8 @@ class Bench:
 
     def _embed(self, model: str) -> tuple[Any, Any]:
         random = np.random.default_rng(0)
-        unit = lambda rows: rows / np.linalg.norm(rows, axis=1, keepdims=True)  # noqa: E731
-        documents = unit(random.normal(size=(24, 8)) + 1).astype(np.float32)
-        return unit(documents + 0.1).astype(np.float32), documents
+        documents = l2_normalize(random.normal(size=(24, 8)).astype(np.float32) + 1)
+        return l2_normalize(documents + np.float32(0.1)), documents
 
 
 def plain(*encoders: TunedEncoder) -> Any:

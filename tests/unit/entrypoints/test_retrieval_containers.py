@@ -15,7 +15,7 @@ from fusionapp.entrypoints.retrieval.containers import RetrievalGateways, Retrie
 from fusionapp.entrypoints.retrieval.schema import IndexSettings, PairSettings, RetrievalExperiment
 from fusionapp.entrypoints.retrieval.session import RetrievalSession, open_retrieval
 
-ADAPTERS = {
+ADAPTERS: dict[str, tuple[dict[str, Any], str]] = {
     "files": ({"train": "pairs.jsonl", "topics": ["a"]}, "FilePairSource"),
     "huggingface": ({"name": "pairs"}, "HubPairSource"),
     "arxiv": ({"train": "data/arxiv"}, "ArxivSource"),
@@ -24,7 +24,7 @@ ADAPTERS = {
 AS_ASKED = {"encoder", "tracker", "tuner", "index", "source", "inspector"}
 """Gateways that take arguments, or that only a classification asks for."""
 
-NEED_MORE = {
+NEED_MORE: dict[str, dict[str, Any]] = {
     "mine": {"embed": None, "index": None},
     "tune": {"open_tuner": None, "mine": None},
     "build_index": {"indexes": {}},
