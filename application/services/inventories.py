@@ -16,7 +16,7 @@ INVENTORY = "embeddings.json"
 
 
 def read_earlier(runs: RunStore) -> Mapping[str, Json]:
-    """The inventory that an earlier extraction left in a run; an empty one where there is none, or something else."""
+    """The inventory that an earlier extraction left in a run; empty where there is none, or something else."""
     try:
         earlier = runs.read_document(INVENTORY) or {}
         _ = [place["key"] for one in earlier["encoders"].values() for place in one["sets"].values()]

@@ -24,7 +24,7 @@ def objective(weights: np.ndarray, known: np.ndarray, quality: np.ndarray, penal
     for row in range(len(known)):
         told = sum(weights[m] * (known[row, m] - known[:, m].mean()) for m in range(known.shape[1]))
         total += (quality[row] - quality.mean() - told) ** 2
-    return total + penalty * sum((weight - 1 / known.shape[1]) ** 2 for weight in weights)
+    return float(total) + penalty * sum(float(weight - 1 / known.shape[1]) ** 2 for weight in weights)
 
 
 def test_weights_minimise_the_objective_that_a_loop_spells_out() -> None:
