@@ -320,7 +320,7 @@ def test_what_is_for_classification_refuses_a_retrieval_run(
     said = call(searched.directory, *words, code=2).err
     assert "Traceback" not in said
     line = said.splitlines()[-1]
-    assert any(word in line for word in ("retrieve", "pairs", "tunes an encoder"))
+    assert any(word in line for word in ('kind "retrieve"', "kind 'retrieve'", "--search", "--on", "--limit"))
     assert "unknown key" not in said
 
 
