@@ -19,6 +19,7 @@ from fusionapp.application.services.train_classifier import Training
 from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.load import Source, runs_directory
 from fusionapp.entrypoints.experiment.schema import EvaluateSettings, Experiment
+from fusionapp.entrypoints.leaderboards import leaderboard_csv
 from fusionapp.entrypoints.loading import load
 from fusionapp.entrypoints.prediction import Classifier
 from fusionapp.entrypoints.protocols import (
@@ -28,7 +29,6 @@ from fusionapp.entrypoints.protocols import (
     train_protocol,
 )
 from fusionapp.entrypoints.reports import (
-    leaderboard_csv,
     leaderboard_markdown,
     read_evaluation,
     write_evaluation,
@@ -187,7 +187,7 @@ def evaluate(
         evaluation = _evaluate(session, extraction, carried, split, session.experiment.evaluate)
         write_evaluation(store, evaluation, basis)
         store.write_text(f"leaderboard-{split}.md", leaderboard_markdown(evaluation))
-        store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation))
+        store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation.leaderboard))
         return evaluation
 
 

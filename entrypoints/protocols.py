@@ -24,8 +24,8 @@ from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.splitting import text_groups
 from fusionapp.entrypoints.experiment.schema import Experiment
+from fusionapp.entrypoints.leaderboards import leaderboard_csv
 from fusionapp.entrypoints.reports import (
-    leaderboard_csv,
     leaderboard_markdown,
     read_evaluation,
     write_evaluation,
@@ -118,7 +118,7 @@ def evaluate_protocol(
     )
     write_evaluation(store, evaluation, basis)
     store.write_text(f"leaderboard-{split}.md", leaderboard_markdown(evaluation))
-    store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation))
+    store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation.leaderboard))
     return evaluation
 
 

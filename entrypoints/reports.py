@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,6 +17,7 @@ from fusionapp.application.services.train_classifier import Training
 from fusionapp.domain.scores import Summary
 from fusionapp.domain.splitting import SharedTexts
 from fusionapp.domain.statistics.verdict import Verdict
+from fusionapp.entrypoints.leaderboards import kept_metrics, markdown_table
 
 LEADERBOARD = (
     "model",
@@ -183,8 +182,8 @@ def read_evaluation(runs: RunStore, split: str, basis: str) -> Evaluation | None
     """The evaluation that was kept, or None where there is none or it depends on something else."""
     from cattrs import Converter
 
-    document = runs.read_document(f"metrics-{split}.json")
-    if document is None or document.pop("basis", None) != basis:
+    document = kept_metrics(runs, split, basis)
+    if document is None:
         return None
     converter = Converter()
     converter.register_structure_hook(Verdict | str, lambda value, _: value)
@@ -225,21 +224,5 @@ def _cells(row: LeaderboardRow) -> tuple[str, ...]:
 
 def leaderboard_markdown(evaluation: Evaluation) -> str:
     """The leaderboard as a Markdown table, and how to read it."""
-    lines = ["| " + " | ".join(cells) + " |" for cells in (LEADERBOARD, *leaderboard_rows(evaluation))]
-    lines.insert(1, "|" + "---|" * len(LEADERBOARD))
+    lines = markdown_table(LEADERBOARD, leaderboard_rows(evaluation))
     return "\n".join(lines) + f"\n\n{reading(evaluation)}\n"
-
-
-def leaderboard_csv(evaluation: Evaluation) -> str:
-    """The leaderboard with full digits, one metric's mean, sd, low and high a column."""
-    rows = []
-    for row in evaluation.leaderboard:
-        flat = {key: value for key, value in attrs.asdict(row, recurse=False).items() if key != "metrics"}
-        for name, summary in row.metrics.items():
-            flat |= {f"{name}_{part}": value for part, value in attrs.asdict(summary).items()}
-        rows.append(flat)
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(dict.fromkeys(key for row in rows for key in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()

@@ -10,16 +10,16 @@ from fusionapp.application.services.extract_pairs import PARTS, PairExtraction
 from fusionapp.application.services.tune_encoder import Tuning, read_tuning
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
+from fusionapp.entrypoints.leaderboards import leaderboard_csv
 from fusionapp.entrypoints.retrieval.cards import write_cards
 from fusionapp.entrypoints.retrieval.contest import find_skipped, run_contest
 from fusionapp.entrypoints.retrieval.reports import (
-    leaderboard_csv,
     leaderboard_markdown,
     read_evaluation,
     write_evaluation,
 )
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
-from fusionapp.entrypoints.retrieval.session import Directory, RetrievalSession, open_retrieval
+from fusionapp.entrypoints.retrieval.session import RetrievalSession, open_retrieval
 from fusionapp.entrypoints.retrieval.steps import (
     chosen_splits,
     extract as extract_step,
@@ -27,6 +27,7 @@ from fusionapp.entrypoints.retrieval.steps import (
     refuse_changed,
     tune,
 )
+from fusionapp.entrypoints.task_session import Directory
 
 
 def extract(
@@ -108,7 +109,7 @@ def evaluate(
         evaluation = run_contest(session, tuning, split, read, skipped)
         write_evaluation(store, evaluation, basis)
         store.write_text(f"leaderboard-{split}.md", leaderboard_markdown(evaluation))
-        store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation))
+        store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation.leaderboard))
         if split == "test":
             write_cards(session, tuning, read, evaluation)
         return evaluation

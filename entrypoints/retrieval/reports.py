@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +16,7 @@ from fusionapp.application.services.evaluate_retrieval import (
 from fusionapp.application.services.tune_encoder import Tuning
 from fusionapp.domain.scores import Summary
 from fusionapp.domain.statistics.verdict import Verdict
+from fusionapp.entrypoints.leaderboards import kept_metrics, markdown_table
 from fusionapp.entrypoints.reports import metrics_json
 
 READING = (
@@ -94,8 +93,8 @@ def read_evaluation(runs: RunStore, split: str, basis: str) -> RetrievalEvaluati
     """The evaluation that was kept, or None where there is none or it depends on something else."""
     from cattrs import Converter
 
-    document = runs.read_document(f"metrics-{split}.json")
-    if document is None or document.pop("basis", None) != basis:
+    document = kept_metrics(runs, split, basis)
+    if document is None:
         return None
     converter = Converter()
     converter.register_structure_hook(Verdict | str, lambda value, _: value)
@@ -140,21 +139,5 @@ def _cells(row: RetrievalRow) -> tuple[str, ...]:
 def leaderboard_markdown(evaluation: RetrievalEvaluation) -> str:
     """The leaderboard as a Markdown table, and how to read it."""
     columns = leaderboard_columns(evaluation)
-    lines = ["| " + " | ".join(cells) + " |" for cells in (columns, *leaderboard_rows(evaluation))]
-    lines.insert(1, "|" + "---|" * len(columns))
+    lines = markdown_table(columns, leaderboard_rows(evaluation))
     return "\n".join(lines) + f"\n\n{READING}\n"
-
-
-def leaderboard_csv(evaluation: RetrievalEvaluation) -> str:
-    """The leaderboard with full digits, one metric's mean, sd, low and high a column."""
-    rows = []
-    for row in evaluation.leaderboard:
-        flat = {key: value for key, value in attrs.asdict(row, recurse=False).items() if key != "metrics"}
-        for name, summary in row.metrics.items():
-            flat |= {f"{name}_{part}": value for part, value in attrs.asdict(summary).items()}
-        rows.append(flat)
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(dict.fromkeys(key for row in rows for key in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()

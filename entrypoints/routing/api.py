@@ -11,9 +11,9 @@ from fusionapp.application.services.extract_pairs import PairExtraction
 from fusionapp.application.services.train_router import RouterTraining
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
+from fusionapp.entrypoints.leaderboards import leaderboard_csv
 from fusionapp.entrypoints.routing.pictures import cost_quality_picture
 from fusionapp.entrypoints.routing.reports import (
-    leaderboard_csv,
     leaderboard_markdown,
     read_evaluation,
     write_evaluation,
@@ -99,7 +99,7 @@ def evaluate(
         evaluation = judge(session, extraction, train_step(session, extraction), split)
         write_evaluation(store, evaluation, basis)
         store.write_text(f"leaderboard-{split}.md", leaderboard_markdown(evaluation))
-        store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation))
+        store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation.leaderboard))
         picture = cost_quality_picture(evaluation)
         if picture is not None:
             store.write_text(f"cost-quality-{split}.svg", session.gateways.charts().draw(picture))

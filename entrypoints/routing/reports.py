@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping
 from math import isnan
 from typing import Any
@@ -15,6 +13,7 @@ from fusionapp.application.services.evaluate_router import RouterEvaluation, Rou
 from fusionapp.application.services.train_router import RouterTraining
 from fusionapp.domain.scores import Summary
 from fusionapp.domain.statistics.verdict import Verdict
+from fusionapp.entrypoints.leaderboards import kept_metrics, markdown_table
 from fusionapp.entrypoints.reports import metrics_json
 
 COLUMNS = (
@@ -95,8 +94,8 @@ def read_evaluation(runs: RunStore, split: str, basis: str) -> RouterEvaluation 
     """The evaluation that was kept, or None where there is none or it depends on something else."""
     from cattrs import Converter
 
-    document = runs.read_document(f"metrics-{split}.json")
-    if document is None or document.pop("basis", None) != basis:
+    document = kept_metrics(runs, split, basis)
+    if document is None:
         return None
     for one in document["calibration"]:
         one.update({key: float("nan") for key, value in one.items() if value is None})
@@ -135,8 +134,7 @@ def _mean(summary: Summary) -> str:
 
 def leaderboard_markdown(evaluation: RouterEvaluation) -> str:
     """The leaderboard and the reliability table as Markdown, and how to read them."""
-    lines = ["| " + " | ".join(cells) + " |" for cells in (COLUMNS, *leaderboard_rows(evaluation))]
-    lines.insert(1, "|" + "---|" * len(COLUMNS))
+    lines = markdown_table(COLUMNS, leaderboard_rows(evaluation))
     lines += [
         "",
         READING,
@@ -150,18 +148,3 @@ def leaderboard_markdown(evaluation: RouterEvaluation) -> str:
         if one.answers
     ]
     return "\n".join(lines) + "\n"
-
-
-def leaderboard_csv(evaluation: RouterEvaluation) -> str:
-    """The leaderboard with full digits, one metric's mean, sd, low and high a column."""
-    rows = []
-    for row in evaluation.leaderboard:
-        flat = {key: value for key, value in attrs.asdict(row, recurse=False).items() if key != "metrics"}
-        for name, summary in row.metrics.items():
-            flat |= {f"{name}_{part}": value for part, value in attrs.asdict(summary).items()}
-        rows.append(flat)
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, list(dict.fromkeys(key for row in rows for key in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()

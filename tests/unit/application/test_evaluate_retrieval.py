@@ -18,9 +18,9 @@ from fusionapp.application.services.evaluate_retrieval import EvaluateRetrieval,
 from fusionapp.application.services.load_pairs import SearchProblem
 from fusionapp.application.services.rank_documents import Ranking
 from fusionapp.domain.examples import Example
+from fusionapp.entrypoints.leaderboards import leaderboard_csv
 from fusionapp.entrypoints.retrieval.reports import (
     evaluation_json,
-    leaderboard_csv,
     leaderboard_markdown,
     read_evaluation,
     write_evaluation,
@@ -156,7 +156,7 @@ def test_leaderboards_for_papers_have_a_line_for_each_contender() -> None:
     markdown = leaderboard_markdown(found)
     for name in ("tuned", "untuned", "bm25", "openai", "skipped: no key"):
         assert name in markdown
-    header, *rows = csv.reader(leaderboard_csv(found).splitlines())
+    header, *rows = csv.reader(leaderboard_csv(found.leaderboard).splitlines())
     assert [row[0] for row in rows] == ["hybrid", "tuned", "bm25", "untuned"]
     column = header.index("mrr@10_mean")
     assert float(rows[1][column]) == pytest.approx(found.result["mrr@10"].mean)

@@ -21,9 +21,9 @@ from fusionapp.application.services.gather_embeddings import SplitEmbeddings
 from fusionapp.application.services.prepare_classification import ClassificationData
 from fusionapp.domain.errors import DatasetError, ResourceError
 from fusionapp.domain.fusion.spec import FusionSpec
+from fusionapp.entrypoints.leaderboards import leaderboard_csv
 from fusionapp.entrypoints.reports import (
     evaluation_json,
-    leaderboard_csv,
     leaderboard_markdown,
     read_evaluation,
     write_evaluation,
@@ -242,7 +242,7 @@ def test_an_evaluation_survives_being_written_down(evaluation: Evaluation, build
     again = read_evaluation(runs, "test", "basis")
     assert again is not None
     assert evaluation_json(again) == evaluation_json(evaluation)
-    assert leaderboard_csv(again) == leaderboard_csv(evaluation)
+    assert leaderboard_csv(again.leaderboard) == leaderboard_csv(evaluation.leaderboard)
     assert again.differences == evaluation.differences
 
 
@@ -262,7 +262,7 @@ def test_the_leaderboard_reads_as_markdown_and_as_csv(evaluation: Evaluation, tm
     assert "they share the embeddings" in reading
     assert len(lines) == 2 + len(evaluation.leaderboard)
     assert len({line.count("|") for line in lines}) == 1
-    header, *rows = leaderboard_csv(evaluation).splitlines()
+    header, *rows = leaderboard_csv(evaluation.leaderboard).splitlines()
     assert {"name", "validation", "accuracy_mean", "accuracy_low", "ece_sd", "verdict"} <= set(
         header.split(",")
     )
