@@ -28,7 +28,12 @@ def answers_loss(logits: Tensor, quality: Tensor, model_weights: Tensor) -> Tens
 
 
 def battles_loss(
-    recipe: RouterRecipe, logits: Tensor, rows: Rows, battles: Tensor, free_threshold: Tensor
+    recipe: RouterRecipe,
+    logits: Tensor,
+    rows: Rows,
+    battles: Tensor,
+    free_threshold: Tensor,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """The recipe's loss of some battles.
 
@@ -38,6 +43,7 @@ def battles_loss(
         rows: whose battles they are.
         battles: (battles,) which.
         free_threshold: () of Rao and Kupper.
+        weights: (battles,) of each; None weighs all alike, as where they were drawn by weight.
     """
     shown = score_of_logit(logits) if recipe.loss == "margin" else logits
     at = torch.arange(len(battles), device=logits.device)
@@ -45,10 +51,11 @@ def battles_loss(
     outcome = rows.outcome[battles]
     average = shown.detach().mean(-1)
     if recipe.loss == "margin":
-        return margin_ranking(first, second, outcome, recipe.margin, None, recipe.both_bad, average)
+        return margin_ranking(first, second, outcome, recipe.margin, weights, recipe.both_bad, average)
     if recipe.loss == "bradley_terry":
-        return bradley_terry(first, second, outcome, None, recipe.both_bad, average)
-    return rao_kupper(first, second, outcome, log_threshold(free_threshold), None, recipe.both_bad, average)
+        return bradley_terry(first, second, outcome, weights, recipe.both_bad, average)
+    threshold = log_threshold(free_threshold)
+    return rao_kupper(first, second, outcome, threshold, weights, recipe.both_bad, average)
 
 
 def whole_loss(recipe: RouterRecipe, logits: Tensor, rows: Rows, free_threshold: Tensor) -> float:

@@ -80,7 +80,7 @@ class TorchRouterTrainer(RouterTrainer):
         Raises:
             UsageError: also for a loss that is not finite.
         """
-        _check(recipe, seeds, train, validation, directories)
+        check_training(recipe, seeds, train, validation, directories)
         with memory_guard(_WAY_OUT):
             prepared = self._prepare(recipe, train, validation)
             routers = []
@@ -94,7 +94,7 @@ class TorchRouterTrainer(RouterTrainer):
         self, recipe: RouterRecipe, train: AnsweredPrompts, validation: AnsweredPrompts
     ) -> _Prepared:
         models = enough_compared(train.battles, recipe.min_model_comparisons)
-        train, validation = _among(train, models), _among(validation, models)
+        train, validation = among(train, models), among(validation, models)
         cards = tuple(card for card in read_cards(train.prompts) if not card.sparse)
         if not has_dense(cards):
             raise UsageError(
@@ -125,18 +125,8 @@ def _train_seed(
     device = train.prompts.device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(int(seed_stream(seed, "weights").initial_seed() % 2**63))
-        models, losses = first_phase(recipe, prepared.models, train, seed)
-        for epoch, loss in enumerate(losses, 1):
-            tracker.log(f"seed-{seed}-model-embeddings", epoch, {"train_loss": loss})
-        learned = recipe.model_embeddings == "learned" and recipe.load_embedding_model_from is None
-        network = RouterNetwork(
-            recipe.score,
-            train.prompts.shape[1],
-            models,
-            recipe.hidden_dims,
-            recipe.dropout,
-            recipe.finetune_model_embeddings or learned,
-        ).to(device)
+        series = f"seed-{seed}-model-embeddings"
+        network = draw_network(recipe, prepared.models, train, seed, tracker, series)
         order = seed_stream(seed, "order")
         run = train_network(network, recipe, seed, train, prepared.validation, order, tracker, task)
     network.load_state_dict(dict(run.state))
@@ -144,6 +134,24 @@ def _train_seed(
         directory, prepared.models, run.state["models"].numpy(), recipe.model_embeddings, seed
     )
     return network, run
+
+
+def draw_network(
+    recipe: RouterRecipe, models: Sequence[str], train: Rows, seed: int, tracker: Tracker, series: str
+) -> RouterNetwork:
+    """A network as it starts, after the first phase, which the tracker is told of; torch's seed is set before."""
+    embeddings, losses = first_phase(recipe, models, train, seed)
+    for epoch, loss in enumerate(losses, 1):
+        tracker.log(series, epoch, {"train_loss": loss})
+    learned = recipe.model_embeddings == "learned" and recipe.load_embedding_model_from is None
+    return RouterNetwork(
+        recipe.score,
+        train.prompts.shape[1],
+        embeddings,
+        recipe.hidden_dims,
+        recipe.dropout,
+        recipe.finetune_model_embeddings or learned,
+    ).to(train.prompts.device)
 
 
 def _save(prepared: _Prepared, network: RouterNetwork, run: SeedRun, directory: str) -> TrainedRouter:
@@ -194,29 +202,31 @@ def _numbers(prepared: _Prepared, run: SeedRun, scores: Floats) -> dict[str, NDA
     return numbers
 
 
-def _among(answered: AnsweredPrompts, models: Sequence[str]) -> AnsweredPrompts:
+def among(answered: AnsweredPrompts, models: Sequence[str]) -> AnsweredPrompts:
+    """Prompts with what is known of some models."""
     return AnsweredPrompts(
-        answered.prompts, scores_among(answered.scores, models), battles_among(answered.battles, models)
+        answered.prompts, scoresamong(answered.scores, models), battlesamong(answered.battles, models)
     )
 
 
-def _check(
+def check_training(
     recipe: RouterRecipe,
     seeds: Sequence[int],
     train: AnsweredPrompts,
     validation: AnsweredPrompts,
     directories: Sequence[str],
 ) -> None:
+    """Refuse a recipe or data that no network can be trained by.
+
+    Raises:
+        UsageError: says what does not fit.
+    """
     if not seeds or len(set(seeds)) < len(seeds) or len(seeds) != len(directories):
         raise UsageError(
             f"training: seeds {list(seeds)} for {len(directories)} directories; give each seed its own"
         )
     if list(train.scores.models) != list(validation.scores.models):
         raise UsageError("training: train and validation are of different models; read them alike")
-    if recipe.tune_encoder:
-        raise UsageError(
-            "training: train.tune_encoder tunes a transformer; this trainer reads stored embeddings"
-        )
     if not recipe.hidden_dims or not recipe.embedding_dims:
         raise UsageError("training: hidden_dims and embedding_dims need at least one width each")
     for split, answered in (("train", train), ("validation", validation)):

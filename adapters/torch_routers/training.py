@@ -72,8 +72,8 @@ def train_network(
         _epoch(network, recipe, train, order, optimizers)
         run.epochs = epoch
         logits = score_all(network, validation.prompts)
-        metrics = _measure(network, recipe, "train", score_all(network, train.prompts), train)
-        metrics |= _measure(network, recipe, "validation", logits, validation)
+        metrics = measure_split(network, recipe, "train", score_all(network, train.prompts), train)
+        metrics |= measure_split(network, recipe, "validation", logits, validation)
         if not all(isfinite(metrics[f"{split}_loss"]) for split in ("train", "validation")):
             raise UsageError(
                 f"training: the loss of seed {seed} is not finite after epoch {epoch}; lower "
@@ -163,9 +163,10 @@ def _drawn(recipe: RouterRecipe, train: Rows, order: torch.Generator) -> Tensor:
     return torch.multinomial(weights, len(weights), replacement=True, generator=order).to(device)
 
 
-def _measure(
+def measure_split(
     network: RouterNetwork, recipe: RouterRecipe, split: str, logits: Tensor, rows: Rows
 ) -> dict[str, float]:
+    """Metrics of a whole split, each named after it (``validation_loss``), by the network's own logits."""
     whole = logits + rows.base
     scores = score_of_logit(whole).cpu().numpy()
     metrics = measure_scores(scores, rows.quality.cpu().numpy())

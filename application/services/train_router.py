@@ -42,11 +42,13 @@ class RouterTraining:
         routers: one per seed.
         seconds: spent now; the first run's where everything was there.
         reused: True where every router was there already.
+        tuning: what tuning an encoder came to, where one was tuned.
     """
 
     routers: Sequence[TrainedRouter]
     seconds: float
     reused: bool = False
+    tuning: Mapping[str, Json] | None = None
 
 
 @attrs.frozen
@@ -73,6 +75,7 @@ class TrainRouter:
         validation: AnsweredPrompts,
         carried: Mapping[str, Json],
         familiar: float = 0.99,
+        group: str = GROUP,
     ) -> RouterTraining:
         """Train one router per seed, or return those that stand there already, trained on the same data.
 
@@ -83,17 +86,20 @@ class TrainRouter:
             validation: what training stops and chooses by.
             carried: kept in each ``model.json`` for routing (encoders), and to recognise the data.
             familiar: share of train's own prompts that count as familiar.
+            group: directory of the run in which they stand; what is familiar is kept of ``models`` alone.
 
         Raises:
             UsageError: the recipe does not fit the data.
             CorruptArtifactError: a router that stands there was changed.
         """
-        names = [f"{GROUP}/seed-{seed}" for seed in seeds]
-        found = self._reusable(names, carried)
+        names = [f"{group}/seed-{seed}" for seed in seeds]
+        found = self._reusable(group, names, carried)
         if found is not None:
+            if (self.runs.read_document(FAMILIAR) or {}).get("share") != familiar:
+                self._keep_familiar(train, familiar)
             return found
         start = perf_counter()
-        with self.runs.writing(GROUP), closing(self.track(GROUP)) as tracker:
+        with self.runs.writing(group), closing(self.track(group)) as tracker:
             routers = self.trainer.train(
                 recipe=recipe,
                 seeds=seeds,
@@ -116,13 +122,14 @@ class TrainRouter:
                     "validation": dict(router.validation),
                 },
             )
-        self._keep_familiar(train, familiar)
+        if group == GROUP:
+            self._keep_familiar(train, familiar)
         document = {
             "carried": dict(carried),
             "seconds": seconds,
             "routers": [attrs.asdict(router) for router in routers],
         }
-        self.runs.write_document(f"{GROUP}/{TRAINED}", document)
+        self.runs.write_document(f"{group}/{TRAINED}", document)
         return RouterTraining(list(routers), seconds)
 
     def _keep_familiar(self, train: AnsweredPrompts, share: float) -> None:
@@ -131,23 +138,25 @@ class TrainRouter:
             (one for one, found in train.prompts.embeddings.items() if isinstance(found, np.ndarray)), None
         )
         if name is None or len(train.prompts.texts) <= NEIGHBOURS:
-            self.runs.write_document(FAMILIAR, {"encoder": None})
+            self.runs.write_document(FAMILIAR, {"encoder": None, "share": share})
             return
         rows = np.linspace(0, len(train.prompts.texts) - 1, min(len(train.prompts.texts), MOST_FAMILIAR))
         known = flat(train.prompts.embeddings[name])[np.unique(rows.astype(np.int64))]
         self.runs.write_table(FAMILIAR_ROWS, {"embedding": known})
         limit = familiar_below(known, NEIGHBOURS, share)
-        self.runs.write_document(FAMILIAR, {"encoder": name, "limit": limit})
+        self.runs.write_document(FAMILIAR, {"encoder": name, "limit": limit, "share": share})
 
-    def _reusable(self, names: Sequence[str], carried: Mapping[str, Json]) -> RouterTraining | None:
+    def _reusable(
+        self, group: str, names: Sequence[str], carried: Mapping[str, Json]
+    ) -> RouterTraining | None:
         """What an earlier training left; where it is another one, nothing of it is trusted from now on."""
-        found = self.runs.read_document(f"{GROUP}/{TRAINED}")
+        found = self.runs.read_document(f"{group}/{TRAINED}")
         if found is None:
             return None
         if len(found["routers"]) != len(names) or any(differences(found["carried"], dict(carried))):
-            self.runs.write_document(f"{GROUP}/{TRAINED}", {"carried": None, "seconds": 0.0, "routers": []})
+            self.runs.write_document(f"{group}/{TRAINED}", {"carried": None, "seconds": 0.0, "routers": []})
             return None
-        changed = self.runs.verify(GROUP)
+        changed = self.runs.verify(group)
         if changed:
             raise CorruptArtifactError(
                 f"{self.runs.directory}/{changed[0].file}: {changed[0].problem}; train again with --overwrite"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import attrs
-from attrs.validators import and_, deep_iterable, ge, gt, lt
+from attrs.validators import and_, deep_iterable, ge, gt, lt, optional
 
 from fusionapp.domain.finetuning import FineTuning
+from fusionapp.domain.recipe import EncoderTuning
 from fusionapp.domain.settings import setting
 
 
@@ -79,10 +80,18 @@ class RouterRecipe:
         "how scores become probabilities of success, fitted on validation", "isotonic"
     )
     tune_encoder: bool = setting(
-        "tune the first transformer end to end with the network, by train.finetuning", False
+        "tune the first transformer end to end under a network like the routers', and train those over it where "
+        "that is better on validation",
+        False,
     )
-    finetuning: FineTuning = setting("which of its weights are trained", FineTuning)
+    finetuning: FineTuning = setting("tune_encoder: which of its weights are trained", FineTuning)
+    tuning: EncoderTuning = setting("tune_encoder: how they are trained", EncoderTuning)
     tuning_learning_rate: float | None = setting(
-        "step size of the transformer; default: by finetuning.method", None
+        "tune_encoder: another name of tuning.learning_rate", None, optional(gt(0.0))
     )
     device: str = setting('"auto", "cpu" or a CUDA device such as "cuda:0"', "auto")
+
+    def encoder_tuning(self) -> EncoderTuning:
+        """How the encoder is tuned, its step size settled."""
+        asked = self.tuning_learning_rate or self.tuning.learning_rate
+        return attrs.evolve(self.tuning, learning_rate=asked or self.finetuning.learning_rate())

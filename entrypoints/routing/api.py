@@ -28,6 +28,7 @@ from fusionapp.entrypoints.routing.steps import (
     refuse_changed,
     train as train_step,
 )
+from fusionapp.entrypoints.routing.tuning import train_tuned, untuned_rivals, with_tuned_encoder
 
 
 def extract(
@@ -47,7 +48,7 @@ def extract(
     with session.gateways.runs().lock():
         guard = session.services.guard()
         guard(session.resolved, overwrite)
-        found = extract_step(session, read_answers(session), splits)
+        found = extract_step(with_tuned_encoder(session), read_answers(session), splits)
         guard.record(session.resolved)
         return found
 
@@ -65,7 +66,11 @@ def train(
     with session.gateways.runs().lock():
         guard = session.services.guard()
         guard(session.resolved, overwrite)
-        training = train_step(session, extract_step(session, read_answers(session)))
+        read = read_answers(session)
+        if experiment.train.tune_encoder:
+            training = train_tuned(session, read)
+        else:
+            training = train_step(session, extract_step(session, read))
         guard.record(session.resolved)
         return training
 
@@ -90,13 +95,16 @@ def evaluate(
         raise UsageError(f"{store.directory} is not trained; run `fusionapp train` first")
     with store.lock():
         session.services.guard()(session.resolved, overwrite)
-        extraction = extract_step(session, read_answers(session))
+        session, read = with_tuned_encoder(session), read_answers(session)
+        extraction = extract_step(session, read)
         refuse_changed(session, carry(session, extraction))
         basis = _basis(session, extraction, split)
         earlier = None if overwrite else read_evaluation(store, split, basis)
         if earlier is not None:
             return earlier
-        evaluation = judge(session, extraction, train_step(session, extraction), split)
+        rivals = untuned_rivals(session, extraction, read, split)
+        extraction = extract_step(session, read)
+        evaluation = judge(session, extraction, train_step(session, extraction), split, rivals)
         write_evaluation(store, evaluation, basis)
         store.write_text(f"leaderboard-{split}.md", leaderboard_markdown(evaluation))
         store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation.leaderboard))

@@ -18,10 +18,11 @@ from fusionapp.entrypoints.routing import api
 from fusionapp.entrypoints.routing.planning import plan
 from fusionapp.entrypoints.routing.reports import (
     COLUMNS,
-    READING,
     evaluation_json,
     leaderboard_rows,
+    reading,
     training_json,
+    tuning_sentence,
 )
 from fusionapp.entrypoints.routing.schema import RoutingExperiment
 
@@ -67,6 +68,8 @@ def train(settings: RoutingExperiment, runs: str, overwrite: bool, as_json: bool
             for router in training.routers
         ],
     )
+    if training.tuning is not None:
+        click.echo(tuning_sentence(training.tuning))
     reused = " (trained before, reused)" if training.reused else ""
     click.echo(f"{len(training.routers)} routers in {training.seconds:.1f} s{reused}")
 
@@ -85,4 +88,4 @@ def evaluate(settings: RoutingExperiment, split: str, runs: str, overwrite: bool
             f"the router is {said} {'from' if said == 'not separable' else 'than'} {name}: quality "
             f"{difference.estimate:+.4f} [{difference.interval.low:+.4f}, {difference.interval.high:+.4f}]"
         )
-    click.echo(READING)
+    click.echo(reading(evaluation))

@@ -13,6 +13,7 @@ from fusionapp.application.services.load_answers import LoadAnswers
 from fusionapp.application.services.read_answers import ReadAnswers
 from fusionapp.application.services.route_prompts import RoutePrompts
 from fusionapp.application.services.train_router import TrainRouter
+from fusionapp.application.services.tune_router_encoder import TuneRouterEncoder
 from fusionapp.entrypoints.containers import Gateways
 from fusionapp.entrypoints.routing import gateways as build
 
@@ -29,6 +30,11 @@ class RoutingGateways(Gateways):
     )
     prices = providers.Factory(build.read_prices, Gateways.config.experiment.dataset.prices)
     router_trainer = providers.Factory(build.router_trainer)
+    encoder_tuner = providers.Factory(
+        build.router_encoder_tuner,
+        Gateways.config.experiment.encoders,
+        model_cache=Gateways.config.environment.model_cache,
+    )
     routers = providers.Factory(build.routers)
     baselines = providers.Factory(build.router_baselines)
 
@@ -57,6 +63,13 @@ class RoutingServices(containers.DeclarativeContainer):
     train = providers.Factory(
         TrainRouter,
         trainer=gateways.router_trainer,
+        runs=gateways.runs,
+        track=gateways.tracker.provider,
+        progress=gateways.progress,
+    )
+    tune_encoder = providers.Factory(
+        TuneRouterEncoder,
+        tuner=gateways.encoder_tuner,
         runs=gateways.runs,
         track=gateways.tracker.provider,
         progress=gateways.progress,

@@ -8,9 +8,11 @@ from typing import Any
 
 from fusionapp.application.ports.answer_source import AnswerSource
 from fusionapp.application.ports.router import RouterBaselines, Routers, RouterTrainer
+from fusionapp.application.ports.router_tuner import RouterEncoderTuner
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.prices import Prices
 from fusionapp.entrypoints.gateways import SPLITS
+from fusionapp.entrypoints.tunable_encoders import open_tunable
 
 COLUMNS = (
     "layout",
@@ -75,6 +77,13 @@ def router_trainer() -> RouterTrainer:
     from fusionapp.adapters.torch_routers.trainer import TorchRouterTrainer
 
     return TorchRouterTrainer(StackBases())
+
+
+def router_encoder_tuner(encoders: dict[str, dict[str, Any]], model_cache: str | None) -> RouterEncoderTuner:
+    """Networks in torch, tuned together with any of these transformers."""
+    from fusionapp.adapters.torch_routers.tuner import TorchRouterEncoderTuner
+
+    return TorchRouterEncoderTuner(open_tunable(encoders, model_cache))
 
 
 def routers() -> Routers:

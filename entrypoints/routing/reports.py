@@ -33,12 +33,25 @@ COLUMNS = (
 )
 _METRICS = ("gap_to_oracle", "pairwise_accuracy", "aiq", "apgr", "cpt@50", "cpt@80", "ece")
 
+UNTUNED = "untuned encoder"
+"""The name in tables of routers over the encoder as it was."""
+
 READING = (
     "Mean ± standard deviation over seeds; 95 % intervals by paired bootstrap over the prompts, which are not "
     "corrected; verdicts on quality after Holm's correction. Quality is that of the chosen model's answer. APGR "
     "and CPT go from the cheapest model to the one that is best on train. Pareto: nothing else is as cheap and as "
     "good."
 )
+
+READING_TUNED = (
+    "One encoder was tuned, by the first seed, and serves the routers of all seeds: their deviation does not hold "
+    f"tuning's own. {UNTUNED!r} is the same routers over the encoder as it was."
+)
+
+
+def reading(evaluation: RouterEvaluation) -> str:
+    """How the leaderboard is to be read."""
+    return f"{READING} {READING_TUNED}" if UNTUNED in evaluation.controls else READING
 
 
 def training_json(training: RouterTraining) -> dict[str, Any]:
@@ -57,7 +70,23 @@ def training_json(training: RouterTraining) -> dict[str, Any]:
         ],
         "seconds": training.seconds,
         "reused": training.reused,
+        **({} if training.tuning is None else {"tuning": dict(training.tuning)}),
     }
+
+
+def tuning_sentence(tuning: Mapping[str, Any]) -> str:
+    """What tuning came to, for people."""
+    one = tuning["preflight"]
+    numbers = f"{one['trainable']:,} of {one['parameters']:,} numbers"
+    trained = f"{tuning['encoder']}: {one['method']} trained {numbers}; "
+    if "validation" not in tuning:
+        return f"{trained}no step of {tuning['steps']} improved on the untuned encoder, which stays"
+    scores = tuning["validation"]
+    stays = "is kept" if tuning["kept"] else "is left aside, and the untuned encoder stays"
+    return (
+        f"{trained}mean validation quality of routers {scores['tuned']:.4f}, untuned {scores['untuned']:.4f}; "
+        f"step {tuning['best_step']} of {tuning['steps']} {stays}"
+    )
 
 
 def evaluation_json(evaluation: RouterEvaluation) -> dict[str, Any]:
@@ -137,7 +166,7 @@ def leaderboard_markdown(evaluation: RouterEvaluation) -> str:
     lines = markdown_table(COLUMNS, leaderboard_rows(evaluation))
     lines += [
         "",
-        READING,
+        reading(evaluation),
         "",
         "| foretold success | answers | mean foretold | mean quality |",
         "|---|---|---|---|",

@@ -23,7 +23,7 @@ from fusionapp.entrypoints.experiment.environment import read_environment
 from fusionapp.entrypoints.experiment.load import load_any
 from fusionapp.entrypoints.prediction import check_identity, read_json
 from fusionapp.entrypoints.routing.schema import PolicySettings, RoutingExperiment
-from fusionapp.entrypoints.routing.session import open_routing
+from fusionapp.entrypoints.routing.session import located, open_routing
 from fusionapp.entrypoints.session import build_encoders
 
 
@@ -109,8 +109,8 @@ def load_router(directory: str | os.PathLike[str], device: str = "auto") -> Load
         attrs.evolve(experiment, train=attrs.evolve(experiment.train, device=device)), quiet=True, run=run
     )
     settings = {
-        name: {**encoder["settings"], **({"device": device} if "device" in encoder["settings"] else {})}
-        for name, encoder in model["encoders"].items()
+        name: {**table, **({"device": device} if "device" in table else {})}
+        for name, table in _encoder_tables(model["encoders"], run).items()
     }
     encoders = build_encoders(session.gateways, settings)
     for name, encoder in encoders.items():
@@ -147,6 +147,14 @@ def _find(place: Path) -> tuple[Path, list[Path]]:
     if not routers:
         raise UsageError(f"{place}: its training was cut short; run `fusionapp train` again")
     return place, [place / "models" / f"seed-{int(router['seed'])}" for router in routers]
+
+
+def _encoder_tables(encoders: Mapping[str, Any], run: Path) -> dict[str, dict[str, Any]]:
+    """Encoders' tables as a router carries them; those that its run tuned stand in the run, wherever that is."""
+    return {
+        name: located(one["settings"], run) if one.get("tuned") else dict(one["settings"])
+        for name, one in encoders.items()
+    }
 
 
 def _check(prompts: Any, batch_size: int) -> None:

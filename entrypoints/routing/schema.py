@@ -11,7 +11,11 @@ from attrs.validators import and_, ge, gt, le, lt, matches_re, optional
 
 from fusionapp.domain.routing.recipe import RouterRecipe
 from fusionapp.domain.settings import setting
-from fusionapp.entrypoints.experiment.encoder_tables import EncoderSettings, encoder_problems
+from fusionapp.entrypoints.experiment.encoder_tables import (
+    EncoderSettings,
+    HuggingFaceSettings,
+    encoder_problems,
+)
 from fusionapp.entrypoints.experiment.names import NAME_PATTERN
 from fusionapp.entrypoints.experiment.schema import ExtractSettings, StorageSettings, storage_problems
 
@@ -142,6 +146,7 @@ class RoutingExperiment:
             found += encoder_problems(name, encoder)
             if getattr(encoder, "query_prefix", None) is not None:
                 found.append(f"encoders.{name}.query_prefix: is for a search's queries; use prefix")
+        found += tuning_problems(self)
         dataset, policy = self.dataset, self.policy
         if dataset.source == "files" and dataset.train is None:
             found.append('dataset.train: missing; name the training prompts, such as train = "scores.jsonl"')
@@ -152,3 +157,42 @@ class RoutingExperiment:
         if policy.min_quality is not None and policy.trade_off is not None:
             found.append("policy.trade_off: does not go with policy.min_quality; choose one of the two")
         return found
+
+    @property
+    def tuned_encoder(self) -> str | None:
+        """The encoder that `train.tune_encoder` is about: the first transformer."""
+        names = (name for name, one in self.encoders.items() if isinstance(one, HuggingFaceSettings))
+        return next(names, None)
+
+
+def tuning_problems(experiment: RoutingExperiment) -> list[str]:
+    """What does not go together with ``train.tune_encoder``."""
+    recipe, name = experiment.train, experiment.tuned_encoder
+    if not recipe.tune_encoder:
+        return []
+    found = []
+    if recipe.tuning_learning_rate is not None and recipe.tuning.learning_rate is not None:
+        found.append("train.tuning_learning_rate: is the same as train.tuning.learning_rate; leave one out")
+    if name is None:
+        found.append(
+            'train.tune_encoder: no encoder is of adapter = "huggingface"; add one, or set it to false'
+        )
+        return found
+    encoder = experiment.encoders[name]
+    assert isinstance(encoder, HuggingFaceSettings)
+    reasons = {
+        "quantization": (
+            encoder.quantization != "none",
+            'tuned weights are whole; leave it out, and use train.finetuning.method = "qlora"',
+        ),
+        "on_truncate": (
+            encoder.on_truncate == "chunk",
+            "tuning reads a text's first tokens, not its windows",
+        ),
+        "trust_remote_code": (encoder.trust_remote_code, "tuning runs no code of a model's own"),
+    }
+    return found + [
+        f"encoders.{name}.{key}: does not go with train.tune_encoder: {why}"
+        for key, (asked, why) in reasons.items()
+        if asked
+    ]

@@ -11,6 +11,7 @@ import attrs
 
 from fusionapp.adapters.machine.packages import refuse_conflicts
 from fusionapp.application.ports.encoder import Encoder
+from fusionapp.domain.errors import CorruptArtifactError
 from fusionapp.entrypoints.experiment.environment import read_environment
 from fusionapp.entrypoints.experiment.structure import unstructure
 from fusionapp.entrypoints.routing.containers import RoutingApplication
@@ -28,11 +29,13 @@ class RoutingSession:
         experiment: what is to be done.
         resolved: the same as plain JSON values.
         container: adapters and services.
+        tuned: by name, what of an encoder's table changes where the run tuned it; `model` is a place in the run.
     """
 
     experiment: RoutingExperiment
     resolved: Mapping[str, Any]
     container: RoutingApplication
+    tuned: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
 
     @property
     def services(self) -> Any:
@@ -58,9 +61,33 @@ class RoutingSession:
             "root": root_beside(storage.root, self.gateways.runs().directory),
         }
 
+    @property
+    def encoder_tables(self) -> dict[str, Mapping[str, Any]]:
+        """Every encoder's table as plain values, in file order; a tuned one's model is a place in the run."""
+        return {
+            name: {**table, **self.tuned.get(name, {})} for name, table in self.resolved["encoders"].items()
+        }
+
     def encoders(self) -> dict[str, Encoder]:
         """The experiment's encoders by name, in file order; no weights are loaded."""
-        return build_encoders(self.gateways, self.resolved["encoders"])
+        run = Path(self.gateways.runs().directory)
+        tables = {
+            name: located(table, run) if name in self.tuned else table
+            for name, table in self.encoder_tables.items()
+        }
+        return build_encoders(self.gateways, tables)
+
+
+def located(table: Mapping[str, Any], run: Path) -> dict[str, Any]:
+    """The table of an encoder that a run tuned, with its model's place.
+
+    Raises:
+        CorruptArtifactError: the run lacks it.
+    """
+    model = run / table["model"]
+    if not model.is_dir():
+        raise CorruptArtifactError(f"{model}: the encoder that this run tuned is gone; train again")
+    return {**table, "model": str(model)}
 
 
 def open_routing(

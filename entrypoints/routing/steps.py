@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 
 from fusionapp.adapters.machine.packages import installed_versions
-from fusionapp.application.ports.router import BaselineKind, Router
+from fusionapp.application.ports.router import BaselineKind, Prompts, Router
 from fusionapp.application.services.evaluate_router import RouterEvaluation
 from fusionapp.application.services.extract_pairs import PairExtraction, RoleEncoders
 from fusionapp.application.services.guard_experiment import differences
@@ -109,8 +109,8 @@ def load_split(session: RoutingSession, extraction: PairExtraction, split: str) 
     return load(session.services.gather()(extraction.inventory, split), models)
 
 
-def train(session: RoutingSession, extraction: PairExtraction) -> RouterTraining:
-    """Train the run's routers, or return what stands there already."""
+def train(session: RoutingSession, extraction: PairExtraction, group: str = GROUP) -> RouterTraining:
+    """Train the run's routers in a directory of it, or return what stands there already."""
     step: TrainRouter = session.services.train()
     return step(
         session.experiment.train,
@@ -119,6 +119,7 @@ def train(session: RoutingSession, extraction: PairExtraction) -> RouterTraining
         load_split(session, extraction, "validation").answered,
         carry(session, extraction),
         session.experiment.policy.familiar,
+        group,
     )
 
 
@@ -128,7 +129,11 @@ def carry(session: RoutingSession, extraction: PairExtraction) -> dict[str, Any]
     tables = [name for name in ("answers", "battles") if name in runs.read_document("models.json")["tables"]]
     return {
         "encoders": {
-            name: {"settings": session.resolved["encoders"][name], "identity": encoder["identity"]}
+            name: {
+                "settings": session.encoder_tables[name],
+                "identity": encoder["identity"],
+                **({"tuned": True} if name in session.tuned else {}),
+            }
             for name, encoder in extraction.inventory["encoders"].items()
         },
         "data": {
@@ -159,9 +164,21 @@ def refuse_changed(session: RoutingSession, carried: Mapping[str, Any]) -> None:
 
 
 def judge(
-    session: RoutingSession, extraction: PairExtraction, training: RouterTraining, split: str
+    session: RoutingSession,
+    extraction: PairExtraction,
+    training: RouterTraining,
+    split: str,
+    rivals: Sequence[Contestant] = (),
 ) -> RouterEvaluation:
-    """Score a split with the run's routers, the baselines, every single model and the oracle."""
+    """Score a split with the run's routers, the baselines, every single model and the oracle.
+
+    Args:
+        session: of the run.
+        extraction: by which the split's embeddings are found.
+        training: its routers.
+        split: which.
+        rivals: further controls, which have scored the same prompts.
+    """
     settings = session.experiment.evaluate
     test = load_split(session, extraction, split)
     fitted, chosen = (load_split(session, extraction, one).answered for one in ("train", "validation"))
@@ -169,9 +186,7 @@ def judge(
     prompts = test.answered.prompts
 
     def contestant(name: str, routers_of: Sequence[Router], ranks: bool = True) -> Contestant:
-        scores = [router.score(prompts) for router in routers_of]
-        success = [router.success(one) for router, one in zip(routers_of, scores, strict=True)]
-        return Contestant(name, scores, success, ranks)
+        return contestant_of(name, routers_of, prompts, ranks)
 
     directories = [router.directory for router in training.routers]
     controls = [
@@ -192,11 +207,18 @@ def judge(
         field=field,
         result=contestant("router", [routers.open([one]) for one in directories]),
         ensemble=contestant("ensemble of seeds", [routers.open(directories)]),
-        controls=controls,
+        controls=[*rivals, *controls],
         draws=settings.draws,
         baselines=settings.baselines,
     )
     return evaluation
+
+
+def contestant_of(name: str, routers: Sequence[Router], prompts: Prompts, ranks: bool = True) -> Contestant:
+    """What some routers, one a seed, say of prompts."""
+    scores = [router.score(prompts) for router in routers]
+    success = [router.success(one) for router, one in zip(routers, scores, strict=True)]
+    return Contestant(name, scores, success, ranks)
 
 
 def _field(session: RoutingSession, test: LoadedAnswers, train_quality: Any) -> Field:
