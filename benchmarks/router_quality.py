@@ -83,7 +83,9 @@ def read_answers(path: Path, cache: Path) -> Answers:
     with opened as lines:
         rows = [json.loads(line) for line in lines]
     models = sorted({model for row in rows for model in row["scores"]})
-    quality = np.array([[row["scores"].get(model, np.nan) for model in models] for row in rows], dtype=np.float64)
+    quality = np.array(
+        [[row["scores"].get(model, np.nan) for model in models] for row in rows], dtype=np.float64
+    )
     texts = [row["prompt"] for row in rows]
     encoder = HuggingFaceEncoder("minilm")
     labels = np.zeros(len(texts), dtype=np.int64)
@@ -182,7 +184,9 @@ def show(name: str, found: Mapping[str, Any]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("scores", type=Path)
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=5)
@@ -213,7 +217,9 @@ def main() -> None:
         "seeds": asked.seeds,
         "recipe": settings,
     }
-    path = save_result(f"router_quality_{asked.scores.name.split('.')[0]}", described, results, "cpu", asked.output)
+    path = save_result(
+        f"router_quality_{asked.scores.name.split('.')[0]}", described, results, "cpu", asked.output
+    )
     print(f"written to {path}")
 
 

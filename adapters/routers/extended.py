@@ -111,7 +111,9 @@ def save_newcomers(directory: str, router: ExtendedRouter) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, (dumps(card, indent=2) + "\n").encode())
     except OSError as error:
-        raise ResourceError(f"{path}: cannot be written ({error.strerror}); free space or permit it") from error
+        raise ResourceError(
+            f"{path}: cannot be written ({error.strerror}); free space or permit it"
+        ) from error
 
 
 def load_newcomers(directory: str, router: Router) -> Router:
@@ -127,7 +129,9 @@ def load_newcomers(directory: str, router: Router) -> Router:
     models = tuple(router.models)
     names = [*models, *(entry.name for entry in entries.newcomers)]
     if entries.models != models or len(set(names)) < len(names):
-        raise CorruptArtifactError(f"{path}: was written for a router over other models; add the models again")
+        raise CorruptArtifactError(
+            f"{path}: was written for a router over other models; add the models again"
+        )
     for entry in entries.newcomers:
         numbers = [entry.level, *entry.centre, *entry.weights]
         if not len(entry.centre) == len(entry.weights) == len(models) or not all(map(isfinite, numbers)):

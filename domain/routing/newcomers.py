@@ -69,7 +69,9 @@ def fit_newcomer(name: str, known: Floats, quality: Floats) -> Newcomer:
         )
     answered = ~np.isnan(quality)
     if not answered.any():
-        raise UsageError(f"cold start of {name!r}: it answered none of {len(quality)} probes; give some answers")
+        raise UsageError(
+            f"cold start of {name!r}: it answered none of {len(quality)} probes; give some answers"
+        )
     x, y = known[answered].astype(np.float64), quality[answered].astype(np.float64)
     errors = [_left_out_error(x, y, penalty) for penalty in _PENALTIES]
     # Equal errors, as of a single probe, take the strongest: nothing is known against the average.
@@ -118,7 +120,9 @@ def cold_start_costs(
         UsageError: no probes, fewer than two models, or no model with enough answers.
     """
     if probes < 1 or len(models) < 2:
-        raise UsageError(f"cold start: {probes} probes of {len(models)} models; use 1 or more, of two or more")
+        raise UsageError(
+            f"cold start: {probes} probes of {len(models)} models; use 1 or more, of two or more"
+        )
     costs = []
     for column, model in enumerate(models):
         answered = np.flatnonzero(~np.isnan(quality[:, column]))
@@ -132,7 +136,8 @@ def cold_start_costs(
         entered[:, column] = newcomer(expected[np.ix_(rest, others)])
         truth = quality[rest]
         trained_error, entered_error = (
-            float(np.nanmean(np.square(each[:, column] - truth[:, column]))) for each in (expected[rest], entered)
+            float(np.nanmean(np.square(each[:, column] - truth[:, column])))
+            for each in (expected[rest], entered)
         )
         chosen = [chosen_quality(truth, each.argmax(axis=1)) for each in (expected[rest], entered)]
         both = ~np.isnan(chosen[0] + chosen[1])

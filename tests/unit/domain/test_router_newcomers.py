@@ -52,7 +52,9 @@ def test_weights_are_those_that_a_general_optimiser_finds() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 1000))
-def test_weights_are_not_negative_and_qualities_lie_within_0_and_1(probes: int, models: int, seed: int) -> None:
+def test_weights_are_not_negative_and_qualities_lie_within_0_and_1(
+    probes: int, models: int, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     fitted = fit_newcomer("new", rng.random((probes, models)), rng.random(probes))
     told = fitted(rng.random((20, models)))
