@@ -205,7 +205,7 @@ def _numbers(prepared: _Prepared, run: SeedRun, scores: Floats) -> dict[str, NDA
 def among(answered: AnsweredPrompts, models: Sequence[str]) -> AnsweredPrompts:
     """Prompts with what is known of some models."""
     return AnsweredPrompts(
-        answered.prompts, scoresamong(answered.scores, models), battlesamong(answered.battles, models)
+        answered.prompts, scores_among(answered.scores, models), battles_among(answered.battles, models)
     )
 
 

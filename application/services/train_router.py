@@ -76,6 +76,7 @@ class TrainRouter:
         carried: Mapping[str, Json],
         familiar: float = 0.99,
         group: str = GROUP,
+        overwrite: bool = False,
     ) -> RouterTraining:
         """Train one router per seed, or return those that stand there already, trained on the same data.
 
@@ -87,13 +88,14 @@ class TrainRouter:
             carried: kept in each ``model.json`` for routing (encoders), and to recognise the data.
             familiar: share of train's own prompts that count as familiar.
             group: directory of the run in which they stand; what is familiar is kept of ``models`` alone.
+            overwrite: train routers anew that stand there and were changed since.
 
         Raises:
             UsageError: the recipe does not fit the data.
-            CorruptArtifactError: a router that stands there was changed.
+            CorruptArtifactError: a router that stands there was changed, and `overwrite` is not set.
         """
         names = [f"{group}/seed-{seed}" for seed in seeds]
-        found = self._reusable(group, names, carried)
+        found = self._reusable(group, names, carried, overwrite)
         if found is not None:
             if (self.runs.read_document(FAMILIAR) or {}).get("share") != familiar:
                 self._keep_familiar(train, familiar)
@@ -147,20 +149,21 @@ class TrainRouter:
         self.runs.write_document(FAMILIAR, {"encoder": name, "limit": limit, "share": share})
 
     def _reusable(
-        self, group: str, names: Sequence[str], carried: Mapping[str, Json]
+        self, group: str, names: Sequence[str], carried: Mapping[str, Json], overwrite: bool
     ) -> RouterTraining | None:
         """What an earlier training left; where it is another one, nothing of it is trusted from now on."""
         found = self.runs.read_document(f"{group}/{TRAINED}")
         if found is None:
             return None
-        if len(found["routers"]) != len(names) or any(differences(found["carried"], dict(carried))):
-            self.runs.write_document(f"{group}/{TRAINED}", {"carried": None, "seconds": 0.0, "routers": []})
-            return None
-        changed = self.runs.verify(group)
-        if changed:
+        other = len(found["routers"]) != len(names) or any(differences(found["carried"], dict(carried)))
+        changed = () if other else self.runs.verify(group)
+        if changed and not overwrite:
             raise CorruptArtifactError(
                 f"{self.runs.directory}/{changed[0].file}: {changed[0].problem}; train again with --overwrite"
             )
+        if other or changed:
+            self.runs.write_document(f"{GROUP}/{TRAINED}", {"carried": None, "seconds": 0.0, "routers": []})
+            return None
         routers = [
             TrainedRouter(**{**router, "directory": self.runs.path(name)})
             for name, router in zip(names, found["routers"], strict=True)

@@ -123,7 +123,7 @@ class TuneRouterEncoder:
 def keep_better(
     runs: RunStore, tuning: RouterTuning, untuned: RouterTraining, tuned: RouterTraining
 ) -> RouterTuning:
-    """Decide by the mean validation quality of both encoders' routers, the untuned one of equals, and keep that."""
+    """Keep the encoder whose routers have the better mean validation quality; of equals the untuned one."""
     before, after = (
         float(np.mean([router.validation["quality"] for router in one.routers])) for one in (untuned, tuned)
     )

@@ -60,6 +60,7 @@ def train(
 
     Raises:
         UsageError: the run holds routers of another experiment, or of other data, and `overwrite` is not set.
+        CorruptArtifactError: its routers are not what was trained, and `overwrite` is not set.
         FusionAppError: see `fusionapp.domain.errors`.
     """
     session = open_routing(experiment, runs, quiet)
@@ -68,9 +69,9 @@ def train(
         guard(session.resolved, overwrite)
         read = read_answers(session)
         if experiment.train.tune_encoder:
-            training = train_tuned(session, read)
+            training = train_tuned(session, read, overwrite)
         else:
-            training = train_step(session, extract_step(session, read))
+            training = train_step(session, extract_step(session, read), overwrite=overwrite)
         guard.record(session.resolved)
         return training
 

@@ -24,7 +24,7 @@ BEFORE = "untuned"
 """The directory of a run's routers over the encoder as it was."""
 
 
-def train_tuned(session: RoutingSession, read: AnswersRead) -> RouterTraining:
+def train_tuned(session: RoutingSession, read: AnswersRead, overwrite: bool = False) -> RouterTraining:
     """The routers over the tuned encoder, or over the untuned one, whichever are better on validation.
 
     What an earlier call finished is not done again.
@@ -35,7 +35,7 @@ def train_tuned(session: RoutingSession, read: AnswersRead) -> RouterTraining:
     plain = attrs.evolve(session, tuned={})
     runs = session.gateways.runs()
     extraction = extract(plain, read)
-    untuned = train(plain, extraction, BEFORE)
+    untuned = train(plain, extraction, BEFORE, overwrite)
     tuning: RouterTuning = session.services.tune_encoder()(
         recipe=session.experiment.train,
         encoder=session.experiment.tuned_encoder,
@@ -47,11 +47,11 @@ def train_tuned(session: RoutingSession, read: AnswersRead) -> RouterTraining:
     training = None
     if tuning.kept is not False and tuning.table is not None:
         tuned = attrs.evolve(session, tuned={tuning.encoder: tuning.table})
-        training = train(tuned, extract(tuned, read), GROUP)
+        training = train(tuned, extract(tuned, read), GROUP, overwrite)
         tuning = keep_better(runs, tuning, untuned, training)
     if training is None or not tuning.kept:
         logger.warning("tuning did not improve on the untuned encoder, which stays")
-        training = train(plain, extract(plain, read), GROUP)
+        training = train(plain, extract(plain, read), GROUP, overwrite)
     summary = {key: value for key, value in tuning.document.items() if key not in ("basis", "table")}
     return attrs.evolve(training, tuning=summary)
 
@@ -91,9 +91,7 @@ def untuned_rivals(
     training = train(plain, before, BEFORE)
     test, judged = load_split(plain, before, split), load_split(session, extraction, split)
     if not np.array_equal(test.rows, judged.rows):
-        logger.warning(
-            "%s: left out, as both encoders quarantined different prompts of %s", UNTUNED, split
-        )
+        logger.warning("%s: left out, as both encoders quarantined different prompts of %s", UNTUNED, split)
         return []
     routers = [plain.gateways.routers().open([router.directory]) for router in training.routers]
     return [contestant_of(UNTUNED, routers, test.answered.prompts)]
