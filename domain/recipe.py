@@ -169,7 +169,7 @@ class TrainingRecipe:
         and_(gt(0.0), le(0.5)),
     )
     tune_encoders: bool | tuple[str, ...] = setting(
-        "fine-tune encoders together with the heads, from the frozen ones on: true for every transformer, or names",
+        "fine-tune encoders together with the heads, from frozen ones on: true for every transformer, or names",
         False,
     )
     finetuning: FineTuning = setting("tune_encoders: which weights are trained", FineTuning)

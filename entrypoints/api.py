@@ -48,7 +48,7 @@ from fusionapp.entrypoints.steps import (
     trained_with,
 )
 from fusionapp.entrypoints.tuned_encoders import refuse_tuned
-from fusionapp.entrypoints.tuning import frozen_control, train_tuned
+from fusionapp.entrypoints.tuning import frozen_control, train_tuned, tuning_summary
 
 __all__ = [
     "Classifier",
@@ -284,6 +284,11 @@ def _evaluation_arguments(
         "costs": settings.costs,
         "carried": carried,
     }
+
+
+def tuning_of(experiment: Source, runs: Directory = "runs") -> Mapping[str, Any] | None:
+    """What tuning an experiment's encoders came to (see `tuning_summary`), or None of a run that tuned none."""
+    return tuning_summary(open_experiment(experiment, runs, quiet=True))
 
 
 def search_of(experiment: Source, runs: Directory = "runs") -> Search | None:

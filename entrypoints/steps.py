@@ -36,7 +36,7 @@ Directory = str | os.PathLike[str]
 def open_experiment(
     experiment: Source, runs: Directory, quiet: bool, run: Directory | None = None
 ) -> Session:
-    """An experiment wired, by the settings that its run's search decided on and the encoders that it tuned, if any.
+    """An experiment wired, by what its run's search decided on, with the encoders that the run tuned.
 
     Args:
         experiment: a path, a dict or an `Experiment`.

@@ -1,18 +1,19 @@
-"""`train.tune_encoders`: a frozen run first, kept in ``runs/NAME/frozen``, and the tuned one that starts from it."""
+"""`train.tune_encoders`: a frozen run first, in ``runs/NAME/frozen``, and a tuned one that starts from it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import attrs
 import numpy as np
 
-from fusionapp.application.services.evaluate_classifier import Contender
 from fusionapp.application.services.gather_embeddings import SplitEmbeddings
 from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.prepare_classification import ClassificationData
+from fusionapp.application.services.run_controls import Contender
 from fusionapp.application.services.train_classifier import MODELS, TRAINED, Training, keep_heads
 from fusionapp.application.services.tune_classifier import TUNED, Tuning
 from fusionapp.entrypoints import steps
@@ -57,10 +58,10 @@ def train_tuned(session: Session, overwrite: bool) -> Training:
 
 
 def _finish(session: Session, tuning: Tuning, data: ClassificationData, overwrite: bool) -> Training:
-    """Extract by the tuned encoders and say what the heads are; or train as without tuning, where that is better."""
+    """Extract by the tuned encoders, and say so; or train as without tuning, where that is better."""
     if not tuning.kept:
         logger.warning(
-            "tuning did not improve on the frozen heads: mean validation %s %.4f, frozen %.4f; those are the run's",
+            "tuning did not improve on the frozen heads, which stay: mean validation %s %.4f, frozen %.4f",
             session.experiment.train.metric,
             tuning.tuned,
             tuning.frozen,
@@ -113,3 +114,31 @@ def _texts(session: Session, data: ClassificationData) -> tuple[Sequence[str], S
         [every["train"][row] for row in data.train_rows],
         [every[data.validation_split][row] for row in data.validation_rows],
     )
+
+
+def tuning_summary(session: Session) -> Mapping[str, Any] | None:
+    """What tuning came to: whether it was kept, both validation scores, steps, what was trained."""
+    if not session.experiment.train.tune_encoders:
+        return None
+    found = session.gateways.runs().read_document(TUNED)
+    if found is None or found["basis"] is None:
+        return None
+    return {
+        **{key: found[key] for key in ("kept", "validation", "steps", "best_step")},
+        "encoders": found["preflights"],
+    }
+
+
+def tuning_sentences(summary: Mapping[str, Any]) -> list[str]:
+    """The same for people."""
+    scores = summary["validation"]
+    sentences = [
+        f"{name}: {one['method']} trained {one['trainable']:,} of {one['parameters']:,} numbers"
+        for name, one in summary["encoders"].items()
+    ]
+    stays = "is kept" if summary["kept"] else "is left aside, and the frozen heads stay"
+    return [
+        *sentences,
+        f"tuning: mean validation {scores['metric']} {scores['tuned']:.4f}, frozen {scores['frozen']:.4f}; "
+        f"step {summary['best_step']} of {summary['steps']} {stays}",
+    ]

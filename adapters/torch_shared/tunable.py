@@ -43,7 +43,7 @@ class TunableEncoder(Protocol):
         """
 
     def step(self, rate: float) -> float:
-        """Step by the gradients there are, clipped, and clear them; a gradient that is not finite is not stepped by.
+        """Step by the gradients there are, clipped, and clear them; none is taken by what is not finite.
 
         Returns:
             The gradient's length before clipping.
@@ -59,7 +59,7 @@ class TunableEncoder(Protocol):
         """Take back what `state` gave."""
 
     def save(self, directory: str) -> Mapping[str, Json]:
-        """Write the encoder as ``directory/model``; returns the keys of an encoder's table by which it is read so."""
+        """Write ``directory/model``; the keys of an encoder's table by which it is read in the same way."""
 
 
 OpenTunable = Callable[[str, TrainingRecipe, int], TunableEncoder]

@@ -184,7 +184,8 @@ def _document(
     lower = recipe.metric == "loss"
     return {
         "basis": dict(basis),
-        "kept": after < before if lower else after > before,
+        # A start whose heads were only weighed anew is no reason to keep a copy of an untouched encoder.
+        "kept": tuned.best_step > 0 and (after < before if lower else after > before),
         "validation": {"metric": recipe.metric, "frozen": before, "tuned": after},
         "steps": tuned.steps,
         "best_step": tuned.best_step,

@@ -175,7 +175,7 @@ class Experiment:
 
 
 def is_tunable(encoder: EncoderSettings) -> bool:
-    """Whether an encoder's weights can be trained here: those of a transformer that is opened by its own adapter."""
+    """Whether an encoder's weights can be trained here."""
     return isinstance(encoder, HuggingFaceSettings)
 
 
@@ -196,7 +196,8 @@ def tuning_problems(experiment: Experiment) -> list[str]:
     if not found and encoders and not experiment.tuned_encoders:
         found.append(f'{key}: no encoder is of adapter = "huggingface"; add one, or set it to false')
     for name in experiment.tuned_encoders:
-        found += _untunable(name, encoders[name])
+        encoder = encoders[name]
+        found += _untunable(name, encoder) if isinstance(encoder, HuggingFaceSettings) else []
     dataset = experiment.dataset
     for protocol in ("folds", "shots"):
         if getattr(dataset, protocol) is not None:
@@ -206,17 +207,23 @@ def tuning_problems(experiment: Experiment) -> list[str]:
     return found
 
 
-def _untunable(name: str, encoder: EncoderSettings) -> list[str]:
+def _untunable(name: str, encoder: HuggingFaceSettings) -> list[str]:
     """Settings of a transformer whose embeddings no trained weights give."""
-    asked = [
-        ("quantization", "none", 'it tunes weights that are whole; use train.finetuning.method = "qlora"'),
-        ("on_truncate", "chunk", "it reads the first tokens of a text, not its windows"),
-        ("trust_remote_code", True, "it runs no code of a model's own"),
-    ]
+    reasons = {
+        "quantization": (
+            encoder.quantization != "none",
+            'tuned weights are whole; leave it out, and use train.finetuning.method = "qlora"',
+        ),
+        "on_truncate": (
+            encoder.on_truncate == "chunk",
+            "tuning reads a text's first tokens, not its windows",
+        ),
+        "trust_remote_code": (encoder.trust_remote_code, "tuning runs no code of a model's own"),
+    }
     return [
         f"encoders.{name}.{key}: does not go with train.tune_encoders: {why}"
-        for key, value, why in asked
-        if (getattr(encoder, key) == value) != (key == "quantization")
+        for key, (asked, why) in reasons.items()
+        if asked
     ]
 
 
