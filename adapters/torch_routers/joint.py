@@ -100,7 +100,7 @@ class JointRouting:
         while self.step < self.steps and waited < self._tuning.patience:
             losses = []
             order = torch.randperm(len(self._train.prompts), generator=self._order)
-            for place, prompts in enumerate(order.split(self._tuning.batch_size), 1):
+            for place, prompts in enumerate(torch.split(order, self._tuning.batch_size), 1):
                 losses.append(self._take_step(prompts))
                 task.advance(1)
                 if place not in scored:
