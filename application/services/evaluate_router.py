@@ -39,8 +39,7 @@ class RouterRow:
         metrics: by name: quality, pairwise_accuracy, ..., aiq, apgr, cpt@50.
         cost: mean USD a prompt of the model chosen; None where prices are unknown.
         on_front: whether nothing else is as cheap and as good.
-        verdict: the router against this control; "" for the router itself, for single models, of which the control
-            "best single" is the one that could be chosen, and for the oracle, which none can beat.
+        verdict: the router against this one; "" for the router itself and for the oracle, which none can beat.
     """
 
     name: str
@@ -61,7 +60,8 @@ class RouterEvaluation:
         result: the router's metrics, the mean of seeds.
         ensemble: the ensemble of seeds, which `route` uses.
         controls: by name.
-        verdicts: the result against each control, on quality, corrected by Holm.
+        verdicts: the result against each control, on quality, corrected by Holm among the baselines and among the
+            single models.
         differences: quality of the result less each control's.
         other_differences: by control, the same for pairwise accuracy and AIQ, where both have them.
         leaderboard: everyone, by quality.
@@ -120,23 +120,21 @@ class EvaluateRouter:
         """
         judged = judge_contestant(result, field, draws)
         ensemble_judged = judge_contestant(ensemble, field, draws)
-        judged_others = {one.name: judge_contestant(one, field, draws) for one in controls}
+        single = (
+            [single_model(name, column, field) for column, name in enumerate(field.models)]
+            if baselines
+            else []
+        )
+        judged_others = {one.name: judge_contestant(one, field, draws) for one in (*controls, *single)}
         differences = {name: _compare(judged, other, VERDICT_ON) for name, other in judged_others.items()}
-        others_too = {
-            name: {
-                metric: _compare(judged, other, metric)
-                for metric in COMPARED
-                if metric != VERDICT_ON and metric in judged.replicates and metric in other.replicates
-            }
-            for name, other in judged_others.items()
-        }
-        adjusted = holm({name: one.p_value for name, one in differences.items()})
-        verdicts = {name: verdict(one.interval, adjusted[name]) for name, one in differences.items()}
+        verdicts: dict[str, Verdict] = {}
+        # Two families: that a router beats a poor model must not cost it a word about a good baseline.
+        for family in (controls, single):
+            adjusted = holm({one.name: differences[one.name].p_value for one in family})
+            verdicts |= {name: verdict(differences[name].interval, p) for name, p in adjusted.items()}
         everyone = {result.name: judged, ensemble.name: ensemble_judged, **judged_others}
         if baselines:
-            shown = [single_model(name, column, field) for column, name in enumerate(field.models)]
-            for one in (*shown, oracle_of(field)):
-                everyone[one.name] = judge_contestant(one, field, draws)
+            everyone["oracle"] = judge_contestant(oracle_of(field), field, draws)
         self._keep(split, prompt_ids, field, result, ensemble, everyone)
         return RouterEvaluation(
             split=split,
@@ -147,7 +145,7 @@ class EvaluateRouter:
             controls={name: one.metrics for name, one in judged_others.items()},
             verdicts=verdicts,
             differences=differences,
-            other_differences=others_too,
+            other_differences={name: _others(judged, other) for name, other in judged_others.items()},
             leaderboard=_leaderboard(everyone, verdicts),
             calibration=list(reliability(ensemble.success[0], field.quality)),
             curves={name: one.curve for name, one in everyone.items() if one.curve},
@@ -171,6 +169,12 @@ class EvaluateRouter:
         for name, judged in everyone.items():
             columns[f"chosen quality {name}"] = judged.by_prompt
         self.runs.write_table(f"scores/{split}/routers.parquet", columns)
+
+
+def _others(first: Judgement, second: Judgement) -> dict[str, Difference]:
+    """Differences of what both have beside quality."""
+    both = [metric for metric in COMPARED if metric in first.replicates and metric in second.replicates]
+    return {metric: _compare(first, second, metric) for metric in both if metric != VERDICT_ON}
 
 
 def _compare(first: Judgement, second: Judgement, metric: str) -> Difference:
