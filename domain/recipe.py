@@ -8,6 +8,7 @@ from typing import Literal
 import attrs
 from attrs.validators import and_, deep_iterable, ge, gt, le, lt, min_len, optional
 
+from fusionapp.domain.finetuning import FineTuning
 from fusionapp.domain.settings import setting
 
 AUTO_EPOCHS, MOST_AUTO_EPOCHS, AUTO_STEPS = 6, 100, 300
@@ -49,6 +50,48 @@ class SourceRecipe:
     information: bool = setting(
         "sparse: the linear path shrinks a column the less, the more its presence says of the class", True
     )
+
+
+@attrs.frozen
+class EncoderTuning:
+    """How encoders are tuned together with the heads.
+
+    Attributes are the keys of the experiment's ``[train.tuning]`` table.
+    """
+
+    epochs: int = setting("passes over train", 3, ge(1))
+    learning_rate: float | None = setting(
+        "step size of the encoders; default: by finetuning.method", None, optional(gt(0.0))
+    )
+    head_rate: float = setting(
+        "step size of the heads, which are trained already, as a share of train.learning_rate", 0.3, gt(0.0)
+    )
+    batch_size: int = setting("rows in a step; all seeds see the same ones", 32, ge(1))
+    batch_tokens: int = setting(
+        "most tokens, padding included, whose activations are held at once; it changes no gradient",
+        8192,
+        ge(1),
+    )
+    optimizer: Literal["adamw", "adam", "muon", "adamw8bit"] = setting(
+        "of the encoders; muon steps matrices by orthogonalised momentum and leaves the rest to AdamW",
+        "adamw",
+    )
+    weight_decay: float = setting("of the encoders: decoupled for adamw and muon, L2 for adam", 0.01, ge(0.0))
+    schedule: Literal["constant", "cosine", "linear"] = setting(
+        "learning-rate schedule of encoders and heads", "cosine"
+    )
+    warmup: float = setting(
+        "share of all steps in which the learning rate rises", 0.1, and_(ge(0.0), lt(1.0))
+    )
+    clip: float | None = setting("longest gradient of an encoder's step", 1.0, optional(gt(0.0)))
+    dropout: float = setting(
+        "dropout inside the encoders, in place of their own; on a CPU it makes a step up to 3 times slower",
+        0.0,
+        and_(ge(0.0), lt(1.0)),
+    )
+    activation_checkpointing: bool = setting("recompute activations rather than keep them", False)
+    evaluations: int = setting("how often an epoch is scored on validation", 2, ge(1))
+    patience: int = setting("scorings without a better one before tuning stops", 4, ge(1))
 
 
 @attrs.frozen
@@ -125,6 +168,12 @@ class TrainingRecipe:
         0.1,
         and_(gt(0.0), le(0.5)),
     )
+    tune_encoders: bool | tuple[str, ...] = setting(
+        "fine-tune encoders together with the heads, from frozen ones on: true for every transformer, or names",
+        False,
+    )
+    finetuning: FineTuning = setting("tune_encoders: which weights are trained", FineTuning)
+    tuning: EncoderTuning = setting("tune_encoders: how they are trained", EncoderTuning)
     device: str = setting('"auto", "cpu" or a CUDA device such as "cuda:0"', "auto")
 
     def limits(self, rows: int) -> tuple[int, int]:

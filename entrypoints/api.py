@@ -47,6 +47,8 @@ from fusionapp.entrypoints.steps import (
     train_heads,
     trained_with,
 )
+from fusionapp.entrypoints.tuned_encoders import refuse_tuned
+from fusionapp.entrypoints.tuning import frozen_control, train_tuned, tuning_summary
 
 __all__ = [
     "Classifier",
@@ -125,6 +127,8 @@ def train(
     refuse_unlabelled(session.experiment)
     with session.gateways.runs().lock():
         session.services.guard()(session.resolved, overwrite)
+        if session.experiment.train.tune_encoders:
+            return _train_tuned(session, search, overwrite)
         extraction = extract_embeddings(session)
         if search is not None:
             refuse_protocol(session.experiment, "train --search")
@@ -145,6 +149,15 @@ def train(
             )
         _describe_environment(session)
         return train_heads(session, data, carried, overwrite)
+
+
+def _train_tuned(session: Session, search: SearchBudget | None, overwrite: bool) -> Training:
+    if search is not None:
+        refuse_tuned(session, "train --search", "search without it first, and tune by the settings found")
+    trained = train_tuned(session, overwrite)
+    session.services.guard().record(session.resolved)
+    _describe_environment(session)
+    return trained
 
 
 def evaluate(
@@ -244,7 +257,10 @@ def _evaluate(
     data = prepare_data(session, extraction)
     test = session.services.gather()(extraction.inventory, split)
     evaluation: Evaluation = session.services.evaluate()(
-        **_evaluation_arguments(session, data, carried, settings), test=test
+        **_evaluation_arguments(session, data, carried, settings),
+        test=test,
+        tuned=list(session.tuned),
+        beside=frozen_control(session, split, test),
     )
     return evaluation
 
@@ -254,7 +270,9 @@ def _evaluation_arguments(
 ) -> dict[str, Any]:
     experiment = session.experiment
     return {
-        "name": experiment.fusion.kind + (" (residual)" if experiment.fusion.residual else ""),
+        "name": experiment.fusion.kind
+        + (" (residual)" if experiment.fusion.residual else "")
+        + (", tuned" if session.tuned else ""),
         "fusion": experiment.fusion,
         "recipe": experiment.train,
         "seeds": session.seeds,
@@ -266,6 +284,11 @@ def _evaluation_arguments(
         "costs": settings.costs,
         "carried": carried,
     }
+
+
+def tuning_of(experiment: Source, runs: Directory = "runs") -> Mapping[str, Any] | None:
+    """What tuning an experiment's encoders came to (see `tuning_summary`), or None of a run that tuned none."""
+    return tuning_summary(open_experiment(experiment, runs, quiet=True))
 
 
 def search_of(experiment: Source, runs: Directory = "runs") -> Search | None:

@@ -28,6 +28,7 @@ from fusionapp.application.services.score_linear import ScoreLinearControl
 from fusionapp.application.services.search_recipe import SearchRecipe
 from fusionapp.application.services.train_classifier import TrainClassifier
 from fusionapp.application.services.try_settings import TrySettings
+from fusionapp.application.services.tune_classifier import TuneClassifier
 from fusionapp.application.services.verify_embeddings import VerifyEmbeddings
 from fusionapp.application.services.write_explanation import WriteExplanation
 from fusionapp.entrypoints import gateways as build
@@ -77,6 +78,9 @@ class Gateways(containers.DeclarativeContainer):
     runs = providers.Singleton(build.run_directory, config.run)
     spool = providers.Singleton(build.arrow_spool, config.spool)
     trainer = providers.Singleton(build.torch_trainer)
+    classifier_tuner = providers.Singleton(
+        build.classifier_tuner, config.experiment.encoders, model_cache=config.environment.model_cache
+    )
     scorer = providers.Singleton(build.torch_scorer, config.experiment.train.device)
     inspector = providers.Singleton(build.torch_inspector, config.experiment.train.device)
     head_exporter = providers.Singleton(build.onnx_head_exporter)
@@ -130,6 +134,14 @@ class Services(containers.DeclarativeContainer):
     train = providers.Factory(
         TrainClassifier,
         trainer=gateways.trainer,
+        fit_path=fit_path,
+        runs=gateways.runs,
+        track=gateways.tracker.provider,
+        progress=gateways.progress,
+    )
+    tune = providers.Factory(
+        TuneClassifier,
+        tuner=gateways.classifier_tuner,
         fit_path=fit_path,
         runs=gateways.runs,
         track=gateways.tracker.provider,

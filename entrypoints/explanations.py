@@ -26,6 +26,7 @@ from fusionapp.entrypoints.experiment.load import Source
 from fusionapp.entrypoints.protocols import refuse_protocol
 from fusionapp.entrypoints.reports import read_evaluation
 from fusionapp.entrypoints.session import Session
+from fusionapp.entrypoints.tuned_encoders import refuse_tuned
 
 DIRECTORY = "explanations"
 
@@ -86,6 +87,8 @@ def explain(
     """
     session = steps.open_experiment(experiment, runs, quiet)
     refuse_protocol(session.experiment, "explain")
+    if retrain:
+        refuse_tuned(session, "explain --retrain", "explain RUN/frozen so")
     steps.refuse_untrained(session)
     store = session.gateways.runs()
     with store.lock():

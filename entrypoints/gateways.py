@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fusionapp.application.ports.charts import Charts
+from fusionapp.application.ports.classifier_tuner import ClassifierTuner
 from fusionapp.application.ports.dataset_source import DatasetSource
 from fusionapp.application.ports.embedding_store import EmbeddingStore
 from fusionapp.application.ports.encoder import Encoder
@@ -25,8 +26,12 @@ from fusionapp.application.ports.text_classifier_exporter import TextClassifierE
 from fusionapp.application.ports.tracker import Tracker
 from fusionapp.application.ports.trial_sampler import TrialSampler
 from fusionapp.domain.errors import UsageError
+from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.entrypoints.experiment.schema import STORES
 from fusionapp.entrypoints.plugins import load_store
+
+if TYPE_CHECKING:
+    from fusionapp.adapters.torch_shared.tunable import TunableEncoder
 
 SPLITS = ("train", "validation", "test")
 TEXTS = "texts"
@@ -222,6 +227,30 @@ def torch_trainer() -> HeadTrainer:
     from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
 
     return TorchHeadTrainer()
+
+
+def classifier_tuner(encoders: dict[str, dict[str, Any]], model_cache: str | None) -> ClassifierTuner:
+    """Heads in torch, tuned together with any of these transformers."""
+    from fusionapp.adapters.torch_heads.tuner import TorchClassifierTuner
+
+    def open_encoder(name: str, recipe: TrainingRecipe, seed: int) -> TunableEncoder:
+        from fusionapp.adapters.huggingface.tuning.joint import open_joint
+        from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings
+
+        table = encoders[name]
+        settings = EncoderSettings(
+            model=table["model"],
+            pooling=table["pooling"],
+            document_prefix=table["prefix"],
+            max_length=table["max_length"],
+            normalize=table["normalize"],
+            layers="all" if table["layers"] == "all" else tuple(table["layers"]),
+            revision=table["revision"],
+            cache_dir=model_cache,
+        )
+        return open_joint(name, settings, recipe, seed)
+
+    return TorchClassifierTuner(open_encoder)
 
 
 def torch_scorer(device: str) -> HeadScorer:

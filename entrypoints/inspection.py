@@ -21,6 +21,7 @@ from fusionapp.entrypoints.experiment.kinds import refuse_other_run
 from fusionapp.entrypoints.experiment.schema import Experiment, StorageSettings
 from fusionapp.entrypoints.inventory import FORMATS, check_inventory
 from fusionapp.entrypoints.session import Session, open_session
+from fusionapp.entrypoints.tuned_encoders import FROZEN
 
 
 def plan(
@@ -78,6 +79,8 @@ def _verify_run(run: Path) -> list[Problem]:
     for place in sorted((run / "protocol").glob("*/")):
         found = _session(run=place).gateways.runs().verify()
         problems += [Problem(f"protocol/{place.name}/{one.file}", one.problem) for one in found]
+    if (run / FROZEN).is_dir():
+        problems += [Problem(f"{FROZEN}/{one.file}", one.problem) for one in _verify_run(run / FROZEN)]
     return problems
 
 

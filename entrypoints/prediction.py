@@ -108,10 +108,22 @@ def find_heads(place: Path) -> SavedHeads:
     """
     refuse_other_run(place)
     heads = _head_directories(place)
-    model = read_json(heads[0] / "model.json", "classes", "encoders", "linear_path")
+    model = dict(read_json(heads[0] / "model.json", "classes", "encoders", "linear_path"))
+    model["encoders"] = {name: _located(one, heads[0]) for name, one in model["encoders"].items()}
     return SavedHeads(
         [str(head) for head in heads], model, _beside(heads[0]) if model["linear_path"] else None
     )
+
+
+def _located(encoder: Mapping[str, Any], head: Path) -> Mapping[str, Any]:
+    """An encoder's entry in ``model.json``; where the run tuned it, with its place in the run directory."""
+    if not encoder.get("tuned"):
+        return encoder
+    model = str(encoder["settings"]["model"])
+    run = next((place for place in head.resolve().parents if (place / model).is_dir()), None)
+    if run is None:
+        raise CorruptArtifactError(f"{head}: the tuned encoder {model} is gone from its run; train again")
+    return {**encoder, "settings": {**encoder["settings"], "model": str(run / model)}}
 
 
 def _head_directories(place: Path) -> list[Path]:

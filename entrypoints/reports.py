@@ -37,7 +37,8 @@ LEADERBOARD = (
 READING = (
     "Mean ± standard deviation over seeds; 95 % intervals by paired bootstrap over the texts, verdicts on "
     "accuracy after Holm's correction. Seeds draw their own initialisation, dropout and order of rows; they "
-    "share the embeddings, the rows of each split, the TF-IDF of a sparse source and the linear path, if any."
+    "share the embeddings (a tuned encoder, too, is one for all of them), the rows of each split, the TF-IDF of "
+    "a sparse source and the linear path, if any."
 )
 """What a leaderboard's numbers mean, and what the seeds have in common."""
 

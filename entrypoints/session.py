@@ -27,11 +27,23 @@ class Session:
         experiment: what is to be done.
         resolved: the same as plain JSON values.
         container: adapters and services.
+        tuned: tables of the encoders that the run tuned, which take the place of the experiment's.
     """
 
     experiment: Experiment
     resolved: Mapping[str, Any]
     container: Application
+    tuned: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
+
+    @property
+    def encoder_tables(self) -> dict[str, Mapping[str, Any]]:
+        """Every encoder's table as plain values, in file order."""
+        return {name: self.tuned.get(name, table) for name, table in self.resolved["encoders"].items()}
+
+    @property
+    def quiet(self) -> bool:
+        """Whether progress bars are hidden."""
+        return bool(self.container.config.quiet())
 
     @property
     def services(self) -> Any:
@@ -49,7 +61,7 @@ class Session:
         Args:
             token_folder: where those with the same tokenizer share their tokens; None where they share none.
         """
-        return build_encoders(self.gateways, self.resolved["encoders"], token_folder)
+        return build_encoders(self.gateways, self.encoder_tables, token_folder)
 
     @contextmanager
     def token_folder(self) -> Iterator[str | None]:

@@ -25,6 +25,7 @@ from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.protocols import follows_protocol
 from fusionapp.entrypoints.searching import with_decided_settings
 from fusionapp.entrypoints.session import Session, open_session
+from fusionapp.entrypoints.tuned_encoders import with_tuned_encoders
 from fusionapp.entrypoints.weights import hash_weights
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ Directory = str | os.PathLike[str]
 def open_experiment(
     experiment: Source, runs: Directory, quiet: bool, run: Directory | None = None
 ) -> Session:
-    """An experiment wired, by the settings that its run's search decided on, where there is one.
+    """An experiment wired, by what its run's search decided on, with the encoders that the run tuned.
 
     Args:
         experiment: a path, a dict or an `Experiment`.
@@ -49,7 +50,8 @@ def open_experiment(
     """
     settings = load_experiment(experiment, defaults=read_environment().defaults())
     place = None if run is None else Path(run)
-    return with_decided_settings(open_session(settings, runs_directory(experiment, runs), quiet, place))
+    session = open_session(settings, runs_directory(experiment, runs), quiet, place)
+    return with_tuned_encoders(with_decided_settings(session))
 
 
 def extract_embeddings(
@@ -83,6 +85,10 @@ def carry(session: Session, extraction: Extraction) -> dict[str, Any]:
         name: {"settings": session.resolved["encoders"][name], "identity": encoder["identity"]}
         for name, encoder in extraction.inventory["encoders"].items()
     }
+    for name, table in session.tuned.items():
+        # Their place is said from the run directory on, so that it can be moved.
+        model = Path(table["model"]).relative_to(session.gateways.runs().directory).as_posix()
+        encoders[name] |= {"settings": {**table, "model": model}, "tuned": True}
     data = {
         split: [place["texts_sha256"], place["labels_sha256"]]
         for split, place in extraction.inventory["splits"].items()

@@ -22,6 +22,11 @@ _MOST_LAYERS = 1024
 _CONVERTER = Converter(forbid_extra_keys=True)
 # Of `epochs` and `patience`; the recipe's own validators judge the value.
 _CONVERTER.register_structure_hook(int | Literal["auto"], lambda value, _: value)
+for _names in (bool | tuple[str, ...], Literal["auto"] | tuple[str, ...]):
+    # `tune_encoders` and `target_modules`; a head only keeps them.
+    _CONVERTER.register_structure_hook(
+        _names, lambda value, _: tuple(map(str, value)) if isinstance(value, list) else value
+    )
 
 
 @attrs.frozen

@@ -55,10 +55,13 @@ class HeadOptimizer:
     Muon steps hidden matrices; the last layers, biases, learned queries and scales stay with AdamW, as its
     authors advise. Bags are stepped by `RowAdam` under every choice. Matrices and bag rows decay, the others do
     not. A source's own learning rate multiplies the finished step: every update here is proportional to its rate.
+    `times` multiplies all of them.
     """
 
-    def __init__(self, head: FusionHead, recipe: TrainingRecipe, steps: int, dtype: torch.dtype) -> None:
-        self._recipe, self._steps, self._step = recipe, steps, 0
+    def __init__(
+        self, head: FusionHead, recipe: TrainingRecipe, steps: int, dtype: torch.dtype, times: float = 1.0
+    ) -> None:
+        self._recipe, self._steps, self._step, self._times = recipe, steps, 0, times
         factors = source_factors(head, recipe)
         self._scaled = step_factors(head, factors)
         of_bags = [
@@ -86,8 +89,8 @@ class HeadOptimizer:
         )
 
     def step(self) -> float:
-        """Step everything by the gradients there are, clear them, and return the recipe's rate of this step."""
-        rate = learning_rate(self._recipe, self._step, self._steps)
+        """Step everything by the gradients there are, clear them, and return the rate of this step."""
+        rate = self._times * learning_rate(self._recipe, self._step, self._steps)
         self._step += 1
         before = [parameter.detach().clone() for parameter, _ in self._scaled]
         for optimizer in self._optimizers:

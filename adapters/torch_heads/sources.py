@@ -112,6 +112,19 @@ class Source:
             values[start : start + _CHUNK_ROWS] = self._normalize(chunk)
         return DenseRows(torch.from_numpy(values).to(device))
 
+    def prepare_views(self, views: Tensor) -> Tensor:
+        """What `prepare` makes of dense views (rows, layers, dim), with their gradient."""
+        if self.standardization is not None:
+            mean, deviation = (
+                torch.from_numpy(part).to(views.device)
+                for part in (self.standardization.mean, self.standardization.deviation)
+            )
+            return (views - mean) / deviation
+        if self.card.recipe.normalize == "none":
+            return views
+        scaled: Tensor = l2_normalize(views) * self.card.dim**0.5
+        return scaled
+
     def _normalize(self, chunk: Dense) -> Dense:
         if self.standardization is not None:
             return self.standardization.transform(chunk)

@@ -72,13 +72,13 @@ class TorchHeadTrainer(HeadTrainer):
             )
             cards = [source.card for source in sources]
             head = FusionHead(len(seeds), fusion, recipe, cards, classes, train.linear is not None)
-            dtype = self._train_dtype(device)
+            dtype = train_dtype(self.dtype, device)
             head.draw(seeds, device, dtype)
             if head.scale is not None and train.linear is not None:
                 weighed = recipe.class_weights == "balanced"
                 weights = balanced_class_weights(train.labels, classes) if weighed else None
                 torch.nn.init.constant_(head.scale, fit_scale(train.linear, train.labels, weights))
-            fitted, judged = (_prepare(sources, split, device) for split in (train, validation))
+            fitted, judged = (prepare_split(sources, split, device) for split in (train, validation))
             training = StackTraining(head.to(device), recipe, seeds, classes, fitted, judged, dtype)
             epochs, _ = recipe.limits(len(train.labels))
             with progress.task("train heads", total=len(seeds) * epochs, unit="epochs") as task:
@@ -87,19 +87,24 @@ class TorchHeadTrainer(HeadTrainer):
             for run in runs:
                 calibrate(run, validation.linear, validation.labels, recipe.metric)
         return [
-            _save(directory, run, fusion, recipe, sources, classes)
+            save_run(directory, run, fusion, recipe, sources, classes)
             for directory, run in zip(directories, runs, strict=True)
         ]
 
-    def _train_dtype(self, device: torch.device) -> torch.dtype:
-        if self.dtype == "auto":
-            fast = automatic_dtype(device)
-            # float16 would want loss scaling: not worth it for a head.
-            return fast if fast == torch.bfloat16 else torch.float32
-        return torch.bfloat16 if self.dtype == "bfloat16" else torch.float32
+
+def train_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """What matrix products of training are computed in; see `TorchHeadTrainer`."""
+    if wanted == "auto":
+        fast = automatic_dtype(device)
+        # float16 would want loss scaling: not worth it for a head.
+        return fast if fast == torch.bfloat16 else torch.float32
+    return torch.bfloat16 if wanted == "bfloat16" else torch.float32
 
 
-def _prepare(sources: Sequence[Source], split: LabelledEmbeddings, device: torch.device) -> PreparedSplit:
+def prepare_split(
+    sources: Sequence[Source], split: LabelledEmbeddings, device: torch.device
+) -> PreparedSplit:
+    """A split on the device, as a head takes it."""
     prepared = [source.prepare(split.sources[source.card.name], device) for source in sources]
     labels = torch.tensor(split.labels, dtype=torch.int64, device=device)
     linear = None
@@ -115,7 +120,7 @@ def _source_recipe(name: str, fusion: FusionSpec, recipe: TrainingRecipe) -> Sou
     return attrs.evolve(source, normalize="none") if raw else source
 
 
-def _save(
+def save_run(
     directory: str,
     run: SeedRun,
     fusion: FusionSpec,
@@ -123,6 +128,7 @@ def _save(
     sources: tuple[Source, ...],
     classes: int,
 ) -> TrainedHead:
+    """Keep a finished seed's head in a directory."""
     parameters = sum(tensor.numel() for tensor in run.state.values())
     card = HeadCard(
         fusion,

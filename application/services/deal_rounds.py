@@ -98,6 +98,7 @@ class DealRounds:
                 classes=classes,
                 train=_labelled(pool.split, encoded, rows.train),
                 validation=_labelled(pool.split, encoded, rows.validation),
+                train_rows=pool.split.rows[rows.train],
                 validation_rows=pool.split.rows[rows.validation],
                 validation_split=pool.split.split,
             )

@@ -124,6 +124,8 @@ class EvaluateClassifier:
         baselines: bool,
         costs: Sequence[float],
         carried: Mapping[str, Json],
+        tuned: Sequence[str] = (),
+        beside: Sequence[Contender] = (),
     ) -> Evaluation:
         """Score `test` with the run's heads and, if asked, with every control.
 
@@ -140,12 +142,26 @@ class EvaluateClassifier:
             baselines: whether to run the controls.
             costs: the linear controls' C values.
             carried: what the controls' heads carry.
+            tuned: sources whose encoders were tuned on the train rows.
+            beside: further controls, trained and run already.
 
         Raises:
             DatasetError: a test label does not occur in train.
         """
         contest = self.contend(
-            name, fusion, recipe, seeds, trained, data, test, label_column, baselines, costs, carried
+            name,
+            fusion,
+            recipe,
+            seeds,
+            trained,
+            data,
+            test,
+            label_column,
+            baselines,
+            costs,
+            carried,
+            tuned,
+            beside,
         )
         return conclude(
             test.split,
@@ -169,6 +185,8 @@ class EvaluateClassifier:
         baselines: bool,
         costs: Sequence[float],
         carried: Mapping[str, Json],
+        tuned: Sequence[str] = (),
+        beside: Sequence[Contender] = (),
     ) -> Contest:
         """The same without the judging: what everyone says, kept for each example."""
         labels = encode_labels(test, data.classes, label_column)
@@ -177,10 +195,10 @@ class EvaluateClassifier:
             self.runs, "result", test, data.classes, {"seed": scores.seeds, "ensemble": scores.ensemble}
         )
         result = Contender.of_heads(name, trained, scores.seeds)
-        controls: list[Contender] = []
+        controls = list(beside)
         if baselines:
-            controls = self.controls.path(trained, scores)
-            controls += self.controls(fusion, recipe, seeds, data, test, costs, carried)
+            controls += self.controls.path(trained, scores)
+            controls += self.controls(fusion, recipe, seeds, data, test, costs, carried, tuned)
         for control in controls:
             write_scores(
                 self.runs, control.name.replace(" ", "-"), test, data.classes, {"seed": control.test}

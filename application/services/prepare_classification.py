@@ -24,6 +24,7 @@ class ClassificationData:
         classes: labels as printed, in the order of class indices.
         train: rows that are trained on.
         validation: rows that training stops and chooses on.
+        train_rows: (rows,) row numbers of the train rows in the train split.
         validation_rows: (rows,) dataset row numbers of the validation rows.
         validation_split: the split that they are from.
     """
@@ -31,6 +32,7 @@ class ClassificationData:
     classes: Sequence[str]
     train: LabelledEmbeddings
     validation: LabelledEmbeddings
+    train_rows: NDArray[np.int64]
     validation_rows: NDArray[np.int64]
     validation_split: str
 
@@ -72,6 +74,7 @@ class PrepareClassification:
                 validation=LabelledEmbeddings(
                     validation.sources, encode_labels(validation, classes, self.label_column)
                 ),
+                train_rows=train.rows,
                 validation_rows=validation.rows,
                 validation_split=validation.split,
             )
@@ -82,6 +85,7 @@ class PrepareClassification:
             classes=classes,
             train=_select(train, labels, inner_train),
             validation=_select(train, labels, inner_validation),
+            train_rows=train.rows[inner_train],
             validation_rows=train.rows[inner_validation],
             validation_split=train.split,
         )

@@ -86,11 +86,14 @@ class RunControls:
         test: SplitEmbeddings,
         costs: Sequence[float],
         carried: Mapping[str, Json],
+        tuned: Sequence[str] = (),
     ) -> list[Contender]:
         """Each source alone, plain concatenation, and two tuned linear models over the very same embeddings.
 
-        A control that would be the fusion itself (concatenation of a single source, say) is left out.
+        A control that would be the fusion itself (concatenation of a single source, say) is left out. Heads that
+        read a tuned source have no linear path: on the rows that its encoder was tuned on, no fold is unseen.
         """
+        without_path = attrs.evolve(recipe, linear_path="none")
         plain = FusionSpec(kind="concat", bag_width=fusion.bag_width)
         sources = list(data.train.sources)
         jobs: list[tuple[str, str, Sequence[str]]] = []
@@ -99,7 +102,17 @@ class RunControls:
         if fusion.kind != "concat":
             jobs.append(("concat", "controls/concat", ()))
         contenders = [
-            self._heads(name, group, plain, recipe, seeds, data, test, carried, chosen)
+            self._heads(
+                name,
+                group,
+                plain,
+                without_path if {*(chosen or sources)} & {*tuned} else recipe,
+                seeds,
+                data,
+                test,
+                carried,
+                chosen,
+            )
             for name, group, chosen in jobs
         ]
         return contenders + [self._linear(kind, recipe, data, test, costs) for kind in LINEAR_KINDS]

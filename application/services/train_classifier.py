@@ -112,17 +112,9 @@ class TrainClassifier:
                 tracker=tracker,
                 progress=self.progress,
             )
-        seconds = perf_counter() - start
-        for name, head in zip(names, heads, strict=True):
-            self._keep(name, head, data, carried, sources, rows.path is not None)
-        document = {
-            "carried": dict(carried),
-            "seconds": seconds,
-            "path": None if rows.path is None else attrs.asdict(rows.path),
-            "heads": [attrs.asdict(head) for head in heads],
-        }
-        self.runs.write_document(f"{group}/{TRAINED}", document)
-        return Training(list(heads), seconds, rows.path)
+        training = Training(list(heads), perf_counter() - start, rows.path)
+        keep_heads(self.runs, group, training, data.classes, carried, sources)
+        return training
 
     def _reusable(
         self, group: str, names: Sequence[str], carried: Mapping[str, Json], overwrite: bool
@@ -137,7 +129,7 @@ class TrainClassifier:
             or any(differences(found["carried"], dict(carried)))
         )
         if other or self._is_damaged(group, names, overwrite):
-            self.runs.write_document(f"{group}/{TRAINED}", {"carried": None, "seconds": 0.0, "heads": []})
+            void_heads(self.runs, group)
             return None
         heads = [
             TrainedHead(**{**head, "directory": self.runs.path(name)})
@@ -161,32 +153,55 @@ class TrainClassifier:
             f"{self.runs.directory}/{problems[0].file}: {problems[0].problem}; restore it, or {again}"
         )
 
-    def _keep(
-        self,
-        name: str,
-        head: TrainedHead,
-        data: ClassificationData,
-        carried: Mapping[str, Json],
-        sources: Sequence[str],
-        beside_path: bool,
-    ) -> None:
-        encoders = {
-            encoder: settings
-            for encoder, settings in carried["encoders"].items()
-            if not sources or encoder in sources
-        }
-        self.runs.write_document(
-            f"{name}/model.json",
+
+def keep_heads(
+    runs: RunStore,
+    group: str,
+    training: Training,
+    classes: Sequence[str],
+    carried: Mapping[str, Json],
+    sources: Sequence[str] = (),
+) -> None:
+    """Write what prediction needs beside each head, and what the group was trained on.
+
+    Args:
+        runs: the run directory.
+        group: of the heads, which stand there.
+        training: what was trained.
+        classes: labels in the order of class indices.
+        carried: as of `TrainClassifier`.
+        sources: encoders that the heads read; empty for all.
+    """
+    encoders = {
+        encoder: settings
+        for encoder, settings in carried["encoders"].items()
+        if not sources or encoder in sources
+    }
+    for head in training.heads:
+        runs.write_document(
+            f"{group}/seed-{head.seed}/model.json",
             {
                 "format": 1,
                 "task": "classify",
-                "classes": list(data.classes),
+                "classes": list(classes),
                 "encoders": encoders,
-                "linear_path": beside_path,
+                "linear_path": training.path is not None,
                 "seed": head.seed,
                 "validation": dict(head.validation),
             },
         )
+    document = {
+        "carried": dict(carried),
+        "seconds": training.seconds,
+        "path": None if training.path is None else attrs.asdict(training.path),
+        "heads": [attrs.asdict(head) for head in training.heads],
+    }
+    runs.write_document(f"{group}/{TRAINED}", document)
+
+
+def void_heads(runs: RunStore, group: str) -> None:
+    """Say that a group's heads are not to be trusted from now on."""
+    runs.write_document(f"{group}/{TRAINED}", {"carried": None, "seconds": 0.0, "heads": []})
 
 
 def _only(data: LabelledEmbeddings, sources: Sequence[str]) -> LabelledEmbeddings:

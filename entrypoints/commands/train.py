@@ -56,6 +56,9 @@ def command(
     experiment go to RUNS/NAME. With dataset.folds or dataset.shots, each fold or draw is a run of its own in
     RUNS/NAME/protocol.
 
+    With train.tune_encoders the heads of frozen encoders come first, in RUNS/NAME/frozen; encoders are then tuned
+    together with them, once for all seeds, and kept in RUNS/NAME/encoders where validation improves.
+
     --search keeps its trials in RUNS/NAME/search.json and goes on from there when it is called again. The best
     trial's settings take the place of the experiment's own only where, trained anew, they gain more than one
     standard error; from then on they are the run's settings, for evaluate and predict as well.
@@ -74,13 +77,16 @@ def command(
     from fusionapp.entrypoints.output import print_json, print_table
     from fusionapp.entrypoints.reports import training_json
     from fusionapp.entrypoints.searching import decision_toml, search_json, search_sentence
+    from fusionapp.entrypoints.tuning import tuning_sentences
 
     runs = runs_directory(experiment, runs)
     budget = None if trials is None else api.SearchBudget(trials, search_seconds, search_fusion)
     training = api.train(settings, runs=runs, overwrite=overwrite, quiet=is_quiet(), search=budget)
     search = None if budget is None else api.search_of(settings, runs)
+    tuning = api.tuning_of(settings, runs)
     if as_json:
-        print_json(training_json(training) | ({} if search is None else {"search": search_json(search)}))
+        more = {} if search is None else {"search": search_json(search)}
+        print_json(training_json(training) | more | ({} if tuning is None else {"tuning": tuning}))
         return
     metrics = list(training.heads[0].validation)
     print_table(
@@ -103,6 +109,8 @@ def command(
             f"they add to a linear path (C={training.path.cost:g}), which alone reaches a validation accuracy of "
             f"{training.path.validation:.4f} in {training.path.seconds:.1f} s"
         )
+    for sentence in () if tuning is None else tuning_sentences(tuning):
+        click.echo(sentence)
     if search is not None and search.decision is not None:
         click.echo(search_sentence(search))
         click.echo(

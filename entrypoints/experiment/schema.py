@@ -13,7 +13,12 @@ from attrs.validators import and_, deep_iterable, ge, gt, le, matches_re, min_le
 from fusionapp.domain.fusion.spec import FusionSpec
 from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.domain.settings import setting
-from fusionapp.entrypoints.experiment.encoder_tables import EncoderSettings, encoder_problems, source_problems
+from fusionapp.entrypoints.experiment.encoder_tables import (
+    EncoderSettings,
+    HuggingFaceSettings,
+    encoder_problems,
+    source_problems,
+)
 from fusionapp.entrypoints.experiment.names import NAME_PATTERN
 from fusionapp.entrypoints.plugins import STORES as STORE_PLUGINS, plugin_names
 
@@ -158,7 +163,68 @@ class Experiment:
                 found.append(f"encoders.{name}.query_prefix: is for a search's queries; use prefix")
         for name, source in self.train.sources.items() if self.encoders else ():
             found += source_problems(name, source, self.encoders)
-        return found + _dataset_problems(self.dataset)
+        return found + _dataset_problems(self.dataset) + tuning_problems(self)
+
+    @property
+    def tuned_encoders(self) -> list[str]:
+        """The encoders that are tuned, in file order."""
+        asked = self.train.tune_encoders
+        if isinstance(asked, tuple):
+            return [name for name in self.encoders if name in asked]
+        return [name for name, one in self.encoders.items() if asked and is_tunable(one)]
+
+
+def is_tunable(encoder: EncoderSettings) -> bool:
+    """Whether an encoder's weights can be trained here."""
+    return isinstance(encoder, HuggingFaceSettings)
+
+
+def tuning_problems(experiment: Experiment) -> list[str]:
+    """What does not go together with ``train.tune_encoders``."""
+    asked = experiment.train.tune_encoders
+    if asked is False:
+        return []
+    key, encoders = "train.tune_encoders", experiment.encoders
+    found = []
+    for name in asked if isinstance(asked, tuple) else ():
+        if name not in encoders:
+            found.append(f"{key}: there is no encoder {name!r}; known are {', '.join(encoders)}")
+        elif not is_tunable(encoders[name]):
+            found.append(
+                f'{key}: encoder {name!r} has no weights to tune; name one of adapter = "huggingface"'
+            )
+    if not found and encoders and not experiment.tuned_encoders:
+        found.append(f'{key}: no encoder is of adapter = "huggingface"; add one, or set it to false')
+    for name in experiment.tuned_encoders:
+        encoder = encoders[name]
+        found += _untunable(name, encoder) if isinstance(encoder, HuggingFaceSettings) else []
+    dataset = experiment.dataset
+    for protocol in ("folds", "shots"):
+        if getattr(dataset, protocol) is not None:
+            found.append(f"{key}: does not go with dataset.{protocol}; leave one of them out")
+    if dataset.texts is not None:
+        found.append(f"{key}: texts without labels train nothing; set it to false")
+    return found
+
+
+def _untunable(name: str, encoder: HuggingFaceSettings) -> list[str]:
+    """Settings of a transformer whose embeddings no trained weights give."""
+    reasons = {
+        "quantization": (
+            encoder.quantization != "none",
+            'tuned weights are whole; leave it out, and use train.finetuning.method = "qlora"',
+        ),
+        "on_truncate": (
+            encoder.on_truncate == "chunk",
+            "tuning reads a text's first tokens, not its windows",
+        ),
+        "trust_remote_code": (encoder.trust_remote_code, "tuning runs no code of a model's own"),
+    }
+    return [
+        f"encoders.{name}.{key}: does not go with train.tune_encoders: {why}"
+        for key, (asked, why) in reasons.items()
+        if asked
+    ]
 
 
 def storage_problems(storage: StorageSettings) -> list[str]:

@@ -72,6 +72,7 @@ def open_trainable(
     files = ModelFiles(source, settings.revision, settings.cache_dir, code=False)
     prefixes = _choose_prefixes(settings, source, files.directory)
     wishes = Wishes(
+        layers=settings.layers,
         pooling=settings.pooling,
         prefix=prefixes["document"],
         max_length=settings.max_length,

@@ -101,18 +101,35 @@ class TrainableEncoder(nn.Module):
         Returns:
             (texts, dim) float32 on the model's device, with gradients, not normalised.
         """
+        return self.views(ids, (self.decisions.architecture.layers,), side)[:, 0]
+
+    def views(
+        self, ids: Sequence[NDArray[np.int32]], layers: Sequence[int], side: Side = "document"
+    ) -> Tensor:
+        """The same of several layers, numbered as in transformers' ``output_hidden_states``.
+
+        Returns:
+            (texts, layers, dim).
+        """
         padded, mask, pooled = (
             torch.from_numpy(array).to(self.device) for array in pad(ids, self._pad, False, self.skip(side))
         )
-        inputs: dict[str, Tensor] = {"input_ids": padded, "attention_mask": mask.long()}
+        inputs: dict[str, Tensor | bool] = {"input_ids": padded, "attention_mask": mask.long()}
         if self._takes_positions:
             # Given and not inferred: a literal padding token in a text would shift RoBERTa's.
             inputs["position_ids"] = (mask.cumsum(dim=1) - 1).clamp(min=0) + self._first_position
-        states = self.body(**inputs).last_hidden_state
+        last = self.decisions.architecture.layers
+        if inner := any(layer != last for layer in layers):
+            inputs["output_hidden_states"] = True
+        output = self.body(**inputs)
+        # The last one is taken where the final norm, if any, has been applied.
+        states = {
+            layer: output.hidden_states[layer] if inner and layer != last else output.last_hidden_state
+            for layer in layers
+        }
         kind: PoolingKind = self.decisions.pooling  # type: ignore[assignment]  # latent attention is refused
         with torch.autocast(self.device.type, enabled=False):
-            embeddings: Tensor = pool(kind, states.float(), pooled)
-        return embeddings
+            return torch.stack([pool(kind, states[layer].float(), pooled) for layer in layers], dim=1)
 
     embed = forward
 

@@ -144,7 +144,7 @@ def rows(count: int) -> LabelledEmbeddings:
     return LabelledEmbeddings({"a": np.zeros((count, 1, 2), np.float32)}, np.zeros(count, np.int64))
 
 
-DATA = ClassificationData(["a", "b"], rows(30), rows(ROWS), np.arange(ROWS), "validation")
+DATA = ClassificationData(["a", "b"], rows(30), rows(ROWS), np.arange(30), np.arange(ROWS), "validation")
 
 
 def decided(search: Search) -> Any:
