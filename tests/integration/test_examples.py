@@ -126,6 +126,7 @@ def write_news(directory: Path) -> list[str]:
 LLMEMBED = ("fusion.normalize=false", "fusion.power=paper", "train.linear_path=none")
 CASES = (
     Case("emotions.toml", write_emotion_files, 27),
+    Case("emotions-tuned.toml", write_emotion_files, 27),
     Case("llmembed-goemotions.toml", write_emotion_files, 27, LLMEMBED),
     Case("llmembed-ed.toml", write_dialogues, 32, LLMEMBED),
     Case("dual-fusion.toml", write_news, 8),
