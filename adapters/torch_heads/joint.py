@@ -15,8 +15,8 @@ from fusionapp.adapters.torch_heads.head import FusionHead
 from fusionapp.adapters.torch_heads.optimization import HeadOptimizer
 from fusionapp.adapters.torch_heads.sources import DenseRows, Source
 from fusionapp.adapters.torch_heads.sparse import SparseRows
-from fusionapp.adapters.torch_heads.streams import seed_stream
 from fusionapp.adapters.torch_heads.training import PreparedSplit, SeedRun, measure, validate, worth
+from fusionapp.adapters.torch_shared.streams import seed_stream
 from fusionapp.adapters.torch_shared.tunable import TunableEncoder
 from fusionapp.application.ports.progress import ProgressTask
 from fusionapp.application.ports.tracker import Tracker

@@ -11,11 +11,11 @@ import torch
 
 from fusionapp.adapters.torch_heads.artefact import SavedHead, load_head
 from fusionapp.adapters.torch_heads.calibrate import calibrate
-from fusionapp.adapters.torch_heads.failures import memory_guard
 from fusionapp.adapters.torch_heads.head import FusionHead
 from fusionapp.adapters.torch_heads.joint import JointTraining
 from fusionapp.adapters.torch_heads.trainer import prepare_split, save_run, train_dtype
 from fusionapp.adapters.torch_shared.device import resolve_device
+from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.adapters.torch_shared.tunable import OpenTunable, TunableEncoder
 from fusionapp.application.ports.classifier_tuner import ClassifierTuner, JointlyTuned, TuningRows
 from fusionapp.application.ports.progress import Progress
