@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -70,8 +71,9 @@ def test_an_encoder_that_no_head_reads_is_refused(tuner: Tuner, encoders: list[s
 @pytest.mark.parametrize("split", ["train", "validation"])
 def test_texts_that_do_not_fit_the_labels_are_refused(tuner: Tuner, split: str, tmp_path: Path) -> None:
     rows = dict(zip(("train", "validation"), splits("bert"), strict=True))[split]
+    changes: dict[str, Any] = {split: attrs.evolve(rows, texts=rows.texts[1:])}
     with pytest.raises(UsageError, match=f"tuning: {split} has"):
-        tune(*tuner, tmp_path, SHORT, **{split: attrs.evolve(rows, texts=rows.texts[1:])})
+        tune(*tuner, tmp_path, SHORT, **changes)
 
 
 def _files(place: Path) -> set[str]:

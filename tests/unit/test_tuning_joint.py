@@ -25,7 +25,7 @@ from fusionapp.domain.finetuning import FineTuning
 
 pytest.importorskip("peft", reason="the extra `tune` is not installed")
 
-FAST = {"epochs": 3, "learning_rate": 6e-3, "batch_size": 8}
+LEARNING = {"epochs": 10, "learning_rate": 6e-3, "head_rate": 1.0, "batch_size": 8, "patience": 20}
 
 
 @pytest.fixture(autouse=True)
@@ -75,8 +75,11 @@ def test_it_reads_the_views_that_extraction_reads(kind: str, normalize: bool) ->
 
 @pytest.mark.parametrize("method", ["full", "lora", "bitfit", "last_layers"])
 def test_the_saved_encoder_and_head_score_as_the_tuned_ones_did(method: Any, tmp_path: Path) -> None:
-    how = recipe(FAST, finetuning=FineTuning(method=method, rank=4, num_layers=1))
+    how = recipe(
+        {**LEARNING, "epochs": 4}, metric="loss", finetuning=FineTuning(method=method, rank=4, num_layers=1)
+    )
     tuned = tune(torch_tuner(), frozen_heads("bert"), tmp_path, how)
+    assert tuned.best_step > 0
     _, validation = splits("bert")
     table = {key: value for key, value in tuned.encoders["model"].items() if key != "revision"}
     views = read(tmp_path / "model" / "model", tuple(validation.texts), **table)
@@ -113,8 +116,8 @@ def test_where_every_step_hurts_the_start_is_kept(tmp_path: Path) -> None:
             torch.testing.assert_close(load_head(head.directory).state[name], tensor)
 
 
-def gradients(batch_tokens: int, dropout: float) -> dict[str, Tensor]:
-    how = recipe({"batch_tokens": batch_tokens, "dropout": dropout})
+def gradients(batch_tokens: int) -> dict[str, Tensor]:
+    how = recipe({"batch_tokens": batch_tokens})
     encoder = open_tiny("bert")("model", how, 0)
     encoder.read("train", splits("bert")[0].texts)
     torch.manual_seed(0)
@@ -131,11 +134,11 @@ def gradients(batch_tokens: int, dropout: float) -> dict[str, Tensor]:
 
 
 def test_a_small_budget_of_tokens_changes_no_gradient() -> None:
-    whole, cut = gradients(8192, 0.0), gradients(1, 0.0)
+    whole, cut = gradients(8192), gradients(1)
     assert whole.keys() == cut.keys()
     assert len(whole) > 10
     for name, gradient in whole.items():
-        torch.testing.assert_close(cut[name], gradient, rtol=1e-4, atol=1e-5)
+        assert (cut[name] - gradient).norm() <= 1e-4 * gradient.norm() + 1e-5, name
 
 
 def test_two_encoders_can_be_tuned_at_once(tmp_path: Path) -> None:
@@ -158,7 +161,7 @@ def test_two_encoders_can_be_tuned_at_once(tmp_path: Path) -> None:
         torch_tuner(),
         start,
         tmp_path,
-        recipe(FAST),
+        recipe({**LEARNING, "epochs": 5}, metric="loss"),
         encoders=["model", "other"],
         train=both[0],
         validation=both[1],

@@ -17,7 +17,7 @@ def test_every_key_has_a_type_a_default_and_a_meaning() -> None:
 
 def test_every_key_of_an_experiment_is_listed() -> None:
     listed = {row.key for row in schema_rows()}
-    listed |= {key.split(".NAME.")[0] for key in listed}
+    listed |= {key.split(".NAME.")[0] for key in listed} | {key.rpartition(".")[0] for key in listed}
     for table, content in unstructure(Experiment()).items():
         if isinstance(content, dict):
             assert {f"{table}.{key}" for key in content} <= listed
@@ -25,6 +25,7 @@ def test_every_key_of_an_experiment_is_listed() -> None:
             assert table in listed
     assert {"encoders.NAME.model", "encoders.NAME.layers", "encoders.NAME.word_ngrams"} <= listed
     assert {"train.sources.NAME.normalize", "train.sources.NAME.dropout"} <= listed
+    assert {"train.finetuning.method", "train.tuning.learning_rate"} <= listed
 
 
 def test_types_and_defaults_read_as_people_say_them() -> None:
