@@ -91,6 +91,8 @@ class TrainRouter:
         names = [f"{GROUP}/seed-{seed}" for seed in seeds]
         found = self._reusable(names, carried)
         if found is not None:
+            if (self.runs.read_document(FAMILIAR) or {}).get("share") != familiar:
+                self._keep_familiar(train, familiar)
             return found
         start = perf_counter()
         with self.runs.writing(GROUP), closing(self.track(GROUP)) as tracker:
@@ -131,13 +133,13 @@ class TrainRouter:
             (one for one, found in train.prompts.embeddings.items() if isinstance(found, np.ndarray)), None
         )
         if name is None or len(train.prompts.texts) <= NEIGHBOURS:
-            self.runs.write_document(FAMILIAR, {"encoder": None})
+            self.runs.write_document(FAMILIAR, {"encoder": None, "share": share})
             return
         rows = np.linspace(0, len(train.prompts.texts) - 1, min(len(train.prompts.texts), MOST_FAMILIAR))
         known = flat(train.prompts.embeddings[name])[np.unique(rows.astype(np.int64))]
         self.runs.write_table(FAMILIAR_ROWS, {"embedding": known})
         limit = familiar_below(known, NEIGHBOURS, share)
-        self.runs.write_document(FAMILIAR, {"encoder": name, "limit": limit})
+        self.runs.write_document(FAMILIAR, {"encoder": name, "limit": limit, "share": share})
 
     def _reusable(self, names: Sequence[str], carried: Mapping[str, Json]) -> RouterTraining | None:
         """What an earlier training left; where it is another one, nothing of it is trusted from now on."""

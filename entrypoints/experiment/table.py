@@ -13,6 +13,7 @@ from fusionapp.entrypoints.experiment.structure import ENCODERS
 from fusionapp.entrypoints.experiment.types import describe, is_plain, listed_table, optional_table
 from fusionapp.entrypoints.plugins import ENCODERS as ENCODER_PLUGINS, load_settings, plugin_names
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
+from fusionapp.entrypoints.routing.schema import RoutingExperiment
 
 
 @attrs.frozen
@@ -26,12 +27,14 @@ class SchemaRow:
 
 
 def schema_rows() -> list[SchemaRow]:
-    """Every key of an experiment, in file order: a classification's, then what retrieval has otherwise."""
+    """Every key of an experiment, in file order: a classification's, then what the other tasks have otherwise."""
     rows = list(_rows(Experiment, ""))
     known = set(rows)
+    others: tuple[tuple[str, type], ...] = (("retrieve", RetrievalExperiment), ("route", RoutingExperiment))
     return rows + [
-        attrs.evolve(row, meaning=f"retrieve: {row.meaning}")
-        for row in _rows(RetrievalExperiment, "")
+        attrs.evolve(row, meaning=f"{task}: {row.meaning}")
+        for task, experiment in others
+        for row in _rows(experiment, "")
         if row not in known
     ]
 
