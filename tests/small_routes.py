@@ -1,4 +1,4 @@
-"""A small routing: ninety prompts of two topics, three models of which one is cheap, one tiny encoder."""
+"""A small routing: 150 prompts of two topics, three models of which one is cheap, one tiny encoder."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class RouteJob:
     printed: dict[str, Any]
 
 
-def answer_rows(count: int = 90) -> list[dict[str, Any]]:
+def answer_rows(count: int = 150) -> list[dict[str, Any]]:
     """Rows of a file of answers: the poet knows verse, the solver sums, and the small model a little of both."""
     rng = np.random.default_rng(0)
     rows = []
@@ -74,7 +74,7 @@ def answer_rows(count: int = 90) -> list[dict[str, Any]]:
         quality = np.clip(np.array(known) + rng.normal(size=3) * 0.05, 0, 1).round(3)
         rows.append(
             {
-                "prompt_id": f"p{row:02}",
+                "prompt_id": f"p{row:03}",
                 "prompt": _FORMS[row % 3].format(_TOPICS[topic][row // 2 % 5], row),
                 "scores": dict(zip(MODELS, quality.tolist(), strict=True)),
                 "costs": dict(zip(MODELS, COSTS, strict=True)),
@@ -83,8 +83,8 @@ def answer_rows(count: int = 90) -> list[dict[str, Any]]:
     return rows
 
 
-def battle_rows(count: int = 90) -> list[dict[str, Any]]:
-    """The same as battles of the two best known models, with winners' names as arenas write them."""
+def battle_rows(count: int = 150) -> list[dict[str, Any]]:
+    """The same as battles of every two models, named as arenas name them."""
     return [
         {
             "prompt": row["prompt"],

@@ -73,6 +73,7 @@ class TrainRouter:
         validation: AnsweredPrompts,
         carried: Mapping[str, Json],
         familiar: float = 0.99,
+        overwrite: bool = False,
     ) -> RouterTraining:
         """Train one router per seed, or return those that stand there already, trained on the same data.
 
@@ -83,13 +84,14 @@ class TrainRouter:
             validation: what training stops and chooses by.
             carried: kept in each ``model.json`` for routing (encoders), and to recognise the data.
             familiar: share of train's own prompts that count as familiar.
+            overwrite: train routers anew that stand there and were changed since.
 
         Raises:
             UsageError: the recipe does not fit the data.
-            CorruptArtifactError: a router that stands there was changed.
+            CorruptArtifactError: a router that stands there was changed, and `overwrite` is not set.
         """
         names = [f"{GROUP}/seed-{seed}" for seed in seeds]
-        found = self._reusable(names, carried)
+        found = self._reusable(names, carried, overwrite)
         if found is not None:
             if (self.runs.read_document(FAMILIAR) or {}).get("share") != familiar:
                 self._keep_familiar(train, familiar)
@@ -141,19 +143,22 @@ class TrainRouter:
         limit = familiar_below(known, NEIGHBOURS, share)
         self.runs.write_document(FAMILIAR, {"encoder": name, "limit": limit, "share": share})
 
-    def _reusable(self, names: Sequence[str], carried: Mapping[str, Json]) -> RouterTraining | None:
+    def _reusable(
+        self, names: Sequence[str], carried: Mapping[str, Json], overwrite: bool
+    ) -> RouterTraining | None:
         """What an earlier training left; where it is another one, nothing of it is trusted from now on."""
         found = self.runs.read_document(f"{GROUP}/{TRAINED}")
         if found is None:
             return None
-        if len(found["routers"]) != len(names) or any(differences(found["carried"], dict(carried))):
-            self.runs.write_document(f"{GROUP}/{TRAINED}", {"carried": None, "seconds": 0.0, "routers": []})
-            return None
-        changed = self.runs.verify(GROUP)
-        if changed:
+        other = len(found["routers"]) != len(names) or any(differences(found["carried"], dict(carried)))
+        changed = () if other else self.runs.verify(GROUP)
+        if changed and not overwrite:
             raise CorruptArtifactError(
                 f"{self.runs.directory}/{changed[0].file}: {changed[0].problem}; train again with --overwrite"
             )
+        if other or changed:
+            self.runs.write_document(f"{GROUP}/{TRAINED}", {"carried": None, "seconds": 0.0, "routers": []})
+            return None
         routers = [
             TrainedRouter(**{**router, "directory": self.runs.path(name)})
             for name, router in zip(names, found["routers"], strict=True)

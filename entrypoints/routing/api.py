@@ -59,13 +59,14 @@ def train(
 
     Raises:
         UsageError: the run holds routers of another experiment, or of other data, and `overwrite` is not set.
+        CorruptArtifactError: its routers are not what was trained, and `overwrite` is not set.
         FusionAppError: see `fusionapp.domain.errors`.
     """
     session = open_routing(experiment, runs, quiet)
     with session.gateways.runs().lock():
         guard = session.services.guard()
         guard(session.resolved, overwrite)
-        training = train_step(session, extract_step(session, read_answers(session)))
+        training = train_step(session, extract_step(session, read_answers(session)), overwrite)
         guard.record(session.resolved)
         return training
 

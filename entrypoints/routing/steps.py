@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 import numpy as np
 
 from fusionapp.adapters.machine.packages import installed_versions
-from fusionapp.application.ports.router import BaselineKind, Router
+from fusionapp.application.ports.router import AnsweredPrompts, BaselineKind, Router
 from fusionapp.application.services.evaluate_router import RouterEvaluation
 from fusionapp.application.services.extract_pairs import PairExtraction, RoleEncoders
 from fusionapp.application.services.guard_experiment import differences
@@ -20,6 +20,7 @@ from fusionapp.application.services.router_metrics import Contestant, Field
 from fusionapp.application.services.train_classifier import TRAINED
 from fusionapp.application.services.train_router import GROUP, RouterTraining, TrainRouter
 from fusionapp.domain.errors import UsageError
+from fusionapp.domain.routing.answers import ScoreMatrix
 from fusionapp.domain.routing.metrics import best_single
 from fusionapp.entrypoints.routing.session import RoutingSession
 
@@ -36,6 +37,9 @@ BASELINES: tuple[BaselineKind, ...] = (
     "ridge_tfidf",
     "matrix_factorisation",
 )
+
+OF_VECTORS = frozenset({"knn", "kmeans", "ridge", "matrix_factorisation"})
+"""Those that compare dense embeddings."""
 
 
 def read_answers(session: RoutingSession) -> AnswersRead:
@@ -109,16 +113,29 @@ def load_split(session: RoutingSession, extraction: PairExtraction, split: str) 
     return load(session.services.gather()(extraction.inventory, split), models)
 
 
-def train(session: RoutingSession, extraction: PairExtraction) -> RouterTraining:
-    """Train the run's routers, or return what stands there already."""
+def train(session: RoutingSession, extraction: PairExtraction, overwrite: bool = False) -> RouterTraining:
+    """Train the run's routers, or return what stands there already; `overwrite` as of `TrainRouter`.
+
+    Raises:
+        UsageError: those that stand there are of other data, and `overwrite` is not set.
+        CorruptArtifactError: they were changed since, and `overwrite` is not set.
+    """
+    carried = carry(session, extraction)
+    found = carried_before(session)
+    if found is not None and any(differences(found, carried)) and not overwrite:
+        raise UsageError(
+            f"{session.gateways.runs().directory} holds routers that were trained on other data; "
+            "choose another `name`, or give --overwrite to train again"
+        )
     step: TrainRouter = session.services.train()
     return step(
         session.experiment.train,
         list(session.seeds),
         load_split(session, extraction, "train").answered,
         load_split(session, extraction, "validation").answered,
-        carry(session, extraction),
+        carried,
         session.experiment.policy.familiar,
+        overwrite,
     )
 
 
@@ -142,6 +159,12 @@ def carry(session: RoutingSession, extraction: PairExtraction) -> dict[str, Any]
     }
 
 
+def carried_before(session: RoutingSession) -> dict[str, Any] | None:
+    """What the run's routers carry of their training; None where there are none."""
+    found = session.gateways.runs().read_document(f"{GROUP}/{TRAINED}")
+    return None if found is None else found["carried"]
+
+
 def refuse_changed(session: RoutingSession, carried: Mapping[str, Any]) -> None:
     """Refuse a run without routers, or with ones of other data or settings.
 
@@ -149,10 +172,10 @@ def refuse_changed(session: RoutingSession, carried: Mapping[str, Any]) -> None:
         UsageError: it is such a run.
     """
     runs = session.gateways.runs()
-    found = runs.read_document(f"{GROUP}/{TRAINED}")
-    if found is None or found["carried"] is None:
+    found = carried_before(session)
+    if found is None:
         raise UsageError(f"{runs.directory} is not trained; run `fusionapp train` first")
-    if any(differences(found["carried"], dict(carried))):
+    if any(differences(found, dict(carried))):
         raise UsageError(
             f"{runs.directory} was trained on other data or by other settings; run `fusionapp train --overwrite`"
         )
@@ -163,10 +186,11 @@ def judge(
 ) -> RouterEvaluation:
     """Score a split with the run's routers, the baselines, every single model and the oracle."""
     settings = session.experiment.evaluate
-    test = load_split(session, extraction, split)
-    fitted, chosen = (load_split(session, extraction, one).answered for one in ("train", "validation"))
+    loaded = load_split(session, extraction, split)
+    test = _with_costs(session, loaded)
+    fitted, chosen = (_with_costs(session, load_split(session, extraction, one)) for one in ("train", "validation"))
     routers, baselines = session.gateways.routers(), session.gateways.baselines()
-    prompts = test.answered.prompts
+    prompts = test.prompts
 
     def contestant(name: str, routers_of: Sequence[Router], ranks: bool = True) -> Contestant:
         scores = [router.score(prompts) for router in routers_of]
@@ -181,14 +205,14 @@ def judge(
             # The same order for every prompt ranks models, but a tie for all of them but one does not.
             ranks=kind not in ("random", "best_single", "cheapest"),
         )
-        for kind in (BASELINES if settings.baselines else ())
+        for kind in (_baselines(fitted) if settings.baselines else ())
     ]
-    field = _field(session, test, fitted.scores.quality)
+    field = _field(test.scores, fitted.scores)
     ids = session.gateways.spool().read(split).ids()
     evaluation: RouterEvaluation = session.services.evaluate()(
         split=split,
-        test=test.answered,
-        prompt_ids=[str(next(iter(ids[row].values()))) for row in test.rows],
+        test=test,
+        prompt_ids=[str(next(iter(ids[row].values()))) for row in loaded.rows],
         field=field,
         result=contestant("router", [routers.open([one]) for one in directories]),
         ensemble=contestant("ensemble of seeds", [routers.open(directories)]),
@@ -199,25 +223,33 @@ def judge(
     return evaluation
 
 
-def _field(session: RoutingSession, test: LoadedAnswers, train_quality: Any) -> Field:
-    """Qualities and costs of a split; an answer whose cost is unknown goes by what is expected of its model."""
-    scores = test.answered.scores
+def _baselines(train: AnsweredPrompts) -> Iterator[BaselineKind]:
+    """Those for which there is what they look at; says which are left out."""
+    dense = any(isinstance(one, np.ndarray) for one in train.prompts.embeddings.values())
+    priced = bool(np.isfinite(train.scores.cost).any(axis=0).all())
+    for kind in BASELINES:
+        if kind in OF_VECTORS and not dense:
+            logger.warning("%s is left out: no encoder is dense", kind.replace("_", " "))
+        elif kind == "cheapest" and not priced:
+            logger.warning("cheapest is left out: not every model has a price")
+        else:
+            yield kind
+
+
+def _with_costs(session: RoutingSession, loaded: LoadedAnswers) -> AnsweredPrompts:
+    """Prompts whose answers' unknown costs go by what is expected of their models."""
+    scores = loaded.answered.scores
     costs = session.services.load().costs()
     place = [list(costs.models).index(model) for model in scores.models]
-    expected = costs.expect(test.prompt_tokens)[:, place]
+    expected = costs.expect(loaded.prompt_tokens)[:, place]
     cost = np.where(np.isfinite(scores.cost), scores.cost, expected)
-    means = cost.mean(axis=0)
-    known = np.isfinite(means)
-    quality = np.nan_to_num(np.nanmean(train_quality, axis=0), nan=np.inf)
-    weak = int(np.argmin(np.where(known, means, np.inf))) if known.any() else int(np.argmin(quality))
-    return Field(list(scores.models), scores.quality, cost, best_single(train_quality), weak)
+    return attrs.evolve(loaded.answered, scores=attrs.evolve(scores, cost=cost))
 
 
-def summary(read: AnswersRead) -> dict[str, Any]:
-    """What was read, for people and for JSON."""
-    return {
-        "splits": {name: attrs.asdict(one) for name, one in read.splits.items()},
-        "models": list(read.models),
-        "comparisons": {split: dict(counts) for split, counts in read.comparisons.items()},
-        "without_price": list(read.without_price),
-    }
+def _field(test: ScoreMatrix, train: ScoreMatrix) -> Field:
+    """Qualities and costs of a split; weak is the cheapest model, or the worst on train without prices."""
+    known = np.isfinite(test.cost).any(axis=0)
+    means = np.nanmean(np.where(known, test.cost, np.inf), axis=0)
+    quality = np.nan_to_num(np.nanmean(train.quality, axis=0), nan=np.inf)
+    weak = int(np.argmin(means)) if known.any() else int(np.argmin(quality))
+    return Field(list(test.models), test.quality, test.cost, best_single(train.quality), weak)
