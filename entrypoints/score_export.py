@@ -11,6 +11,7 @@ from fusionapp.application.services.score_matrix_of_runs import (
     WrittenScores,
 )
 from fusionapp.domain.errors import UsageError
+from fusionapp.entrypoints.experiment.kinds import refuse_other_run
 from fusionapp.entrypoints.inspection import open_run
 
 
@@ -22,13 +23,14 @@ def export_scores(
     Runs go by their directory's name.
 
     Raises:
-        UsageError: a run is not evaluated, or they are over different texts.
+        UsageError: a run is no classification or not evaluated, or they are over different texts.
         CorruptArtifactError: scores were changed.
     """
     from fusionapp.adapters.exports.answer_lines import JsonLinesAnswerFile
 
     evaluated = []
     for place in places:
+        refuse_other_run(place)
         gateways = open_run(place)[0].gateways
         evaluated.append(EvaluatedRun(place.resolve().name, gateways.runs(), gateways.spool()))
     return ScoreMatrixOfRuns(JsonLinesAnswerFile())(evaluated, str(output), split, costs)

@@ -1,4 +1,4 @@
-"""A small routing: 150 prompts of two topics, three models of which one is cheap, one tiny encoder."""
+"""A small routing: 100 prompts of two topics, three models of which one is cheap, one tiny encoder."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ _TOPICS = {
     "sums": ("a sum", "a prime", "an angle", "a proof", "a root"),
 }
 _FORMS = ("write {} about number {}", "what of {} and {}?", "{} of {} please")
+_SIGNS = {"verse": "for a book that a lonely reader loves", "sums": "( 1 + 2 ) - 3 : 4 ; 5 - 6 !"}
+"""What even an encoder of random weights tells apart."""
 
 EXPERIMENT = """
 name = "r"
@@ -47,7 +49,7 @@ embedding_dims = [8]
 device = "cpu"
 
 [evaluate]
-draws = 200
+draws = 600
 """
 
 
@@ -64,7 +66,12 @@ class RouteJob:
     printed: dict[str, Any]
 
 
-def answer_rows(count: int = 150) -> list[dict[str, Any]]:
+def prompt(topic: str, row: int) -> str:
+    """One of "verse" or "sums"; another for each row."""
+    return f"{_FORMS[row % 3].format(_TOPICS[topic][row // 2 % 5], row)} {_SIGNS[topic]}"
+
+
+def answer_rows(count: int = 100) -> list[dict[str, Any]]:
     """Rows of a file of answers: the poet knows verse, the solver sums, and the small model a little of both."""
     rng = np.random.default_rng(0)
     rows = []
@@ -75,7 +82,7 @@ def answer_rows(count: int = 150) -> list[dict[str, Any]]:
         rows.append(
             {
                 "prompt_id": f"p{row:03}",
-                "prompt": _FORMS[row % 3].format(_TOPICS[topic][row // 2 % 5], row),
+                "prompt": prompt(topic, row),
                 "scores": dict(zip(MODELS, quality.tolist(), strict=True)),
                 "costs": dict(zip(MODELS, COSTS, strict=True)),
             }
@@ -83,7 +90,7 @@ def answer_rows(count: int = 150) -> list[dict[str, Any]]:
     return rows
 
 
-def battle_rows(count: int = 150) -> list[dict[str, Any]]:
+def battle_rows(count: int = 100) -> list[dict[str, Any]]:
     """The same as battles of every two models, named as arenas name them."""
     return [
         {

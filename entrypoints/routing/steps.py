@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -37,9 +37,6 @@ BASELINES: tuple[BaselineKind, ...] = (
     "ridge_tfidf",
     "matrix_factorisation",
 )
-
-OF_VECTORS = frozenset({"knn", "kmeans", "ridge", "matrix_factorisation"})
-"""Those that compare dense embeddings."""
 
 
 def read_answers(session: RoutingSession) -> AnswersRead:
@@ -188,7 +185,9 @@ def judge(
     settings = session.experiment.evaluate
     loaded = load_split(session, extraction, split)
     test = _with_costs(session, loaded)
-    fitted, chosen = (_with_costs(session, load_split(session, extraction, one)) for one in ("train", "validation"))
+    fitted, chosen = (
+        _with_costs(session, load_split(session, extraction, one)) for one in ("train", "validation")
+    )
     routers, baselines = session.gateways.routers(), session.gateways.baselines()
     prompts = test.prompts
 
@@ -223,17 +222,10 @@ def judge(
     return evaluation
 
 
-def _baselines(train: AnsweredPrompts) -> Iterator[BaselineKind]:
-    """Those for which there is what they look at; says which are left out."""
-    dense = any(isinstance(one, np.ndarray) for one in train.prompts.embeddings.values())
-    priced = bool(np.isfinite(train.scores.cost).any(axis=0).all())
-    for kind in BASELINES:
-        if kind in OF_VECTORS and not dense:
-            logger.warning("%s is left out: no encoder is dense", kind.replace("_", " "))
-        elif kind == "cheapest" and not priced:
-            logger.warning("cheapest is left out: not every model has a price")
-        else:
-            yield kind
+def _baselines(train: AnsweredPrompts) -> Sequence[BaselineKind]:
+    """All of them; without a price of every model none is the cheapest."""
+    priced = np.isfinite(train.scores.cost).any(axis=0).all()
+    return [kind for kind in BASELINES if kind != "cheapest" or priced]
 
 
 def _with_costs(session: RoutingSession, loaded: LoadedAnswers) -> AnsweredPrompts:

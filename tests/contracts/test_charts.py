@@ -13,6 +13,7 @@ from fusionapp.application.ports.charts import (
     BarChart,
     Bars,
     Charts,
+    CurveChart,
     Figure,
     Heatmap,
     ReliabilityDiagram,
@@ -38,6 +39,15 @@ FIGURES: dict[str, Figure] = {
     "wide heatmap": Heatmap(
         "Map", "true", "said", [*map(str, range(30))], [*map(str, range(30))], np.eye(30)
     ),
+    "curves": CurveChart(
+        "Odd $&<",
+        "<$&",
+        "quality",
+        {"$<&": np.array([[0.0, 0.1], [1.0, 0.2]])},
+        {name: (0.5, 0.1) for name in NAMES},
+    ),
+    "one point": CurveChart("One", "cost", "quality", {"still": np.array([[0.0, 0.1]])}, {}),
+    "no points": CurveChart("None", "cost", "quality", {}, {}),
     "reliability": ReliabilityDiagram("Sure", np.array([0, 3]), np.array([NAN, 0.8]), np.array([NAN, 0.7])),
 }
 
@@ -63,8 +73,9 @@ def test_the_same_figure_gives_the_same_text(charts: Charts, name: str) -> None:
     assert charts.draw(FIGURES[name]) == charts.draw(FIGURES[name])
 
 
-def test_names_and_axes_can_be_read_as_they_are_written(charts: Charts) -> None:
-    shown = words(charts.draw(FIGURES["odd names"]))
+@pytest.mark.parametrize("figure", ["odd names", "curves"])
+def test_names_and_axes_can_be_read_as_they_are_written(charts: Charts, figure: str) -> None:
+    shown = words(charts.draw(FIGURES[figure]))
     for name in ("joy", '<b>"&"</b>', "$x_1$", "笑い", "Odd $&<", "$<&"):
         assert name in shown
 

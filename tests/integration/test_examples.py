@@ -26,7 +26,9 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 ELSEWHERE = ("sweep.toml", "stored-embeddings.toml", "multi-embed.toml")
 """Examples with tests of their own: test_sweep_example.py, test_import.py, test_multi_embed.py."""
 RETRIEVAL = ("arxiv-retrieval.toml", "astro-retrieval.toml")
-EXPERIMENTS = sorted(path for path in EXAMPLES.glob("*.toml") if path.name not in (*ELSEWHERE, *RETRIEVAL))
+ROUTING = tuple(path.name for path in EXAMPLES.glob("llm-router*.toml"))
+OTHERS = (*ELSEWHERE, *RETRIEVAL, *ROUTING)
+EXPERIMENTS = sorted(path for path in EXAMPLES.glob("*.toml") if path.name not in OTHERS)
 WORDS = ("sad", "lonely", "rain", "happy", "thank", "good", "quick", "fox", "house", "dog", "day", "red")
 QUICK = (
     "train.epochs=2",

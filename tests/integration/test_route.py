@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import call, refused
-from small_routes import COSTS, MODELS, write_routes
+from small_routes import COSTS, MODELS, prompt, write_routes
 
 import fusionapp
 from fusionapp.application.services.route_prompts import Wish
@@ -17,7 +17,7 @@ from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.policy import Policy
 from fusionapp.entrypoints.routing.routing import LoadedRouter
 
-VERSE, SUM = "write a sonnet about number 3", "what of a prime and 8?"
+VERSE, SUM = prompt("verse", 201), prompt("sums", 202)
 PROMPTS = f"{VERSE}\n{SUM}\n".encode()
 
 
@@ -52,7 +52,7 @@ def test_a_line_says_the_model_and_every_models_score_success_and_cost(trained: 
     ("name", "content", "words"),
     [
         ("p.txt", f"{VERSE}\n{SUM}\n", ()),
-        ("p.csv", f"prompt,other\n{VERSE},x\n{SUM},y\n", ()),
+        ("p.csv", f'prompt,other\n"{VERSE}",x\n"{SUM}",y\n', ()),
         ("p.jsonl", f'{{"q": "{VERSE}"}}\n{{"q": "{SUM}"}}\n', ("--text", "q")),
     ],
 )
@@ -109,10 +109,11 @@ def test_a_policy_decides(trained: Path, words: tuple[str, ...], model: str, rea
     ],
 )
 def test_a_prompt_unlike_those_of_train_is_said_to_be_and_handled_as_asked(
-    trained: Path, words: tuple[str, ...], model: str | None, reason: str
+    trained: Path, tmp_path: Path, words: tuple[str, ...], model: str | None, reason: str
 ) -> None:
-    strange = "!!! ((( ;;; ::: ??? ))) --- ,,, ... 9 9 9 9 9 9 9 9".encode()
-    (line,) = call(trained, "route", "runs/r", *words, stdin=strange).lines
+    job = Path(shutil.copytree(trained, tmp_path / "job"))
+    call(job, "train", "r.toml", "--set", "policy.familiar=0.5")
+    (line,) = call(job, "route", "runs/r", *words, stdin=b"!!! ((( ;;; 9 9 9 9 9").lines
     assert not line["familiar"]
     assert line["reason"] == reason
     if words:
@@ -183,7 +184,9 @@ def test_predict_gives_each_models_scores_in_input_order(router: LoadedRouter) -
 
 
 def test_no_prompts_give_no_scores(router: LoadedRouter) -> None:
-    assert {model: values.shape for model, values in router.predict([]).items()} == dict.fromkeys(MODELS, (0,))
+    assert {model: values.shape for model, values in router.predict([]).items()} == dict.fromkeys(
+        MODELS, (0,)
+    )
     assert router.route([]) == []
 
 
