@@ -72,12 +72,12 @@ def prompt(topic: str, row: int) -> str:
 
 
 def answer_rows(count: int = 100) -> list[dict[str, Any]]:
-    """Rows of a file of answers: the poet knows verse, the solver sums, and the small model a little of both."""
+    """Rows of a file of answers: the poet knows verse, the solver sums, and the small and cheap one little."""
     rng = np.random.default_rng(0)
     rows = []
     for row in range(count):
         topic = list(_TOPICS)[row % 2]
-        known = {"verse": (0.4, 0.9, 0.1), "sums": (0.4, 0.1, 0.9)}[topic]
+        known = {"verse": (0.3, 0.9, 0.4), "sums": (0.3, 0.1, 0.9)}[topic]
         quality = np.clip(np.array(known) + rng.normal(size=3) * 0.05, 0, 1).round(3)
         rows.append(
             {

@@ -44,7 +44,7 @@ FIGURES: dict[str, Figure] = {
         "<$&",
         "quality",
         {"$<&": np.array([[0.0, 0.1], [1.0, 0.2]])},
-        {name: (0.5, 0.1) for name in NAMES},
+        dict.fromkeys(NAMES, (0.5, 0.1)),
     ),
     "one point": CurveChart("One", "cost", "quality", {"still": np.array([[0.0, 0.1]])}, {}),
     "no points": CurveChart("None", "cost", "quality", {}, {}),

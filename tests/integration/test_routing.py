@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 from command_line import call, flip, refused
-from small_routes import MODELS, RouteJob, answer_rows, battle_rows, write_rows, write_routes
+from small_routes import MODELS, RouteJob, answer_rows, battle_rows, write_routes, write_rows
 
 BASELINES = {
     *("random", "best single", "cheapest", "prompt blind", "knn", "kmeans", "ridge", "ridge tfidf"),
