@@ -103,6 +103,24 @@ def test_a_weak_model_that_is_as_good_as_the_strong_one_has_no_handover() -> Non
         assert not {"apgr", "cpt@50"} & set(judge_contestant(contestant("x", 0.1), field, 200).metrics)
 
 
+def test_answers_that_are_all_alike_are_judged_without_a_ranking() -> None:
+    field = attrs.evolve(FIELD, quality=np.full(QUALITY.shape, 0.5))
+    evaluation = evaluate(field)
+    assert evaluation.result["quality"].mean == 0.5
+    assert not {"pairwise_accuracy", "gap_closed", "apgr"} & set(evaluation.result)
+    assert set(evaluation.verdicts.values()) == {"not separable"}
+    write_evaluation(MemoryRunStore(), evaluation, "basis")
+
+
+def test_answers_that_differ_on_one_prompt_are_compared_by_the_draws_that_hold_it() -> None:
+    quality = np.full(QUALITY.shape, 0.5)
+    quality[7, 0] = 1.0
+    evaluation = evaluate(attrs.evolve(FIELD, quality=quality))
+    assert "pairwise_accuracy" in evaluation.result
+    assert "pairwise_accuracy" in evaluation.other_differences["noise"]
+    write_evaluation(MemoryRunStore(), evaluation, "basis")
+
+
 def test_handovers_are_judged_though_the_strong_model_is_not_better_in_some_draws() -> None:
     rng = np.random.default_rng(1)
     close = rng.uniform(size=QUALITY.shape)
@@ -128,7 +146,7 @@ def test_a_router_beats_noise_and_is_not_told_from_its_twin() -> None:
         evaluation.result["quality"].mean - evaluation.controls["noise"]["quality"].mean
     )
     assert set(evaluation.other_differences["noise"]) == {"pairwise_accuracy", "aiq"}
-    assert set(evaluation.other_differences["always weak"]) == {"aiq"}
+    assert set(evaluation.controls) == {"noise", "twin"}
 
 
 def test_the_leaderboard_holds_everyone_by_quality() -> None:

@@ -43,7 +43,11 @@ class Bench:
     tracker: RecordingTracker = attrs.field(factory=RecordingTracker)
 
     def train(
-        self, seeds: tuple[int, ...] = (3, 4), data: str = "d", rows: AnsweredPrompts | None = None, **how: Any
+        self,
+        seeds: tuple[int, ...] = (3, 4),
+        data: str = "d",
+        rows: AnsweredPrompts | None = None,
+        **how: Any,
     ) -> RouterTraining:
         step = TrainRouter(self.trainer, self.runs, lambda _: self.tracker, CountingProgress())
         carried = {**CARRIED, "data": data}
