@@ -13,6 +13,7 @@ from fusionapp.application.services.evaluate_classifier import Evaluation, Leade
 from fusionapp.application.services.train_classifier import Training
 from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.api import evaluate, extract, load, train
+from fusionapp.entrypoints.demonstration_routing import RoutingDemonstration, demonstrate_routing
 
 FUSIONS: tuple[dict[str, Any], ...] = (
     {"kind": "gated", "residual": True},
@@ -42,6 +43,10 @@ SENTENCES = (
     "Write the table to a compressed file, one row group after the other.",
 )
 
+FUSED_COST = 1e-5
+CHEAPER = {"demo-minilm": ("minilm", 8e-6), "demo-words": ("lexical", 1e-6)}
+"""Classifiers of one source, and assumed prices: USD a text of a hosted encoder, and of counting words."""
+
 
 @attrs.frozen
 class Demonstration:
@@ -52,18 +57,20 @@ class Demonstration:
         evaluation: of that fusion beside its controls, with the other fusions in the leaderboard.
         predictions: of a few new sentences, by the best fusion.
         runs: directories of the runs, the best one first.
+        routing: a router between the best fusion and cheaper classifiers.
     """
 
     best: str
     evaluation: Evaluation
     predictions: Sequence[Prediction]
     runs: Sequence[str]
+    routing: RoutingDemonstration
 
 
 def demonstrate(
     runs: str, storage_root: str, say: Callable[[str], object], quiet: bool = False
 ) -> Demonstration:
-    """Extract once, train every fusion, judge the best on validation beside the controls, predict.
+    """Extract once, train every fusion, judge the best on validation beside the controls, predict, and route.
 
     Args:
         runs: directory of run directories.
@@ -91,12 +98,34 @@ def demonstrate(
     evaluation = evaluate(_with_baselines(best), runs=runs, quiet=quiet)
     also = [evaluate(other, runs=runs, quiet=quiet).leaderboard[0] for other in others]
     run = Path(runs) / best["name"]
+    routing = _route(best["name"], runs, storage_root, say, quiet)
     return Demonstration(
         best=best["fusion"]["kind"],
         evaluation=attrs.evolve(evaluation, leaderboard=_ranked(evaluation.leaderboard, also)),
         predictions=load(run).predict(SENTENCES),
         runs=[str(run), *(str(Path(runs) / other["name"]) for other in others)],
+        routing=routing,
     )
+
+
+def _route(
+    best: str, runs: str, storage_root: str, say: Callable[[str], object], quiet: bool
+) -> RoutingDemonstration:
+    """Train two cheaper classifiers, of one source each, and a router between all three."""
+    costs = {best: FUSED_COST}
+    for name, (source, cost) in CHEAPER.items():
+        say(f"Training {source} alone, for a router to choose between ...")
+        experiment = _experiment({"kind": "concat"}, storage_root)
+        experiment |= {
+            "name": name,
+            "encoders": {source: experiment["encoders"][source]},
+            "train": {"seeds": 2},
+        }
+        _train(experiment, runs, quiet)
+        evaluate(experiment, runs=runs, quiet=quiet)
+        costs[name] = cost
+    say("Training a router on which of them is right on which text of test ...")
+    return demonstrate_routing(costs, runs, storage_root, SENTENCES, quiet)
 
 
 def _train(experiment: dict[str, Any], runs: str, quiet: bool) -> Training:

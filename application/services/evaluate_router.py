@@ -178,9 +178,12 @@ def _others(first: Judgement, second: Judgement) -> dict[str, Difference]:
 
 
 def _compare(first: Judgement, second: Judgement, metric: str) -> Difference:
+    one, other = first.replicates[metric], second.replicates[metric]
+    # A draw of prompts may hold none on which answers differ.
+    known = np.isfinite(one) & np.isfinite(other)
     return paired_difference(
-        first.replicates[metric],
-        second.replicates[metric],
+        one[known],
+        other[known],
         first.metrics[metric].mean,
         second.metrics[metric].mean,
         differing_units(np.nan_to_num(first.by_prompt), np.nan_to_num(second.by_prompt)),

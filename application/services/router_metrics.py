@@ -117,8 +117,11 @@ def judge_contestant(contestant: Contestant, field: Field, draws: int) -> Judgem
         for name in ratios[0]
     }
     replicates = bootstrap_ratios(pooled, draws)
+    # Where no two answers differ there is nothing to rank and no gap to close: such a metric is left out.
     metrics = {
-        name: _summary(np.array([one[name].value for one in ratios]), replicates[name]) for name in pooled
+        name: _summary(np.array([one[name].value for one in ratios]), replicates[name])
+        for name in pooled
+        if np.isfinite(pooled[name].value)
     }
     few = min(draws, HULL_DRAWS)
     if contestant.ranks:
@@ -132,7 +135,7 @@ def judge_contestant(contestant: Contestant, field: Field, draws: int) -> Judgem
         spent = [chosen_quality(field.cost, _best(scores, field)) for scores in contestant.scores]
         cost = float(np.mean(spent))
     chosen = [chosen_quality(field.quality, _best(scores, field)) for scores in contestant.scores]
-    compared = {name: replicates[name] for name in COMPARED if name in replicates}
+    compared = {name: replicates[name] for name in COMPARED if name in metrics}
     return Judgement(metrics, compared, np.mean(chosen, axis=0), cost, curve)
 
 

@@ -18,12 +18,14 @@ def command(runs: str, storage_root: str, as_json: bool) -> None:
 
     Reads the docstrings of the installed Python packages, embeds them with all-MiniLM-L6-v2 (extra `demo`) and
     with hashed n-grams, trains two fusions over five seeds, judges the better one on validation beside its
-    controls, and classifies a few new sentences. What is there already is reused.
+    controls, and classifies a few new sentences. A router then learns which of three classifiers is right on which
+    text, at assumed prices. What is there already is reused.
     """
     from time import perf_counter
 
     from fusionapp.entrypoints.demonstration import demonstrate
-    from fusionapp.entrypoints.output import print_json, print_leaderboard
+    from fusionapp.entrypoints.demonstration_routing import GOOD_ENOUGH
+    from fusionapp.entrypoints.output import print_json, print_leaderboard, print_table
     from fusionapp.entrypoints.reports import evaluation_json
 
     start = perf_counter()
@@ -40,6 +42,14 @@ def command(runs: str, storage_root: str, as_json: bool) -> None:
                     {"text": one.text, "label": one.label, "probability": one.probability}
                     for one in demo.predictions
                 ],
+                "routing": {
+                    "run": demo.routing.run,
+                    "leaderboard": [
+                        {"name": row.name, "right": row.metrics["quality"].mean, "cost": row.cost}
+                        for row in demo.routing.leaderboard
+                    ],
+                    "routed": [{"prompt": one.prompt, "model": one.model} for one in demo.routing.routed],
+                },
                 "seconds": seconds,
             }
         )
@@ -48,5 +58,21 @@ def command(runs: str, storage_root: str, as_json: bool) -> None:
     click.echo("\nNew sentences:")
     for one in demo.predictions:
         click.echo(f"  {one.label:28} {one.probability:.2f}  {one.text}")
+    print_table(
+        ("routing between them", "right", "USD / 1,000 texts (assumed prices)"),
+        [
+            (
+                row.name,
+                f"{row.metrics['quality'].mean:.4f}",
+                "" if row.cost is None else f"{1000 * row.cost:.4f}",
+            )
+            for row in demo.routing.leaderboard
+        ],
+        numbers_from=1,
+    )
+    click.echo(f"The cheapest that is right with a chance of {GOOD_ENOUGH:.0%}, or else the best:")
+    for one in demo.routing.routed:
+        cost = one.cost[one.model] if one.model is not None else None
+        click.echo(f"  {one.model or 'none':14} {cost or 0:.6f} USD  {one.prompt}")
     click.echo(f"\nEverything is under {', '.join(demo.runs)} and {storage_root}; {seconds:.0f} s.")
     click.echo(f"Next: fusionapp predict {demo.runs[0]} - , or fusionapp status {demo.runs[0]}")

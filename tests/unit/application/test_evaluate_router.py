@@ -1,0 +1,219 @@
+"""Judging a router: every contestant's numbers, verdicts, and what is kept of each prompt."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+import pytest
+from fakes.routers import MODELS, toy_answers
+from fakes.stores import MemoryRunStore
+from numpy.typing import NDArray
+
+from fusionapp.application.services.evaluate_router import EvaluateRouter, RouterEvaluation
+from fusionapp.application.services.router_metrics import (
+    Contestant,
+    Field,
+    judge_contestant,
+    oracle_of,
+    single_model,
+)
+from fusionapp.domain.routing.metrics import best_single
+from fusionapp.entrypoints.routing.pictures import cost_quality_picture
+from fusionapp.entrypoints.routing.reports import read_evaluation, write_evaluation
+
+TEST = toy_answers(80, seed=2)
+QUALITY = TEST.scores.quality
+FIELD = Field(list(MODELS), QUALITY, TEST.scores.cost, best_single(QUALITY), 3)
+UNPRICED = attrs.evolve(FIELD, cost=np.full(QUALITY.shape, np.nan))
+HOLES = attrs.evolve(FIELD, quality=np.where(np.arange(320).reshape(80, 4) % 7 == 0, np.nan, QUALITY))
+
+
+def contestant(name: str, *noise: float, seed: int = 0) -> Contestant:
+    """One seed for each amount of noise upon the truth."""
+    rng = np.random.default_rng(seed)
+    success = [np.clip(QUALITY + rng.normal(size=QUALITY.shape) * one, 0, 1) for one in noise]
+    floats = [one.astype(np.float32) for one in success]
+    return Contestant(name, [2 * one - 1 for one in floats], floats)
+
+
+def evaluate(
+    field: Field = FIELD, baselines: bool = True, runs: MemoryRunStore | None = None
+) -> RouterEvaluation:
+    return EvaluateRouter(runs or MemoryRunStore())(
+        split="test",
+        test=attrs.evolve(TEST, scores=attrs.evolve(TEST.scores, quality=field.quality)),
+        prompt_ids=[f"p{row}" for row in range(80)],
+        field=field,
+        result=contestant("router", 0.1, 0.2),
+        ensemble=contestant("ensemble of seeds", 0.1),
+        controls=[contestant("noise", 5.0), contestant("twin", 0.1, 0.2)],
+        draws=2000,
+        baselines=baselines,
+    )
+
+
+def slow_quality(scores: NDArray[np.float32], field: Field) -> float:
+    """Mean known quality of the best-scored model's answer; of equals the cheaper, prompt by prompt."""
+    total, known = 0.0, 0
+    for row in range(len(scores)):
+        best = max(range(scores.shape[1]), key=lambda column: (scores[row, column], -column))
+        if np.isfinite(field.quality[row, best]):
+            total, known = total + field.quality[row, best], known + 1
+    return total / known
+
+
+@pytest.mark.parametrize("field", [FIELD, HOLES], ids=["whole", "holes"])
+def test_quality_is_that_of_the_chosen_answers_over_seeds(field: Field) -> None:
+    noisy = contestant("x", 0.1, 0.9)
+    quality = judge_contestant(noisy, field, 200).metrics["quality"]
+    seeds = [slow_quality(scores, field) for scores in noisy.scores]
+    assert quality.mean == pytest.approx(np.mean(seeds))
+    assert quality.sd == pytest.approx(np.std(seeds, ddof=1))
+    assert quality.low < quality.mean < quality.high
+
+
+def test_the_oracle_closes_the_whole_gap() -> None:
+    metrics = judge_contestant(oracle_of(FIELD), FIELD, 200).metrics
+    assert metrics["quality"].mean == pytest.approx(QUALITY.max(axis=1).mean())
+    assert metrics["gap_to_oracle"].mean == pytest.approx(0)
+    assert metrics["gap_closed"].mean == pytest.approx(1)
+    assert metrics["pairwise_accuracy"].mean == 1
+    assert metrics["ece"].mean == pytest.approx(0, abs=1e-6)
+
+
+def test_a_single_model_has_its_own_quality_and_cost_and_no_ranking() -> None:
+    judged = judge_contestant(single_model("both", 2, FIELD), FIELD, 200)
+    assert judged.metrics["quality"].mean == pytest.approx(QUALITY[:, 2].mean())
+    assert judged.cost == pytest.approx(0.03)
+    assert not {"pairwise_accuracy", "apgr", "ece"} & set(judged.metrics)
+
+
+def test_without_prices_there_is_no_cost_no_area_and_no_curve() -> None:
+    judged = judge_contestant(contestant("x", 0.1), UNPRICED, 200)
+    assert judged.cost is None
+    assert not judged.curve
+    assert "aiq" not in judged.metrics
+    assert "apgr" in judged.metrics
+
+
+def test_a_weak_model_that_is_as_good_as_the_strong_one_has_no_handover() -> None:
+    same = attrs.evolve(FIELD, weak=FIELD.best_single)
+    better = attrs.evolve(FIELD, weak=FIELD.best_single, best_single=3)
+    for field in (same, better):
+        assert not {"apgr", "cpt@50"} & set(judge_contestant(contestant("x", 0.1), field, 200).metrics)
+
+
+def test_answers_that_are_all_alike_are_judged_without_a_ranking() -> None:
+    field = attrs.evolve(FIELD, quality=np.full(QUALITY.shape, 0.5))
+    evaluation = evaluate(field)
+    assert evaluation.result["quality"].mean == 0.5
+    assert not {"pairwise_accuracy", "gap_closed", "apgr"} & set(evaluation.result)
+    assert set(evaluation.verdicts.values()) == {"not separable"}
+    write_evaluation(MemoryRunStore(), evaluation, "basis")
+
+
+def test_answers_that_differ_on_one_prompt_are_compared_by_the_draws_that_hold_it() -> None:
+    quality = np.full(QUALITY.shape, 0.5)
+    quality[7, 0] = 1.0
+    evaluation = evaluate(attrs.evolve(FIELD, quality=quality))
+    assert "pairwise_accuracy" in evaluation.result
+    assert "pairwise_accuracy" in evaluation.other_differences["noise"]
+    write_evaluation(MemoryRunStore(), evaluation, "basis")
+
+
+def test_handovers_are_judged_though_the_strong_model_is_not_better_in_some_draws() -> None:
+    rng = np.random.default_rng(1)
+    close = rng.uniform(size=QUALITY.shape)
+    close[:, 3] = close[:, 0] + rng.normal(size=80) * 0.05 - 0.003
+    field = attrs.evolve(FIELD, quality=close, best_single=0, weak=3)
+    assert 0 < close[:, 0].mean() - close[:, 3].mean() < 0.02
+    assert np.isfinite(judge_contestant(contestant("x", 0.1, 0.2), field, 500).metrics["apgr"].mean)
+
+
+def test_a_curve_rises_from_cheap_to_good() -> None:
+    curve = np.array(judge_contestant(contestant("x", 0.05), FIELD, 200).curve)
+    assert (np.diff(curve[:, 0]) >= 0).all()
+    assert curve[0, 0] == pytest.approx(0.01)  # "algebra" everywhere
+    assert curve[-1, 1] > curve[0, 1]
+
+
+def test_a_router_beats_noise_and_is_not_told_from_its_twin() -> None:
+    evaluation = evaluate()
+    assert evaluation.verdicts["noise"] == "better"
+    assert evaluation.verdicts["twin"] == "not separable"
+    assert evaluation.differences["twin"].estimate == 0
+    assert evaluation.differences["noise"].estimate == pytest.approx(
+        evaluation.result["quality"].mean - evaluation.controls["noise"]["quality"].mean
+    )
+    assert set(evaluation.other_differences["noise"]) == {"pairwise_accuracy", "aiq"}
+    assert set(evaluation.controls) == {"noise", "twin"}
+
+
+def test_the_leaderboard_holds_everyone_by_quality() -> None:
+    evaluation = evaluate()
+    names = [row.name for row in evaluation.leaderboard]
+    assert set(names) == {
+        *("router", "ensemble of seeds", "noise", "twin", "oracle"),
+        *(f"always {model}" for model in MODELS),
+    }
+    assert names[0] == "oracle"
+    assert names[-1] == "always weak"
+    qualities = [row.metrics["quality"].mean for row in evaluation.leaderboard]
+    assert qualities == sorted(qualities, reverse=True)
+    verdicts = {row.name: row.verdict for row in evaluation.leaderboard}
+    assert verdicts["oracle"] == verdicts["router"] == ""
+
+
+def test_the_front_holds_what_nothing_that_can_be_bought_is_as_cheap_and_as_good_as() -> None:
+    rows = {row.name: row for row in evaluate().leaderboard}
+    assert not rows["oracle"].on_front
+    for row in rows.values():
+        assert row.cost is not None
+        beaten = any(
+            other.cost <= row.cost and other.metrics["quality"].mean > row.metrics["quality"].mean
+            for other in rows.values()
+            if other.name != "oracle" and other.cost is not None
+        )
+        assert not (row.on_front and beaten), row.name
+    assert any(row.on_front for row in rows.values())
+
+
+def test_without_baselines_only_those_given_are_judged() -> None:
+    evaluation = evaluate(baselines=False)
+    assert set(evaluation.controls) == {"noise", "twin"}
+    assert "oracle" not in [row.name for row in evaluation.leaderboard]
+
+
+def test_what_is_kept_of_each_prompt_recomputes_the_means() -> None:
+    runs = MemoryRunStore()
+    evaluation = evaluate(runs=runs)
+    table = runs.tables["scores/test/routers.parquet"]
+    assert list(table["prompt_id"]) == [f"p{row}" for row in range(80)]
+    np.testing.assert_array_equal(table["quality both"], QUALITY[:, 2])
+    for name, metrics in (("router", evaluation.result), ("noise", evaluation.controls["noise"])):
+        assert table[f"chosen quality {name}"].mean() == pytest.approx(metrics["quality"].mean)
+    assert {f"score {model}" for model in MODELS} | {f"success {model}" for model in MODELS} <= set(table)
+
+
+@pytest.mark.parametrize("field", [FIELD, UNPRICED, HOLES], ids=["priced", "unpriced", "holes"])
+def test_an_evaluation_survives_its_document(field: Field) -> None:
+    runs = MemoryRunStore()
+    evaluation = evaluate(field)
+    write_evaluation(runs, evaluation, "basis")
+    kept = read_evaluation(runs, "test", "basis")
+    assert kept is not None
+    assert repr(list(kept.leaderboard)) == repr(list(evaluation.leaderboard))
+    assert dict(kept.verdicts) == dict(evaluation.verdicts)
+    assert {name: list(curve) for name, curve in kept.curves.items()} == dict(evaluation.curves)
+    assert repr(list(kept.calibration)) == repr(list(evaluation.calibration))
+    assert read_evaluation(runs, "test", "another") is None
+    assert read_evaluation(runs, "validation", "basis") is None
+
+
+def test_a_picture_shows_routers_as_curves_and_models_as_points() -> None:
+    picture = cost_quality_picture(evaluate())
+    assert picture is not None
+    assert set(picture.curves) == {"ensemble of seeds"}
+    assert set(picture.points) == set(MODELS)
+    assert picture.points["both"] == pytest.approx((30.0, QUALITY[:, 2].mean()))
+    assert cost_quality_picture(evaluate(UNPRICED)) is None
