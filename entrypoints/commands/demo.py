@@ -71,8 +71,8 @@ def command(runs: str, storage_root: str, as_json: bool) -> None:
         numbers_from=1,
     )
     click.echo(f"The cheapest that is right with a chance of {GOOD_ENOUGH:.0%}, or else the best:")
-    for one in demo.routing.routed:
-        cost = one.cost[one.model] if one.model is not None else None
-        click.echo(f"  {one.model or 'none':14} {cost or 0:.6f} USD  {one.prompt}")
+    for routed in demo.routing.routed:
+        cost = 0.0 if routed.model is None else routed.cost[routed.model] or 0.0
+        click.echo(f"  {routed.model or 'none':14} {cost:.6f} USD  {routed.prompt}")
     click.echo(f"\nEverything is under {', '.join(demo.runs)} and {storage_root}; {seconds:.0f} s.")
     click.echo(f"Next: fusionapp predict {demo.runs[0]} - , or fusionapp status {demo.runs[0]}")

@@ -33,11 +33,11 @@ class WordRouter(Router):
     models: tuple[str, ...] = MODELS
 
     def score(self, prompts: Prompts) -> NDArray[np.float32]:
-        assert len(prompts.embeddings["a"]) == len(prompts.texts)  # type: ignore[arg-type]
+        assert len(prompts.embeddings["a"]) == len(prompts.texts)
         return np.array([SCORES[text.split()[0]] for text in prompts.texts], dtype=np.float32)
 
     def success(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        return (scores + 1) / 2
+        return np.asarray((scores + 1) / 2, dtype=np.float32)
 
 
 def costs(cheap: float = 0.001) -> ExpectedCosts:

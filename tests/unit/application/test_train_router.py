@@ -14,10 +14,10 @@ from fakes.stores import MemoryRunStore
 from fakes.tracker import RecordingTracker
 
 from fusionapp.adapters.filesystem.run_directory import RunDirectory
-from fusionapp.application.ports.router import AnsweredPrompts, TrainedRouter
+from fusionapp.application.ports.router import AnsweredPrompts, Prompts, TrainedRouter
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.train_router import RouterTraining, TrainRouter
-from fusionapp.domain.errors import CorruptArtifactError
+from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.routing.recipe import RouterRecipe
 
 CARRIED = {"encoders": {"dense": {"identity": {"model": "m"}}}, "data": "d"}
@@ -93,8 +93,8 @@ def test_routers_of_other_data_or_seeds_are_trained(bench: Bench, change: dict[s
 
 def test_a_training_that_is_cut_short_voids_the_routers_before_it(bench: Bench) -> None:
     bench.train()
-    with pytest.raises(AttributeError):
-        bench.train(data="e", rows=attrs.evolve(toy_answers(), prompts=None))
+    with pytest.raises(UsageError, match="no embeddings"):
+        bench.train(data="e", rows=attrs.evolve(toy_answers(), prompts=Prompts(["x"], {})))
     document = bench.runs.read_document("models/trained.json")
     assert document is not None
     assert document["carried"] is None
