@@ -8,39 +8,61 @@ from pathlib import Path
 
 import pytest
 from command_line import call, refused
-from small_routes import MODELS, RouteJob, write_routes
+from fakes.routers import MODELS
+from router_tuning import QUALITY, prompts
+from small_routes import RouteJob, write_routes, write_rows
 
 from fusionapp.entrypoints.routing.reports import READING, READING_TUNED, UNTUNED
 
 pytest.importorskip("peft", reason="the extra `tune` is not installed")
 
-PROMPTS = b"write a sonnet about number 3\nwhat of a prime and 7?\n"
+PROMPTS = b"the lazy dog a fox\na good and happy day\n"
 
 
 def words(*settings: str) -> list[str]:
     """The experiment with a network that has nothing but the encoder to go by, and a short tuning."""
     every = (
         "train.tune_encoder=true",
+        "dataset.validation_fraction=0.3",
         "train.base=none",
         "train.features=false",
-        "train.epochs=10",
+        "train.epochs=16",
+        "train.patience=16",
         "train.batch_size=16",
         "train.learning_rate=0.01",
         "train.finetuning.method=lora",
-        "train.tuning.epochs=10",
+        "train.tuning.epochs=20",
         "train.tuning.batch_size=16",
-        "train.tuning.learning_rate=0.003",
+        "train.tuning.learning_rate=0.002",
+        "train.tuning.evaluations=1",
+        "train.tuning.patience=20",
         "train.tuning.schedule=constant",
         *settings,
     )
     return ["r.toml", *(word for one in every for word in ("--set", one)), "--json"]
 
 
+def write_topics(directory: Path) -> None:
+    """Prompts whose topic an untuned tiny encoder hardly tells, and what models of each topic make of them."""
+    write_routes(directory)
+    texts, topics = prompts(160, 0)
+    rows = [
+        {
+            "prompt_id": f"p{row:03}",
+            "prompt": f"{text} {row}",
+            "scores": dict(zip(MODELS, QUALITY[topic], strict=True)),
+            "costs": dict.fromkeys(MODELS, 0.01),
+        }
+        for row, (text, topic) in enumerate(zip(texts, topics, strict=True))
+    ]
+    write_rows(directory / "answers.jsonl", rows)
+
+
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory: pytest.TempPathFactory) -> RouteJob:
     """A run whose tuned encoder was kept; not to be changed."""
     directory = tmp_path_factory.mktemp("tuned")
-    write_routes(directory)
+    write_topics(directory)
     printed = {name: call(directory, name, *words()).json for name in ("train", "evaluate")}
     return RouteJob(directory, printed)
 
@@ -64,7 +86,7 @@ def test_train_says_what_tuning_came_to(tuned: RouteJob) -> None:
 
 def test_the_untuned_encoders_routers_stand_in_the_tables(tuned: RouteJob) -> None:
     report = tuned.printed["evaluate"]
-    assert report["verdicts"][UNTUNED] in ("better", "worse", "not separable")
+    assert report["verdicts"][UNTUNED] == "better"
     assert READING_TUNED in (tuned.directory / "runs/r/leaderboard-test.md").read_text(encoding="utf-8")
 
 
