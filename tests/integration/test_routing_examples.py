@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import call
@@ -64,7 +66,11 @@ def test_a_routing_example_runs_from_answers_to_a_route(name: str, tmp_path: Pat
     write_answers(tmp_path / "data/llm-router")
     model = save_tiny("bert", tmp_path / "models/minilm", layers=2)
     settings = (*QUICK, f"encoders.minilm.model={model}")
-    words = (EXAMPLES / f"{name}.toml", *(word for one in settings for word in ("--set", one)), "--json")
+    words: Sequence[Any] = (
+        EXAMPLES / f"{name}.toml",
+        *(word for one in settings for word in ("--set", one)),
+        "--json",
+    )
 
     trained = call(tmp_path, "train", *words).json
     assert trained["tuning"]["preflight"]["method"] == METHODS[name]
