@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fusionapp.application.ports.charts import Charts
 from fusionapp.application.ports.classifier_tuner import ClassifierTuner
@@ -26,12 +26,9 @@ from fusionapp.application.ports.text_classifier_exporter import TextClassifierE
 from fusionapp.application.ports.tracker import Tracker
 from fusionapp.application.ports.trial_sampler import TrialSampler
 from fusionapp.domain.errors import UsageError
-from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.entrypoints.experiment.schema import STORES
 from fusionapp.entrypoints.plugins import load_store
-
-if TYPE_CHECKING:
-    from fusionapp.adapters.torch_shared.tunable import TunableEncoder
+from fusionapp.entrypoints.tunable_encoders import open_tunable
 
 SPLITS = ("train", "validation", "test")
 TEXTS = "texts"
@@ -233,24 +230,7 @@ def classifier_tuner(encoders: dict[str, dict[str, Any]], model_cache: str | Non
     """Heads in torch, tuned together with any of these transformers."""
     from fusionapp.adapters.torch_heads.tuner import TorchClassifierTuner
 
-    def open_encoder(name: str, recipe: TrainingRecipe, seed: int) -> TunableEncoder:
-        from fusionapp.adapters.huggingface.tuning.joint import open_joint
-        from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings
-
-        table = encoders[name]
-        settings = EncoderSettings(
-            model=table["model"],
-            pooling=table["pooling"],
-            document_prefix=table["prefix"],
-            max_length=table["max_length"],
-            normalize=table["normalize"],
-            layers="all" if table["layers"] == "all" else tuple(table["layers"]),
-            revision=table["revision"],
-            cache_dir=model_cache,
-        )
-        return open_joint(name, settings, recipe, seed)
-
-    return TorchClassifierTuner(open_encoder)
+    return TorchClassifierTuner(open_tunable(encoders, model_cache))
 
 
 def torch_scorer(device: str) -> HeadScorer:

@@ -34,10 +34,14 @@ RECIPE = RouterRecipe(
     dropout=0.0,
     embedding_dims=(8,),
     embedding_model_epochs=1,
-    epochs=1,
-    learning_rate=1e-3,
+    epochs=16,
+    patience=16,
+    batch_size=16,
+    learning_rate=1e-2,
     finetuning=FineTuning(rank=4, dropout=0.0),
-    tuning=EncoderTuning(epochs=4, batch_size=16, learning_rate=3e-3, evaluations=1),
+    tuning=EncoderTuning(
+        epochs=10, batch_size=16, learning_rate=1e-3, evaluations=1, patience=10, schedule="constant"
+    ),
     device="cpu",
 )
 """A short training without a base, in which the encoder has to do the work."""

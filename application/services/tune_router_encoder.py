@@ -117,7 +117,9 @@ class TuneRouterEncoder:
             "seconds": tuned.seconds,
         }
         self.runs.write_document(TUNED, document)
-        return RouterTuning(encoder, table, document["kept"], document)
+        tuning = read_tuning(self.runs, basis)
+        assert tuning is not None, "written just now"
+        return tuning
 
 
 def keep_better(
