@@ -19,7 +19,7 @@ from fusionapp.entrypoints.routing.reports import (
     write_evaluation,
 )
 from fusionapp.entrypoints.routing.schema import RoutingExperiment
-from fusionapp.entrypoints.routing.session import Directory, RoutingSession, open_routing
+from fusionapp.entrypoints.routing.session import RoutingSession, open_routing
 from fusionapp.entrypoints.routing.steps import (
     carry,
     extract as extract_step,
@@ -29,6 +29,7 @@ from fusionapp.entrypoints.routing.steps import (
     train as train_step,
 )
 from fusionapp.entrypoints.routing.tuning import train_tuned, untuned_rivals, with_tuned_encoder
+from fusionapp.entrypoints.task_session import Directory
 
 
 def extract(

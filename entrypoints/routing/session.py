@@ -2,64 +2,29 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
-from fusionapp.adapters.machine.packages import refuse_conflicts
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.domain.errors import CorruptArtifactError
-from fusionapp.entrypoints.experiment.environment import read_environment
-from fusionapp.entrypoints.experiment.structure import unstructure
 from fusionapp.entrypoints.routing.containers import RoutingApplication
 from fusionapp.entrypoints.routing.schema import RoutingExperiment
-from fusionapp.entrypoints.session import build_encoders, root_beside, run_settings
-
-Directory = str | os.PathLike[str]
+from fusionapp.entrypoints.session import build_encoders
+from fusionapp.entrypoints.task_session import Directory, TaskSession, wire
 
 
 @attrs.frozen
-class RoutingSession:
+class RoutingSession(TaskSession[RoutingExperiment]):
     """An experiment and the container built for it.
 
     Attributes:
-        experiment: what is to be done.
-        resolved: the same as plain JSON values.
-        container: adapters and services.
         tuned: by name, what of an encoder's table changes where the run tuned it; `model` is a place in the run.
     """
 
-    experiment: RoutingExperiment
-    resolved: Mapping[str, Any]
-    container: RoutingApplication
     tuned: Mapping[str, Mapping[str, Any]] = attrs.field(factory=dict)
-
-    @property
-    def services(self) -> Any:
-        """The use cases (dependency-injector types them as Any; a test builds every one)."""
-        return self.container.services
-
-    @property
-    def gateways(self) -> Any:
-        """The adapters."""
-        return self.container.gateways
-
-    @property
-    def seeds(self) -> Sequence[int]:
-        """seed ... seed + n - 1."""
-        return range(self.experiment.seed, self.experiment.seed + self.experiment.train.seeds)
-
-    @property
-    def storage(self) -> dict[str, Any]:
-        """The store's adapter and its root as seen from the run directory, so that both can be moved together."""
-        storage = self.experiment.storage
-        return {
-            "adapter": storage.adapter,
-            "root": root_beside(storage.root, self.gateways.runs().directory),
-        }
 
     @property
     def encoder_tables(self) -> dict[str, Mapping[str, Any]]:
@@ -93,14 +58,5 @@ def located(table: Mapping[str, Any], run: Path) -> dict[str, Any]:
 def open_routing(
     experiment: RoutingExperiment, runs: Directory = "runs", quiet: bool = False, run: Path | None = None
 ) -> RoutingSession:
-    """Wire an experiment; arguments as of `open_session`.
-
-    Raises:
-        UsageError: installed packages exclude each other.
-    """
-    refuse_conflicts()
-    resolved = unstructure(experiment)
-    container = RoutingApplication()
-    run = run or Path(runs) / experiment.name
-    container.config.from_dict(run_settings(resolved, run, quiet, read_environment()))
-    return RoutingSession(experiment, resolved, container)
+    """Wire an experiment; arguments and errors as of `wire`."""
+    return wire(RoutingSession, RoutingApplication(), experiment, runs, quiet, run)
