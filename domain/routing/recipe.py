@@ -33,8 +33,8 @@ class RouterRecipe:
     )
     margin: float = setting("margin: of the ranking", 0.1, gt(0.0))
     base: Literal["stack", "none"] = setting(
-        "what the network adds to: stack, a mixture of ridge, kernel ridge, nearest neighbours and TF-IDF over "
-        "the same prompts, weighed out of fold on train; or nothing",
+        "what the network adds to: stack, a mixture of ridge, kernel ridge and hashed n-grams over the same "
+        "prompts, weighed by rows left out of train; or nothing",
         "stack",
     )
     features: bool = setting(
