@@ -158,8 +158,10 @@ def test_every_setting_of_the_recipe_has_an_effect(tmp_path: Path, change: dict[
 
 def test_the_settings_tested_for_an_effect_are_all_that_the_trainer_reads() -> None:
     tested = {key for change in EFFECTS for key in change} | {"metric", "patience", "calibrate"}
-    # The application turns these into seeds, splits and linear models; the device is the machine's.
+    # The application turns these into seeds, splits and linear models; the device is the machine's, and encoders
+    # are tuned by another trainer.
     elsewhere = {"seeds", "validation_fraction", "device", "linear_path", "linear_folds", "linear_costs"}
+    elsewhere |= {"tune_encoders", "finetuning", "tuning"}
     assert tested | elsewhere == {field.name for field in attrs.fields(TrainingRecipe)}
 
 

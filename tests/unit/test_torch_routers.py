@@ -264,8 +264,3 @@ def test_a_network_of_numbers_that_do_not_fit_is_corrupt(tmp_path: Path) -> None
     )
     with pytest.raises(CorruptArtifactError, match="router"):
         opened(tmp_path)
-
-
-def test_tuning_a_transformer_is_for_another_trainer(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="tune_encoder"):
-        fit(attrs.evolve(ALONE, tune_encoder=True), tmp_path)

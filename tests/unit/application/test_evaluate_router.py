@@ -146,7 +146,7 @@ def test_a_router_beats_noise_and_is_not_told_from_its_twin() -> None:
         evaluation.result["quality"].mean - evaluation.controls["noise"]["quality"].mean
     )
     assert set(evaluation.other_differences["noise"]) == {"pairwise_accuracy", "aiq"}
-    assert set(evaluation.controls) == {"noise", "twin"}
+    assert set(evaluation.controls) == {"noise", "twin", *(f"always {model}" for model in MODELS)}
 
 
 def test_the_leaderboard_holds_everyone_by_quality() -> None:
@@ -180,7 +180,7 @@ def test_the_front_holds_what_nothing_that_can_be_bought_is_as_cheap_and_as_good
 
 def test_without_baselines_only_those_given_are_judged() -> None:
     evaluation = evaluate(baselines=False)
-    assert set(evaluation.controls) == {"noise", "twin"}
+    assert set(evaluation.controls) == {"noise", "twin", *(f"always {model}" for model in MODELS)}
     assert "oracle" not in [row.name for row in evaluation.leaderboard]
 
 
