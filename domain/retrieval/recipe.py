@@ -113,11 +113,6 @@ class TuningRecipe:
         """The learning rate asked for, else the fine-tuning method's."""
         return self.finetuning.learning_rate() if self.learning_rate is None else self.learning_rate
 
-    @property
-    def pools_per_step(self) -> int:
-        """How many pools' gradients an optimizer step adds up."""
-        return 1 if self.optimizer_batch is None else self.optimizer_batch // self.negatives_pool
-
     def problems(self) -> list[str]:
         """What does not go together, one line each, starting with the key's path."""
         found = []

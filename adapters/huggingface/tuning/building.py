@@ -57,7 +57,7 @@ def build_loop(
         recipe=recipe,
         seed=seed,
         plan=plan_steps(recipe, len(train.pairs)),
-        rate=recipe.learning_rate or recipe.finetuning.learning_rate(),
+        rate=recipe.step_size,
         train=tokenize_pairs(encoder, train, "train"),
         objective=objective,
         optimizer=optimizer,

@@ -1,115 +1,34 @@
-"""Answers read into a run, cut into splits, priced, and loaded again."""
+"""Answers read into a run, cut into splits, counted and priced."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
 import pytest
+from answers_bench import OTHERS, TRAIN, Bench, battle, in_memory, on_disk, outcomes, scored
 from fakes.answers import MemoryAnswerSource
 from fakes.stores import MemoryRunStore, MemorySpool
 from hypothesis import given, strategies as st
 
-from fusionapp.adapters.filesystem.run_directory import RunDirectory
-from fusionapp.adapters.filesystem.spool import ArrowSpool
-from fusionapp.application.ports.run_store import RunStore
-from fusionapp.application.ports.spool import Spool
-from fusionapp.application.services.gather_embeddings import SplitEmbeddings
-from fusionapp.application.services.load_answers import LoadAnswers, LoadedAnswers
-from fusionapp.application.services.read_answers import AnswersRead, ReadAnswers
-from fusionapp.domain.errors import CorruptArtifactError, DatasetError, UsageError
-from fusionapp.domain.routing.answers import BOTH_BAD, FIRST, SECOND, TIE, Battles
+from fusionapp.application.services.read_answers import ReadAnswers
+from fusionapp.domain.errors import DatasetError, UsageError
+from fusionapp.domain.routing.answers import BOTH_BAD, FIRST, TIE
 from fusionapp.domain.routing.prices import Price, Prices
-from fusionapp.domain.routing.rows import AnswerRow, BattleRow, ScoreRow
+from fusionapp.domain.routing.rows import AnswerRow
 from fusionapp.domain.routing.splitting import PromptSplitter, prompt_key
 
 nan = math.nan
-
-
-@attrs.frozen
-class Bench:
-    """Where answers are read to and loaded from."""
-
-    spool: Spool
-    runs: RunStore
-
-    def read(self, splits: dict[str, list[AnswerRow]], **how: Any) -> AnswersRead:
-        return ReadAnswers(MemoryAnswerSource(splits), self.spool, self.runs)(**how)
-
-    def prompts(self, split: str) -> list[str]:
-        return list(self.spool.read(split).stream())
-
-    @property
-    def answers(self) -> LoadAnswers:
-        return LoadAnswers(self.spool, self.runs)
-
-    def embedded(self, split: str, without: Sequence[int] = ()) -> SplitEmbeddings:
-        """Each prompt's row as its embedding; some were quarantined."""
-        spooled = self.spool.read(split)
-        rows = np.array([row for row in range(spooled.rows) if row not in without], dtype=np.int64)
-        labels, ids = spooled.labels(), spooled.ids()
-        return SplitEmbeddings(
-            split,
-            f"memory ({split})",
-            rows,
-            [labels[row] for row in rows],
-            [ids[row] for row in rows],
-            {"encoder": rows.astype(np.float32).reshape(-1, 1, 1)},
-            len(without),
-        )
-
-    def load(
-        self, split: str, without: Sequence[int] = (), models: Sequence[str] | None = None
-    ) -> LoadedAnswers:
-        return self.answers(self.embedded(split, without), models)
-
-
-def in_memory(root: Path) -> Bench:
-    return Bench(MemorySpool(), MemoryRunStore())
-
-
-def on_disk(root: Path) -> Bench:
-    return Bench(ArrowSpool(root / "run/spool"), RunDirectory(root / "run"))
 
 
 @pytest.fixture(params=[in_memory, on_disk], ids=lambda make: make.__name__)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     make: Callable[[Path], Bench] = request.param
     return make(tmp_path)
-
-
-def scored(prompt: str, **more: Any) -> ScoreRow:
-    scores = {model: score for model, score in more.items() if model in ("a", "b", "c")}
-    rest = {key: value for key, value in more.items() if key not in scores}
-    return ScoreRow(prompt, f"id of {prompt}", None, scores, **rest)
-
-
-def battle(prompt: str, first: str = "a", second: str = "b", outcome: int = FIRST) -> BattleRow:
-    return BattleRow(prompt, f"id of {prompt}", "t", first, second, outcome)
-
-
-def outcomes(battles: Battles) -> list[tuple[int, str, str, int]]:
-    return [
-        (int(prompt), battles.models[first], battles.models[second], int(outcome))
-        for prompt, first, second, outcome in zip(
-            battles.prompts, battles.first, battles.second, battles.outcome, strict=True
-        )
-    ]
-
-
-TRAIN: list[AnswerRow] = [
-    scored("p", b=0.5, a=1.0, costs={"a": 0.5}, latencies={"b": 2.0}, tokens={"a": 10.0}),
-    scored("q", b=1.0),
-    scored("p", b=0.0, c=0.25, costs={"b": 4.0}),
-]
-OTHERS: dict[str, list[AnswerRow]] = {
-    "validation": [scored("v", a=1.0, b=0.0)],
-    "test": [scored("t", a=0.0, b=1.0)],
-}
 
 
 def test_a_prompts_rows_are_one_and_repeated_scores_are_averaged(bench: Bench) -> None:
@@ -151,71 +70,6 @@ def test_battles_are_kept_even_where_one_is_given_twice(bench: Bench) -> None:
         (0, "a", "b", FIRST),
         (0, "b", "c", TIE),
     ]
-
-
-def test_scores_alone_become_battles(bench: Bench) -> None:
-    bench.read({"train": TRAIN, **OTHERS})
-    assert outcomes(bench.load("train").answered.battles) == [
-        (0, "a", "b", FIRST),
-        (0, "a", "c", FIRST),
-        (0, "b", "c", TIE),
-    ]
-
-
-def test_how_scores_become_battles_can_be_chosen(bench: Bench) -> None:
-    bench.read({"train": TRAIN, **OTHERS})
-    answers = LoadAnswers(bench.spool, bench.runs, tie_below=0.9, bad_below=0.5)
-    assert outcomes(answers(bench.embedded("train")).answered.battles) == [
-        (0, "a", "b", TIE),
-        (0, "a", "c", TIE),
-        (0, "b", "c", BOTH_BAD),
-    ]
-    one = LoadAnswers(bench.spool, bench.runs, most_pairs=1)
-    assert len(one(bench.embedded("train")).answered.battles.outcome) == 1
-
-
-def test_battles_alone_become_scores(bench: Bench) -> None:
-    fought: list[AnswerRow] = [battle("p"), battle("p", "b", "a", TIE), battle("q", outcome=SECOND)]
-    bench.read({"train": fought, "test": [battle("t")], "validation": [battle("v")]})
-    np.testing.assert_array_equal(bench.load("train").answered.scores.quality, [[0.75, 0.25], [0.0, 1.0]])
-
-
-def test_scores_and_battles_beside_each_other_stay_what_they_are(bench: Bench) -> None:
-    bench.read({"train": [scored("p", a=1.0, b=0.0), battle("q")], **OTHERS})
-    answered = bench.load("train").answered
-    np.testing.assert_array_equal(answered.scores.quality, [[1.0, 0.0], [nan, nan]])
-    assert outcomes(answered.battles) == [(1, "a", "b", FIRST)]
-
-
-def test_rows_are_those_that_have_embeddings(bench: Bench) -> None:
-    rows: list[AnswerRow] = [
-        *(scored(name, a=n / 10, b=0.0) for n, name in enumerate("pqrs")),
-        battle("s"),
-        battle("q"),
-    ]
-    bench.read({"train": rows, **OTHERS})
-    loaded = bench.load("train", without=[1])
-    assert loaded.answered.prompts.texts == ["p", "r", "s"]
-    assert np.ravel(np.asarray(loaded.answered.prompts.embeddings["encoder"])).tolist() == [0, 2, 3]
-    assert loaded.rows.tolist() == [0, 2, 3]
-    np.testing.assert_array_equal(loaded.answered.scores.quality[:, 0], [0.0, 0.2, 0.3])
-    assert outcomes(loaded.answered.battles) == [(2, "a", "b", FIRST)]
-
-
-def test_prompts_that_no_chosen_model_answered_are_left_out(bench: Bench) -> None:
-    bench.read({"train": [*TRAIN, battle("r"), scored("s", a=0.5, c=1.0)], **OTHERS})
-    loaded = bench.load("train", models=["c", "a"])
-    assert loaded.answered.prompts.texts == ["p", "s"]
-    assert loaded.left_out == 2
-    assert loaded.answered.scores.models == ("c", "a")
-    np.testing.assert_array_equal(loaded.answered.scores.quality, [[0.25, 1.0], [1.0, 0.5]])
-    assert np.ravel(np.asarray(loaded.answered.prompts.embeddings["encoder"])).tolist() == [0, 3]
-
-
-def test_an_unknown_model_is_an_error(bench: Bench) -> None:
-    bench.read({"train": TRAIN, **OTHERS})
-    with pytest.raises(UsageError, match="unknown model 'd'; known are a, b, c"):
-        bench.load("train", models=["a", "d"])
 
 
 def test_comparisons_are_counted_over_scores_and_battles(bench: Bench) -> None:
@@ -409,17 +263,3 @@ def test_a_split_without_rows_is_an_error(bench: Bench) -> None:
 
 def test_a_limit_counts_rows(bench: Bench) -> None:
     assert bench.read({"train": TRAIN, **OTHERS}, limit=1).splits["train"].prompts == 1
-
-
-def test_loading_before_reading_says_what_to_do() -> None:
-    with pytest.raises(UsageError, match="holds no answers; run `fusionapp extract` first"):
-        LoadAnswers(MemorySpool(), MemoryRunStore()).compared()
-
-
-@pytest.mark.parametrize("rows", [TRAIN, [battle("p"), battle("q")]])
-def test_tables_that_do_not_fit_the_prompts_are_corrupt(rows: list[AnswerRow]) -> None:
-    bench = Bench(MemorySpool(), MemoryRunStore())
-    bench.read({"train": rows, **OTHERS})
-    bench.spool.write("train", list(bench.spool.read("test").examples))  # type: ignore[attr-defined]  # the fake's
-    with pytest.raises(CorruptArtifactError, match="does not fit the prompts and models beside it"):
-        bench.answers.compared()

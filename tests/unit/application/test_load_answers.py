@@ -1,0 +1,104 @@
+"""Answers of a run, loaded as routers are trained on them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from answers_bench import OTHERS, TRAIN, Bench, battle, in_memory, on_disk, outcomes, scored
+from fakes.stores import MemoryRunStore, MemorySpool
+
+from fusionapp.application.services.load_answers import LoadAnswers
+from fusionapp.domain.errors import CorruptArtifactError, UsageError
+from fusionapp.domain.routing.answers import BOTH_BAD, FIRST, SECOND, TIE
+from fusionapp.domain.routing.rows import AnswerRow
+
+nan = math.nan
+
+
+@pytest.fixture(params=[in_memory, on_disk], ids=lambda make: make.__name__)
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    make: Callable[[Path], Bench] = request.param
+    return make(tmp_path)
+
+
+def test_scores_alone_become_battles(bench: Bench) -> None:
+    bench.read({"train": TRAIN, **OTHERS})
+    assert outcomes(bench.load("train").answered.battles) == [
+        (0, "a", "b", FIRST),
+        (0, "a", "c", FIRST),
+        (0, "b", "c", TIE),
+    ]
+
+
+def test_how_scores_become_battles_can_be_chosen(bench: Bench) -> None:
+    bench.read({"train": TRAIN, **OTHERS})
+    answers = LoadAnswers(bench.spool, bench.runs, tie_below=0.9, bad_below=0.5)
+    assert outcomes(answers(bench.embedded("train")).answered.battles) == [
+        (0, "a", "b", TIE),
+        (0, "a", "c", TIE),
+        (0, "b", "c", BOTH_BAD),
+    ]
+    one = LoadAnswers(bench.spool, bench.runs, most_pairs=1)
+    assert len(one(bench.embedded("train")).answered.battles.outcome) == 1
+
+
+def test_battles_alone_become_scores(bench: Bench) -> None:
+    fought: list[AnswerRow] = [battle("p"), battle("p", "b", "a", TIE), battle("q", outcome=SECOND)]
+    bench.read({"train": fought, "test": [battle("t")], "validation": [battle("v")]})
+    np.testing.assert_array_equal(bench.load("train").answered.scores.quality, [[0.75, 0.25], [0.0, 1.0]])
+
+
+def test_scores_and_battles_beside_each_other_stay_what_they_are(bench: Bench) -> None:
+    bench.read({"train": [scored("p", a=1.0, b=0.0), battle("q")], **OTHERS})
+    answered = bench.load("train").answered
+    np.testing.assert_array_equal(answered.scores.quality, [[1.0, 0.0], [nan, nan]])
+    assert outcomes(answered.battles) == [(1, "a", "b", FIRST)]
+
+
+def test_rows_are_those_that_have_embeddings(bench: Bench) -> None:
+    rows: list[AnswerRow] = [
+        *(scored(name, a=n / 10, b=0.0) for n, name in enumerate("pqrs")),
+        battle("s"),
+        battle("q"),
+    ]
+    bench.read({"train": rows, **OTHERS})
+    loaded = bench.load("train", without=[1])
+    assert loaded.answered.prompts.texts == ["p", "r", "s"]
+    assert np.ravel(np.asarray(loaded.answered.prompts.embeddings["encoder"])).tolist() == [0, 2, 3]
+    assert loaded.rows.tolist() == [0, 2, 3]
+    np.testing.assert_array_equal(loaded.answered.scores.quality[:, 0], [0.0, 0.2, 0.3])
+    assert outcomes(loaded.answered.battles) == [(2, "a", "b", FIRST)]
+
+
+def test_prompts_that_no_chosen_model_answered_are_left_out(bench: Bench) -> None:
+    bench.read({"train": [*TRAIN, battle("r"), scored("s", a=0.5, c=1.0)], **OTHERS})
+    loaded = bench.load("train", models=["c", "a"])
+    assert loaded.answered.prompts.texts == ["p", "s"]
+    assert loaded.left_out == 2
+    assert loaded.answered.scores.models == ("c", "a")
+    np.testing.assert_array_equal(loaded.answered.scores.quality, [[0.25, 1.0], [1.0, 0.5]])
+    assert np.ravel(np.asarray(loaded.answered.prompts.embeddings["encoder"])).tolist() == [0, 3]
+
+
+def test_an_unknown_model_is_an_error(bench: Bench) -> None:
+    bench.read({"train": TRAIN, **OTHERS})
+    with pytest.raises(UsageError, match="unknown model 'd'; known are a, b, c"):
+        bench.load("train", models=["a", "d"])
+
+
+def test_loading_before_reading_says_what_to_do() -> None:
+    with pytest.raises(UsageError, match="holds no answers; run `fusionapp extract` first"):
+        LoadAnswers(MemorySpool(), MemoryRunStore()).compared()
+
+
+@pytest.mark.parametrize("rows", [TRAIN, [battle("p"), battle("q")]])
+def test_tables_that_do_not_fit_the_prompts_are_corrupt(rows: list[AnswerRow]) -> None:
+    bench = Bench(MemorySpool(), MemoryRunStore())
+    bench.read({"train": rows, **OTHERS})
+    bench.spool.write("train", list(bench.spool.read("test").examples))  # type: ignore[attr-defined]  # the fake's
+    with pytest.raises(CorruptArtifactError, match="does not fit the prompts and models beside it"):
+        bench.answers.compared()
