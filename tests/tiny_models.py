@@ -7,6 +7,7 @@ the ids.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -103,13 +104,38 @@ def _tokenizer(kind: str) -> Any:
         "modernbert": "BertTokenizer",
     }
     empty = getattr(transformers, names.get(kind, "LlamaTokenizer"))()
-    trained = empty.train_new_from_iterator(CORPUS, 320)
+    trained = _trained(empty)
     if kind != "mpnet":
         return trained
     # transformers' MPNet takes id 1 for padding whatever its configuration says, so the vocabulary must, too.
     special = ["<s>", "<pad>", "</s>", "[UNK]"]
-    words = [word for word in trained.get_vocab() if word not in special]
+    vocabulary = trained.get_vocab()
+    words = [word for word in sorted(vocabulary, key=vocabulary.__getitem__) if word not in special]
     return transformers.MPNetTokenizer(vocab={word: row for row, word in enumerate(special + words)})
+
+
+def _trained(empty: Any) -> Any:
+    """A tokenizer trained on the corpus, the same in every process.
+
+    WordPiece and Unigram trainers walk hash tables, whose order differs between processes: letters inside words
+    are numbered in it, equal counts are merged by those numbers, and probabilities are summed in it.
+    """
+    from tokenizers import models
+
+    trained = empty.train_new_from_iterator(CORPUS, 320)
+    backend = trained.backend_tokenizer
+    if isinstance(backend.model, models.WordPiece):
+        letters = sorted(word for word in trained.get_vocab() if len(word) == 3 and word.startswith("##"))
+        # Special tokens are numbered first and as they stand; the model of this second training alone is kept.
+        again = empty.train_new_from_iterator(CORPUS, 320, new_special_tokens=letters)
+        backend.model = again.backend_tokenizer.model
+    elif isinstance(backend.model, models.Unigram):
+        model = json.loads(backend.to_str())["model"]
+        pieces = [(piece, round(score, 6)) for piece, score in model["vocab"]]
+        # Special tokens, whose score is 0, stay first and as they stand.
+        pieces.sort(key=lambda one: (-one[1], one[0] if one[1] else ""))
+        backend.model = models.Unigram(pieces, unk_id=model["unk_id"])
+    return trained
 
 
 def _sizes(tokenizer: Any) -> dict[str, Any]:

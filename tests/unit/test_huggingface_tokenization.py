@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_models import KINDS, TEXTS, tiny_model
+from tiny_models import KINDS, TEXTS, save_tiny, tiny_model
 from tokenizers import Tokenizer, models
 
 from fusionapp.adapters.model_files.tokenization import TextTokenizer
@@ -19,6 +20,15 @@ def library(kind: str) -> Any:
 
 def ours(kind: str, max_length: int = 96, **settings: Any) -> TextTokenizer:
     return TextTokenizer(library(kind).backend_tokenizer, settings.pop("prefix", ""), max_length, **settings)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tiny_model_is_the_same_each_time_it_is_made(kind: str, tmp_path: Path) -> None:
+    again = save_tiny(kind, tmp_path)
+
+    assert {file.name: file.read_bytes() for file in again.iterdir()} == {
+        file.name: file.read_bytes() for file in tiny_model(kind).iterdir()
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)
