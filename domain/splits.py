@@ -1,10 +1,10 @@
-"""The names of a dataset's splits."""
+"""The names of a dataset's splits, and how much of each is read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from fusionapp.domain.errors import DatasetError
+from fusionapp.domain.errors import DatasetError, UsageError
 
 STANDARD_SPLITS = ("train", "validation", "test")
 
@@ -26,3 +26,13 @@ def drawn_splits(given: Sequence[str]) -> tuple[str, ...]:
     if "train" not in given or "validation" in given:
         return ()
     return ("validation",) if "test" in given else ("validation", "test")
+
+
+def check_limit(limit: int | None) -> None:
+    """Refuse to read fewer rows of each split than one; None reads them all.
+
+    Raises:
+        UsageError: the limit is below 1.
+    """
+    if limit is not None and limit < 1:
+        raise UsageError(f"dataset.limit: expected at least 1, got {limit}")

@@ -16,7 +16,7 @@ from fusionapp.domain.columns import Place, read_id, read_text
 from fusionapp.domain.errors import DatasetError, UsageError
 from fusionapp.domain.retrieval.pair_columns import check_filled
 from fusionapp.domain.retrieval.pairs import Document, Pair
-from fusionapp.domain.splits import order_splits, unknown_split
+from fusionapp.domain.splits import check_limit, order_splits, unknown_split
 
 _VERSION = re.compile(r"v\d+$")
 
@@ -43,8 +43,7 @@ class ArxivSource(PairSource):
         Raises:
             UsageError: a split without a file, or a limit below 1.
         """
-        if limit is not None and limit < 1:
-            raise UsageError(f"dataset.limit: expected at least 1, got {limit}")
+        check_limit(limit)
         self._splits = {split: _paths(files, split) for split, files in splits.items()}
         self._limit = limit
 

@@ -16,7 +16,7 @@ from fusionapp.adapters.docstrings.sampling import SHARES, Row, deal, sample
 from fusionapp.application.ports.dataset_source import DatasetSource
 from fusionapp.domain.errors import DatasetError, UsageError
 from fusionapp.domain.examples import Example
-from fusionapp.domain.splits import order_splits, unknown_split
+from fusionapp.domain.splits import check_limit, order_splits, unknown_split
 
 
 class DocstringSource(DatasetSource):
@@ -55,8 +55,7 @@ class DocstringSource(DatasetSource):
         Raises:
             UsageError: settings that make no sense.
         """
-        if limit is not None and limit < 1:
-            raise UsageError(f"dataset.limit: expected at least 1, got {limit}")
+        check_limit(limit)
         if not 1 <= min_rows <= max_rows:
             raise UsageError(f"dataset.min_rows: expected 1 to max_rows ({max_rows}), got {min_rows}")
         installed = sysconfig.get_paths()

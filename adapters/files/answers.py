@@ -13,7 +13,7 @@ from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.answer_columns import Layout, answer_columns
 from fusionapp.domain.routing.detected_columns import DetectedColumns
 from fusionapp.domain.routing.rows import AnswerRow
-from fusionapp.domain.splits import order_splits, unknown_split
+from fusionapp.domain.splits import check_limit, order_splits, unknown_split
 
 
 class FileAnswerSource(AnswerSource):
@@ -69,8 +69,7 @@ class FileAnswerSource(AnswerSource):
         Raises:
             UsageError: settings that make no sense.
         """
-        if limit is not None and limit < 1:
-            raise UsageError(f"dataset.limit: expected at least 1, got {limit}")
+        check_limit(limit)
         self._columns = answer_columns(
             layout=layout,
             prompt=prompt,

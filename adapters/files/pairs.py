@@ -15,7 +15,7 @@ from fusionapp.application.ports.pair_source import PairSource
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.retrieval.pair_columns import pair_layout
 from fusionapp.domain.retrieval.pairs import Document, Pair
-from fusionapp.domain.splits import order_splits, unknown_split
+from fusionapp.domain.splits import check_limit, order_splits, unknown_split
 
 File: TypeAlias = "str | PathLike[str] | Mapping[str, object]"
 """A path, or a table ``{path = "gr-qc.jsonl", topic = "gr-qc"}``."""
@@ -66,8 +66,7 @@ class FilePairSource(PairSource):
         Raises:
             UsageError: settings that make no sense.
         """
-        if limit is not None and limit < 1:
-            raise UsageError(f"dataset.limit: expected at least 1, got {limit}")
+        check_limit(limit)
         self._layout = pair_layout(
             query,
             document,

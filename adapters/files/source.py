@@ -19,7 +19,7 @@ from fusionapp.application.ports.dataset_source import DatasetSource
 from fusionapp.domain.columns import Columns, Place, layout
 from fusionapp.domain.errors import DatasetError, UsageError
 from fusionapp.domain.examples import Example
-from fusionapp.domain.splits import order_splits, unknown_split
+from fusionapp.domain.splits import check_limit, order_splits, unknown_split
 
 Reader: TypeAlias = Callable[[Path, Columns, int], Iterator[tuple[Place, dict[str, object]]]]
 
@@ -87,8 +87,7 @@ class FileDatasetSource(DatasetSource):
             UsageError: settings that make no sense.
             DatasetError: `class_names` names a file that cannot be read.
         """
-        if limit is not None and limit < 1:
-            raise UsageError(f"dataset.limit: expected at least 1, got {limit}")
+        check_limit(limit)
         names = read_class_names(class_names) if isinstance(class_names, str | PathLike) else class_names
         self._layout = layout(text, label, id, template, names)
         self._files = {split: _paths(files, split) for split, files in splits.items()}

@@ -9,10 +9,10 @@ from os import PathLike
 from fusionapp.adapters.hub_datasets.loading import load_hub
 from fusionapp.adapters.hub_datasets.splits import HubLoader, HubSplits, class_name
 from fusionapp.application.ports.answer_source import AnswerSource
-from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.answer_columns import Layout, answer_columns
 from fusionapp.domain.routing.detected_columns import DetectedColumns
 from fusionapp.domain.routing.rows import AnswerRow
+from fusionapp.domain.splits import check_limit
 
 
 class HubAnswerSource(AnswerSource):
@@ -52,8 +52,7 @@ class HubAnswerSource(AnswerSource):
         Raises:
             UsageError: settings that make no sense.
         """
-        if limit is not None and limit < 1:
-            raise UsageError(f"dataset.limit: expected at least 1, got {limit}")
+        check_limit(limit)
         self._columns = answer_columns(
             layout=layout,
             prompt=prompt,

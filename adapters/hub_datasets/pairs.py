@@ -9,9 +9,9 @@ from os import PathLike
 from fusionapp.adapters.hub_datasets.loading import load_hub
 from fusionapp.adapters.hub_datasets.splits import HubLoader, HubSplits, class_name
 from fusionapp.application.ports.pair_source import PairSource
-from fusionapp.domain.errors import UsageError
 from fusionapp.domain.retrieval.pair_columns import pair_layout
 from fusionapp.domain.retrieval.pairs import Document, Pair
+from fusionapp.domain.splits import check_limit
 
 
 class HubPairSource(PairSource):
@@ -45,8 +45,7 @@ class HubPairSource(PairSource):
         Raises:
             UsageError: settings that make no sense.
         """
-        if limit is not None and limit < 1:
-            raise UsageError(f"dataset.limit: expected at least 1, got {limit}")
+        check_limit(limit)
         self._layout = pair_layout(
             query,
             document,

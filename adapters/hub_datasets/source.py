@@ -10,8 +10,8 @@ from fusionapp.adapters.hub_datasets.loading import load_hub
 from fusionapp.adapters.hub_datasets.splits import HubLoader, HubSplits, class_name
 from fusionapp.application.ports.dataset_source import DatasetSource
 from fusionapp.domain.columns import layout
-from fusionapp.domain.errors import UsageError
 from fusionapp.domain.examples import Example
+from fusionapp.domain.splits import check_limit
 
 
 class HubDatasetSource(DatasetSource):
@@ -56,8 +56,7 @@ class HubDatasetSource(DatasetSource):
         Raises:
             UsageError: settings that make no sense.
         """
-        if limit is not None and limit < 1:
-            raise UsageError(f"dataset.limit: expected at least 1, got {limit}")
+        check_limit(limit)
         self._layout = layout(text, label, id, template, class_names)
         self._limit = limit
         self._hub = HubSplits(name, splits, config, revision, data_dir, load)
