@@ -8,15 +8,15 @@ import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from os import PathLike, fspath
 from pathlib import Path
 
+from fusionapp.adapters.dataset_files.split_files import Files, split_paths
 from fusionapp.application.ports.pair_source import PairSource
 from fusionapp.domain.columns import Place, read_id, read_text
-from fusionapp.domain.errors import DatasetError, UsageError
+from fusionapp.domain.errors import DatasetError
 from fusionapp.domain.retrieval.pair_columns import check_filled
 from fusionapp.domain.retrieval.pairs import Document, Pair
-from fusionapp.domain.splits import check_limit, order_splits, unknown_split
+from fusionapp.domain.splits import check_limit
 
 _VERSION = re.compile(r"v\d+$")
 
@@ -31,7 +31,7 @@ class ArxivSource(PairSource):
 
     def __init__(
         self,
-        splits: Mapping[str, str | PathLike[str] | Sequence[str | PathLike[str]]],
+        splits: Mapping[str, Files],
         limit: int | None = None,
     ) -> None:
         """Take the settings of ``[dataset]``; no file is opened.
@@ -44,16 +44,16 @@ class ArxivSource(PairSource):
             UsageError: a split without a file, or a limit below 1.
         """
         check_limit(limit)
-        self._splits = {split: _paths(files, split) for split, files in splits.items()}
+        self._files = split_paths(splits)
         self._limit = limit
 
     def splits(self) -> Sequence[str]:
         """The splits that were named, in the order train, validation, test, others."""
-        return order_splits(self._splits)
+        return self._files.names()
 
     def describe(self, split: str) -> str:
         """The split's files or directories, separated by commas."""
-        return ", ".join(map(str, self._paths_of(split)))
+        return self._files.describe(split)
 
     def read(self, split: str) -> Iterator[Pair]:
         """Papers in file order, each once.
@@ -61,17 +61,12 @@ class ArxivSource(PairSource):
         Raises:
             DatasetError: what cannot be read; names file, row, line and field.
         """
-        return islice(self._read(self._paths_of(split)), self._limit)
+        return islice(self._read(self._files.of(split)), self._limit)
 
     def corpus(self, split: str) -> Iterator[Document]:
         """No document beside those of the pairs."""
-        self._paths_of(split)
+        self._files.of(split)
         return iter(())
-
-    def _paths_of(self, split: str) -> Sequence[Path]:
-        if split not in self._splits:
-            raise unknown_split(split, self.splits(), "dataset")
-        return self._splits[split]
 
     def _read(self, paths: Sequence[Path]) -> Iterator[Pair]:
         seen: set[str] = set()
@@ -114,13 +109,6 @@ def _topic(record: Mapping[str, object], place: Place) -> str | None:
     first = categories[0] if isinstance(categories, list) and categories else None
     topic = record.get("primary") or record.get("topic") or first
     return None if topic is None else read_text(topic, "primary", place)
-
-
-def _paths(files: str | PathLike[str] | Sequence[str | PathLike[str]], split: str) -> Sequence[Path]:
-    several = [files] if isinstance(files, str | PathLike) else list(files)
-    if not several:
-        raise UsageError(f"dataset.{split}: names no file")
-    return [Path(fspath(file)).expanduser() for file in several]
 
 
 def _files(path: Path) -> Sequence[Path]:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from os import PathLike, fspath
 from pathlib import Path
 
+from fusionapp.adapters.dataset_files.split_files import Files, split_paths
 from fusionapp.adapters.files.source import read_rows
 from fusionapp.application.ports.answer_source import AnswerSource
-from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.answer_columns import Layout, answer_columns
 from fusionapp.domain.routing.detected_columns import DetectedColumns
 from fusionapp.domain.routing.rows import AnswerRow
-from fusionapp.domain.splits import check_limit, order_splits, unknown_split
+from fusionapp.domain.splits import check_limit
 
 
 class FileAnswerSource(AnswerSource):
@@ -25,7 +24,7 @@ class FileAnswerSource(AnswerSource):
 
     def __init__(
         self,
-        splits: Mapping[str, str | PathLike[str] | Sequence[str | PathLike[str]]],
+        splits: Mapping[str, Files],
         *,
         layout: Layout = "auto",
         prompt: str | None = None,
@@ -87,16 +86,16 @@ class FileAnswerSource(AnswerSource):
             winner=winner,
             score_range=score_range,
         )
-        self._files = {split: _paths(files, split) for split, files in splits.items()}
+        self._files = split_paths(splits)
         self._limit = limit
 
     def splits(self) -> Sequence[str]:
         """The splits that were named, in the order train, validation, test, others."""
-        return order_splits(self._files)
+        return self._files.names()
 
     def describe(self, split: str) -> str:
         """The split's file, or files separated by commas."""
-        return ", ".join(map(str, self._paths_of(split)))
+        return self._files.describe(split)
 
     def read(self, split: str) -> Iterator[AnswerRow]:
         """Rows of a split in file order.
@@ -104,12 +103,7 @@ class FileAnswerSource(AnswerSource):
         Raises:
             DatasetError: what cannot be read; names file, row, line and column.
         """
-        return islice(self._read(self._paths_of(split)), self._limit)
-
-    def _paths_of(self, split: str) -> Sequence[Path]:
-        if split not in self._files:
-            raise unknown_split(split, self.splits(), "dataset")
-        return self._files[split]
+        return islice(self._read(self._files.of(split)), self._limit)
 
     def _read(self, paths: Sequence[Path]) -> Iterator[AnswerRow]:
         rows = 0
@@ -118,10 +112,3 @@ class FileAnswerSource(AnswerSource):
             for place, values in read_rows(path, columns, rows):
                 yield columns.row(values, place)
                 rows += 1
-
-
-def _paths(files: str | PathLike[str] | Sequence[str | PathLike[str]], split: str) -> Sequence[Path]:
-    several = [files] if isinstance(files, str | PathLike) else list(files)
-    if not several:
-        raise UsageError(f"dataset.{split}: names no file")
-    return [Path(fspath(file)).expanduser() for file in several]

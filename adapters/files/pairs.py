@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
 import attrs
 
+from fusionapp.adapters.dataset_files.split_files import SplitFiles, file_path
 from fusionapp.adapters.files.source import read_rows
 from fusionapp.application.ports.pair_source import PairSource
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.retrieval.pair_columns import pair_layout
 from fusionapp.domain.retrieval.pairs import Document, Pair
-from fusionapp.domain.splits import check_limit, order_splits, unknown_split
+from fusionapp.domain.splits import check_limit
 
 File: TypeAlias = "str | PathLike[str] | Mapping[str, object]"
 """A path, or a table ``{path = "gr-qc.jsonl", topic = "gr-qc"}``."""
@@ -25,6 +26,9 @@ File: TypeAlias = "str | PathLike[str] | Mapping[str, object]"
 class _Part:
     path: Path
     topic: str | None
+
+    def __str__(self) -> str:
+        return str(self.path)
 
 
 class FilePairSource(PairSource):
@@ -78,16 +82,16 @@ class FilePairSource(PairSource):
             negatives=negatives,
             grade=grade,
         )
-        self._parts = {split: _parts(files, split) for split, files in splits.items()}
+        self._files = SplitFiles({split: _parts(files, split) for split, files in splits.items()})
         self._limit = limit
 
     def splits(self) -> Sequence[str]:
         """The splits that were named, in the order train, validation, test, others."""
-        return order_splits(self._parts)
+        return self._files.names()
 
     def describe(self, split: str) -> str:
         """The split's file, or files separated by commas."""
-        return ", ".join(str(part.path) for part in self._parts_of(split))
+        return self._files.describe(split)
 
     def read(self, split: str) -> Iterator[Pair]:
         """Pairs of a split in file order.
@@ -95,17 +99,12 @@ class FilePairSource(PairSource):
         Raises:
             DatasetError: what cannot be read; names file, row, line and column.
         """
-        return islice(self._read(self._parts_of(split)), self._limit)
+        return islice(self._read(self._files.of(split)), self._limit)
 
     def corpus(self, split: str) -> Iterator[Document]:
         """No document beside those of the pairs."""
-        self._parts_of(split)
+        self._files.of(split)
         return iter(())
-
-    def _parts_of(self, split: str) -> Sequence[_Part]:
-        if split not in self._parts:
-            raise unknown_split(split, self.splits(), "dataset")
-        return self._parts[split]
 
     def _read(self, parts: Sequence[_Part]) -> Iterator[Pair]:
         rows = 0
@@ -116,19 +115,17 @@ class FilePairSource(PairSource):
 
 
 def _parts(files: File | Sequence[File], split: str) -> Sequence[_Part]:
-    several = [files] if isinstance(files, str | PathLike | Mapping) else list(files)
-    if not several:
-        raise UsageError(f"dataset.{split}: names no file")
+    several = [files] if isinstance(files, str | PathLike | Mapping) else files
     return [_part(file, split) for file in several]
 
 
 def _part(file: File, split: str) -> _Part:
     if isinstance(file, str | PathLike):
-        return _Part(Path(fspath(file)).expanduser(), None)
+        return _Part(file_path(file), None)
     unknown = set(file) - {"path", "topic"}
     path, topic = file.get("path"), file.get("topic")
     if unknown or not isinstance(path, str | PathLike) or not (topic is None or isinstance(topic, str)):
         raise UsageError(
             f'dataset.{split}: expected {{path = "FILE", topic = "TOPIC"}}, topic optional, got {dict(file)}'
         )
-    return _Part(Path(fspath(path)).expanduser(), topic or None)
+    return _Part(file_path(path), topic or None)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import TypeAlias
 
+from fusionapp.adapters.dataset_files.split_files import Files, split_paths
 from fusionapp.adapters.files.class_names import read_class_names
 from fusionapp.adapters.files.delimited import read_delimited
 from fusionapp.adapters.files.json_lines import read_json_lines
@@ -17,9 +18,9 @@ from fusionapp.adapters.files.opening import check_file
 from fusionapp.adapters.files.parquet import read_parquet
 from fusionapp.application.ports.dataset_source import DatasetSource
 from fusionapp.domain.columns import Columns, Place, layout
-from fusionapp.domain.errors import DatasetError, UsageError
+from fusionapp.domain.errors import DatasetError
 from fusionapp.domain.examples import Example
-from fusionapp.domain.splits import check_limit, order_splits, unknown_split
+from fusionapp.domain.splits import check_limit
 
 Reader: TypeAlias = Callable[[Path, Columns, int], Iterator[tuple[Place, dict[str, object]]]]
 
@@ -63,7 +64,7 @@ class FileDatasetSource(DatasetSource):
 
     def __init__(
         self,
-        splits: Mapping[str, str | PathLike[str] | Sequence[str | PathLike[str]]],
+        splits: Mapping[str, Files],
         text: str | Iterable[str] = "text",
         label: str | None = "label",
         *,
@@ -90,16 +91,16 @@ class FileDatasetSource(DatasetSource):
         check_limit(limit)
         names = read_class_names(class_names) if isinstance(class_names, str | PathLike) else class_names
         self._layout = layout(text, label, id, template, names)
-        self._files = {split: _paths(files, split) for split, files in splits.items()}
+        self._files = split_paths(splits)
         self._limit = limit
 
     def splits(self) -> Sequence[str]:
         """The splits that were named, in the order train, validation, test, others."""
-        return order_splits(self._files)
+        return self._files.names()
 
     def describe(self, split: str) -> str:
         """The split's file, or files separated by commas."""
-        return ", ".join(map(str, self._paths_of(split)))
+        return self._files.describe(split)
 
     def read(self, split: str) -> Iterator[Example]:
         """Examples of a split in file order.
@@ -107,12 +108,7 @@ class FileDatasetSource(DatasetSource):
         Raises:
             DatasetError: what cannot be read; names file, row, line and column.
         """
-        return islice(self._read(self._paths_of(split)), self._limit)
-
-    def _paths_of(self, split: str) -> Sequence[Path]:
-        if split not in self._files:
-            raise unknown_split(split, self.splits(), "dataset")
-        return self._files[split]
+        return islice(self._read(self._files.of(split)), self._limit)
 
     def _read(self, paths: Sequence[Path]) -> Iterator[Example]:
         rows = 0
@@ -120,10 +116,3 @@ class FileDatasetSource(DatasetSource):
             for place, values in read_rows(path, self._layout, rows):
                 yield self._layout.example(values, place)
                 rows += 1
-
-
-def _paths(files: str | PathLike[str] | Sequence[str | PathLike[str]], split: str) -> Sequence[Path]:
-    several = [files] if isinstance(files, str | PathLike) else list(files)
-    if not several:
-        raise UsageError(f"dataset.{split}: names no file")
-    return [Path(fspath(file)).expanduser() for file in several]
