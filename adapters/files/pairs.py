@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -14,7 +14,7 @@ from fusionapp.adapters.dataset_files.split_files import SplitFiles, file_path
 from fusionapp.adapters.files.source import read_rows
 from fusionapp.application.ports.pair_source import PairSource
 from fusionapp.domain.errors import UsageError
-from fusionapp.domain.retrieval.pair_columns import pair_layout
+from fusionapp.domain.retrieval.pair_columns import PairLayout
 from fusionapp.domain.retrieval.pairs import Document, Pair
 from fusionapp.domain.splits import check_limit
 
@@ -40,48 +40,21 @@ class FilePairSource(PairSource):
     def __init__(
         self,
         splits: Mapping[str, File | Sequence[File]],
-        query: str | Iterable[str] = "query",
-        document: str | Iterable[str] = "document",
-        *,
-        topic: str | None = None,
-        label: str | None = None,
-        date: str | None = None,
-        id: str | Iterable[str] | None = None,
-        query_id: str | Iterable[str] | None = None,
-        negatives: str | Iterable[str] | None = None,
-        grade: str | None = None,
+        columns: PairLayout,
         limit: int | None = None,
     ) -> None:
         """Take the settings of ``[dataset]``; no file is opened.
 
         Args:
             splits: file or files of each split, each a path or a table of `path` and `topic`.
-            query: the query's column, or several that are joined one a line.
-            document: the document's.
-            topic: the topic's column; a row without goes by its file's topic.
-            label: the column of what makes two documents alike.
-            date: the date's column.
-            id: columns that name the document; default: equal texts are one document.
-            query_id: columns that name the query; default: equal texts are one query.
-            negatives: columns of hard negatives: a text each, a list of texts, or a JSON list of texts.
-            grade: the grade's column; default 1.
+            columns: which hold what, as `pair_layout` makes them; a row without a topic goes by its file's.
             limit: read only this many rows of each split.
 
         Raises:
-            UsageError: settings that make no sense.
+            UsageError: a split without a file, a table that names none, or a limit below 1.
         """
         check_limit(limit)
-        self._layout = pair_layout(
-            query,
-            document,
-            topic=topic,
-            label=label,
-            date=date,
-            id=id,
-            query_id=query_id,
-            negatives=negatives,
-            grade=grade,
-        )
+        self._layout = columns
         self._files = SplitFiles({split: _parts(files, split) for split, files in splits.items()})
         self._limit = limit
 

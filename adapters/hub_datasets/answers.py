@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from os import PathLike
 
 from fusionapp.adapters.hub_datasets.loading import load_hub
 from fusionapp.adapters.hub_datasets.splits import HubLoader, HubSplits, class_name
 from fusionapp.application.ports.answer_source import AnswerSource
-from fusionapp.domain.routing.answer_columns import Layout, answer_columns
+from fusionapp.domain.routing.answer_columns import AnswerColumns
 from fusionapp.domain.routing.detected_columns import DetectedColumns
 from fusionapp.domain.routing.rows import AnswerRow
 from fusionapp.domain.splits import check_limit
@@ -24,22 +24,8 @@ class HubAnswerSource(AnswerSource):
     def __init__(
         self,
         name: str | PathLike[str],
+        columns: AnswerColumns,
         *,
-        layout: Layout = "auto",
-        prompt: str | None = None,
-        conversation: str | None = None,
-        id: str | Iterable[str] | None = None,
-        task: str | None = None,
-        prompt_tokens: str | None = None,
-        scores: str | Sequence[str] | None = None,
-        costs: str | Sequence[str] | None = None,
-        latencies: str | Sequence[str] | None = None,
-        tokens: str | Sequence[str] | None = None,
-        model: str | None = None,
-        model_a: str | None = None,
-        model_b: str | None = None,
-        winner: str | None = None,
-        score_range: Sequence[float] = (0.0, 1.0),
         limit: int | None = None,
         splits: Mapping[str, str] | None = None,
         config: str | None = None,
@@ -47,29 +33,13 @@ class HubAnswerSource(AnswerSource):
         data_dir: str | PathLike[str] | None = None,
         load: HubLoader = load_hub,
     ) -> None:
-        """Take the settings of ``[dataset]``; columns as of `FileAnswerSource`, the rest as of `HubDatasetSource`.
+        """Take the settings of ``[dataset]``: `columns` of `answer_columns`, the rest as of `HubDatasetSource`.
 
         Raises:
-            UsageError: settings that make no sense.
+            UsageError: a limit below 1.
         """
         check_limit(limit)
-        self._columns = answer_columns(
-            layout=layout,
-            prompt=prompt,
-            conversation=conversation,
-            id=id,
-            task=task,
-            prompt_tokens=prompt_tokens,
-            scores=scores,
-            costs=costs,
-            latencies=latencies,
-            tokens=tokens,
-            model=model,
-            model_a=model_a,
-            model_b=model_b,
-            winner=winner,
-            score_range=score_range,
-        )
+        self._columns = columns
         self._limit = limit
         self._hub = HubSplits(name, splits, config, revision, data_dir, load)
 

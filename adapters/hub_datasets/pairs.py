@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from os import PathLike
 
 from fusionapp.adapters.hub_datasets.loading import load_hub
 from fusionapp.adapters.hub_datasets.splits import HubLoader, HubSplits, class_name
 from fusionapp.application.ports.pair_source import PairSource
-from fusionapp.domain.retrieval.pair_columns import pair_layout
+from fusionapp.domain.retrieval.pair_columns import PairLayout
 from fusionapp.domain.retrieval.pairs import Document, Pair
 from fusionapp.domain.splits import check_limit
 
@@ -23,16 +23,8 @@ class HubPairSource(PairSource):
     def __init__(
         self,
         name: str | PathLike[str],
-        query: str | Iterable[str] = "query",
-        document: str | Iterable[str] = "document",
+        columns: PairLayout,
         *,
-        topic: str | None = None,
-        label: str | None = None,
-        date: str | None = None,
-        id: str | Iterable[str] | None = None,
-        query_id: str | Iterable[str] | None = None,
-        negatives: str | Iterable[str] | None = None,
-        grade: str | None = None,
         limit: int | None = None,
         splits: Mapping[str, str] | None = None,
         config: str | None = None,
@@ -40,23 +32,13 @@ class HubPairSource(PairSource):
         data_dir: str | PathLike[str] | None = None,
         load: HubLoader = load_hub,
     ) -> None:
-        """Take the settings of ``[dataset]``; columns as of `FilePairSource`, the rest as of `HubDatasetSource`.
+        """Take the settings of ``[dataset]``: `columns` of `pair_layout`, the rest as of `HubDatasetSource`.
 
         Raises:
-            UsageError: settings that make no sense.
+            UsageError: a limit below 1.
         """
         check_limit(limit)
-        self._layout = pair_layout(
-            query,
-            document,
-            topic=topic,
-            label=label,
-            date=date,
-            id=id,
-            query_id=query_id,
-            negatives=negatives,
-            grade=grade,
-        )
+        self._layout = columns
         self._limit = limit
         self._hub = HubSplits(name, splits, config, revision, data_dir, load)
 

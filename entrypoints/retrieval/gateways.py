@@ -9,10 +9,11 @@ from fusionapp.application.ports.lexical_ranker import LexicalRanker
 from fusionapp.application.ports.pair_source import PairSource
 from fusionapp.application.ports.ranking_metrics import RankingMetrics
 from fusionapp.application.ports.vector_index import VectorIndex
+from fusionapp.domain.retrieval.pair_columns import PairLayout, pair_layout
 from fusionapp.entrypoints.gateways import SPLITS
 from fusionapp.entrypoints.retrieval.roles import role_tables
 
-COLUMNS = ("query", "document", "topic", "label", "date", "id", "query_id", "negatives", "grade")
+COLUMNS = ("topic", "label", "date", "id", "query_id", "negatives", "grade")
 
 
 def file_pairs(dataset: dict[str, Any]) -> PairSource:
@@ -25,7 +26,7 @@ def file_pairs(dataset: dict[str, Any]) -> PairSource:
         splits["train"] = [
             {"path": path, "topic": topic} for path, topic in zip(files, dataset["topics"], strict=True)
         ]
-    return FilePairSource(splits, **_columns(dataset))
+    return FilePairSource(splits, _columns(dataset))
 
 
 def hub_pairs(dataset: dict[str, Any], data_dir: str | None) -> PairSource:
@@ -34,7 +35,7 @@ def hub_pairs(dataset: dict[str, Any], data_dir: str | None) -> PairSource:
 
     return HubPairSource(
         dataset["name"],
-        **_columns(dataset),
+        _columns(dataset),
         config=dataset["config"],
         revision=dataset["revision"],
         data_dir=data_dir,
@@ -127,6 +128,7 @@ def _paths(dataset: dict[str, Any]) -> dict[str, Any]:
     return {split: dataset[split] for split in SPLITS if dataset[split] is not None}
 
 
-def _columns(dataset: dict[str, Any]) -> dict[str, Any]:
-    """The columns that are named; an empty list of them names none."""
-    return {key: dataset[key] or None for key in COLUMNS}
+def _columns(dataset: dict[str, Any]) -> PairLayout:
+    """The columns that are named; an empty list of them names none, but for the texts, which there must be."""
+    named: dict[str, Any] = {key: dataset[key] or None for key in COLUMNS}
+    return pair_layout(dataset["query"], dataset["document"], **named)

@@ -10,12 +10,12 @@ from fusionapp.application.ports.answer_source import AnswerSource
 from fusionapp.application.ports.router import RouterBaselines, Routers, RouterTrainer
 from fusionapp.application.ports.router_tuner import RouterEncoderTuner
 from fusionapp.domain.errors import UsageError
+from fusionapp.domain.routing.answer_columns import AnswerColumns, answer_columns
 from fusionapp.domain.routing.prices import Prices
 from fusionapp.entrypoints.gateways import SPLITS
 from fusionapp.entrypoints.tunable_encoders import open_tunable
 
 COLUMNS = (
-    "layout",
     "prompt",
     "conversation",
     "id",
@@ -38,7 +38,7 @@ def file_answers(dataset: dict[str, Any]) -> AnswerSource:
     from fusionapp.adapters.files.answers import FileAnswerSource
 
     splits = {split: dataset[split] for split in SPLITS if dataset[split] is not None}
-    return FileAnswerSource(splits, **_columns(dataset))
+    return FileAnswerSource(splits, _columns(dataset))
 
 
 def hub_answers(dataset: dict[str, Any], data_dir: str | None) -> AnswerSource:
@@ -47,7 +47,7 @@ def hub_answers(dataset: dict[str, Any], data_dir: str | None) -> AnswerSource:
 
     return HubAnswerSource(
         dataset["name"],
-        **_columns(dataset),
+        _columns(dataset),
         config=dataset["config"],
         revision=dataset["revision"],
         data_dir=data_dir,
@@ -101,6 +101,7 @@ def router_baselines() -> RouterBaselines:
     return NumpyBaselines()
 
 
-def _columns(dataset: dict[str, Any]) -> dict[str, Any]:
+def _columns(dataset: dict[str, Any]) -> AnswerColumns:
     """The columns that are named; an empty list of them names none."""
-    return {key: dataset[key] if key == "layout" else dataset[key] or None for key in COLUMNS}
+    named: dict[str, Any] = {key: dataset[key] or None for key in COLUMNS}
+    return answer_columns(dataset["layout"], **named)

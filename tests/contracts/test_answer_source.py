@@ -20,6 +20,7 @@ from fusionapp.adapters.files import FileAnswerSource
 from fusionapp.adapters.hub_datasets import HubAnswerSource
 from fusionapp.application.ports.answer_source import AnswerSource
 from fusionapp.domain.errors import DatasetError
+from fusionapp.domain.routing.answer_columns import answer_columns
 from fusionapp.domain.routing.answers import BOTH_BAD, FIRST, SECOND, TIE
 from fusionapp.domain.routing.rows import AnswerRow, BattleRow, ScoreRow
 
@@ -143,7 +144,7 @@ def _write_parquet(path: Path, rows: list[Row]) -> None:
 def _files(root: Path, suffix: str, write: Write, made: Mapping[str, list[Row]]) -> AnswerSource:
     for split, rows in made.items():
         write(root / f"{split}{suffix}", rows)
-    return FileAnswerSource({split: root / f"{split}{suffix}" for split in made}, id="pid")
+    return FileAnswerSource({split: root / f"{split}{suffix}" for split in made}, answer_columns(id="pid"))
 
 
 def _rows(make: Callable[[Any], list[Row]], given: Mapping[str, Sequence[Any]]) -> dict[str, list[Row]]:
@@ -195,7 +196,7 @@ def battle_csv(root: Path) -> Case:
 def _saved(root: Path, made: Mapping[str, list[Row]]) -> AnswerSource:
     saved = {split: datasets.Dataset.from_list(rows) for split, rows in made.items()}
     datasets.DatasetDict(saved).save_to_disk(str(root / "saved"))
-    return HubAnswerSource(root / "saved", id="pid")
+    return HubAnswerSource(root / "saved", answer_columns(id="pid"))
 
 
 def hub_mapping(root: Path) -> Case:

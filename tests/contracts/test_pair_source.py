@@ -7,7 +7,6 @@ import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import attrs
 import datasets
@@ -22,6 +21,7 @@ from fusionapp.adapters.files import FilePairSource
 from fusionapp.adapters.hub_datasets import HubPairSource
 from fusionapp.application.ports.pair_source import PairSource
 from fusionapp.domain.errors import DatasetError
+from fusionapp.domain.retrieval.pair_columns import pair_layout
 from fusionapp.domain.retrieval.pairs import Document, Pair
 
 # Line breaks, quotes, more than ASCII; negatives from none to two; a query of two documents; in no useful order.
@@ -35,15 +35,9 @@ PAIRS: dict[str, list[Pair]] = {
     ],
     "validation": [Pair("v", "vv", "q3", "d3", "t", "2", "2020-06-01", ("n", "m"), 3)],
 }
-COLUMNS: dict[str, Any] = {
-    "topic": "topic",
-    "label": "label",
-    "date": "date",
-    "id": "id",
-    "query_id": "qid",
-    "negatives": "negatives",
-    "grade": "grade",
-}
+COLUMNS = pair_layout(
+    topic="topic", label="label", date="date", id="id", query_id="qid", negatives="negatives", grade="grade"
+)
 
 
 @attrs.frozen
@@ -77,7 +71,7 @@ def memory(root: Path) -> Case:
 def _files(root: Path, suffix: str, write: Callable[[Path, list[dict[str, object]]], object]) -> Case:
     for split, pairs in PAIRS.items():
         write(root / f"{split}{suffix}", [_row(pair) for pair in pairs])
-    return Case(FilePairSource({split: root / f"{split}{suffix}" for split in PAIRS}, **COLUMNS), PAIRS)
+    return Case(FilePairSource({split: root / f"{split}{suffix}" for split in PAIRS}, COLUMNS), PAIRS)
 
 
 def _write_delimited(path: Path, rows: list[dict[str, object]]) -> None:
@@ -118,7 +112,7 @@ def hub_directory(root: Path) -> Case:
         split: datasets.Dataset.from_list([_row(pair) for pair in pairs]) for split, pairs in PAIRS.items()
     }
     datasets.DatasetDict(saved).save_to_disk(str(root / "saved"))
-    return Case(HubPairSource(root / "saved", **COLUMNS), PAIRS)
+    return Case(HubPairSource(root / "saved", COLUMNS), PAIRS)
 
 
 def beir(root: Path) -> Case:

@@ -9,6 +9,7 @@ from shutil import copytree
 from command_line import call
 
 from fusionapp.adapters.files import FileAnswerSource
+from fusionapp.domain.routing.answer_columns import answer_columns
 from fusionapp.domain.routing.rows import ScoreRow
 
 
@@ -22,7 +23,7 @@ def test_runs_on_the_same_texts_become_a_score_matrix(job: Path) -> None:
     ).json  # fmt: skip
     rows = [
         row
-        for row in FileAnswerSource({"train": job / "matrix.jsonl"}, id="id").read("train")
+        for row in FileAnswerSource({"train": job / "matrix.jsonl"}, answer_columns(id="id")).read("train")
         if isinstance(row, ScoreRow)
     ]
     accuracy = sum(row.scores["tiny"] for row in rows) / len(rows)

@@ -13,6 +13,7 @@ from fusionapp.adapters.filesystem.spool import ArrowSpool
 from fusionapp.application.services.gather_embeddings import SplitEmbeddings
 from fusionapp.application.services.load_answers import LoadAnswers
 from fusionapp.application.services.read_answers import ReadAnswers
+from fusionapp.domain.routing.answer_columns import answer_columns
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "llm_router"
 
@@ -20,7 +21,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data" / "llm_router"
 @pytest.mark.skipif(not DATA.is_dir(), reason="the llm_router files are not beside the repository")
 def test_every_prompt_is_in_one_split_with_nine_scores_and_costs(tmp_path: Path) -> None:
     spool, runs = ArrowSpool(tmp_path / "spool"), RunDirectory(tmp_path)
-    source = FileAnswerSource({"train": DATA / "scores.jsonl.gz"}, id="prompt_id")
+    source = FileAnswerSource({"train": DATA / "scores.jsonl.gz"}, answer_columns(id="prompt_id"))
     read = ReadAnswers(source, spool, runs)(prices=read_prices(DATA / "prices.json"), answer_tokens=300)
     assert len(read.models) == 9
     assert not read.without_price

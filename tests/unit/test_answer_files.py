@@ -12,6 +12,7 @@ import pytest
 
 from fusionapp.adapters.files import FileAnswerSource, read_prices
 from fusionapp.domain.errors import DatasetError, UsageError
+from fusionapp.domain.routing.answer_columns import answer_columns
 from fusionapp.domain.routing.answers import BOTH_BAD, FIRST, SECOND, TIE
 from fusionapp.domain.routing.rows import BattleRow, ScoreRow, read_outcome
 
@@ -21,8 +22,12 @@ def _write(path: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
-def _read(path: Path, *rows: dict[str, Any], **columns: Any) -> list[Any]:
-    return list(FileAnswerSource({"train": _write(path / "a.jsonl", *rows)}, **columns).read("train"))
+def _source(files: Any, limit: int | None = None, **columns: Any) -> FileAnswerSource:
+    return FileAnswerSource({"train": files}, answer_columns(**columns), limit)
+
+
+def _read(path: Path, *rows: dict[str, Any], **settings: Any) -> list[Any]:
+    return list(_source(_write(path / "a.jsonl", *rows), **settings).read("train"))
 
 
 def _scores(path: Path, *rows: dict[str, Any], **columns: Any) -> list[dict[str, float]]:
@@ -35,7 +40,7 @@ BATTLE = {"prompt": "p", "model_a": "a", "model_b": "b"}
 def test_scores_and_battles_may_stand_in_two_files_of_a_split(tmp_path: Path) -> None:
     scores = _write(tmp_path / "s.jsonl", {"prompt": "p", "scores": {"a": 1}})
     battles = _write(tmp_path / "b.jsonl", {**BATTLE, "winner": "b"})
-    first, second = FileAnswerSource({"train": [scores, battles]}).read("train")
+    first, second = _source([scores, battles]).read("train")
     assert (type(first), type(second)) == (ScoreRow, BattleRow)
     assert first.id == second.id  # of their text
 
@@ -69,7 +74,7 @@ def test_json_rows_may_know_different_models(tmp_path: Path) -> None:
 def test_a_struct_of_parquet_is_a_mapping_and_its_nulls_are_no_scores(tmp_path: Path) -> None:
     table = pa.table({"prompt": ["p", "q"], "scores": [{"a": 1.0, "b": None}, {"a": 0.0, "b": 0.5}]})
     pq.write_table(table, tmp_path / "a.parquet")
-    rows = FileAnswerSource({"train": tmp_path / "a.parquet"}).read("train")
+    rows = _source(tmp_path / "a.parquet").read("train")
     assert [row.scores for row in rows if isinstance(row, ScoreRow)] == [{"a": 1.0}, {"a": 0.0, "b": 0.5}]
 
 
@@ -266,18 +271,18 @@ def test_what_was_named_and_is_missing_is_an_error(setting: dict[str, str], tmp_
 )
 def test_settings_that_make_no_sense_are_refused(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(UsageError, match=problem):
-        FileAnswerSource({"train": "a.jsonl"}, **settings)
+        _source("a.jsonl", **settings)
 
 
 def test_a_split_without_a_file_is_refused() -> None:
     with pytest.raises(UsageError, match=r"dataset.train: names no file"):
-        FileAnswerSource({"train": []})
+        _source([])
 
 
 def test_a_text_file_holds_no_answers(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello\n")
     with pytest.raises(DatasetError, match=r"a .txt file holds a text a line"):
-        list(FileAnswerSource({"train": tmp_path / "a.txt"}).read("train"))
+        list(_source(tmp_path / "a.txt").read("train"))
 
 
 def test_a_limit_counts_rows_of_a_split(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from fusionapp.adapters.files import FilePairSource
 from fusionapp.domain.errors import DatasetError, UsageError
+from fusionapp.domain.retrieval.pair_columns import pair_layout
 
 
 def _write(path: Path, *rows: dict[str, Any]) -> Path:
@@ -17,14 +18,18 @@ def _write(path: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
-def _read(path: Path, *rows: dict[str, Any], **columns: Any) -> list[Any]:
-    return list(FilePairSource({"train": _write(path, *rows)}, **columns).read("train"))
+def _source(files: Any, limit: int | None = None, **columns: Any) -> FilePairSource:
+    return FilePairSource({"train": files}, pair_layout(**columns), limit)
+
+
+def _read(path: Path, *rows: dict[str, Any], **settings: Any) -> list[Any]:
+    return list(_source(_write(path, *rows), **settings).read("train"))
 
 
 def test_files_of_a_split_are_read_in_order_each_with_its_topic(tmp_path: Path) -> None:
     first = _write(tmp_path / "a.jsonl", {"query": "q", "document": "d"})
     second = _write(tmp_path / "b.jsonl", {"query": "r", "document": "e"})
-    source = FilePairSource({"train": [{"path": first, "topic": "gr-qc"}, {"path": str(second)}, first]})
+    source = _source([{"path": first, "topic": "gr-qc"}, {"path": str(second)}, first])
     assert [(pair.query, pair.topic) for pair in source.read("train")] == [
         ("q", "gr-qc"),
         ("r", None),
@@ -39,26 +44,26 @@ def test_a_rows_own_topic_goes_before_its_files(tmp_path: Path) -> None:
         {"query": "q", "document": "d", "topic": "own"},
         {"query": "r", "document": "e", "topic": ""},
     )
-    source = FilePairSource({"train": {"path": path, "topic": "files"}}, topic="topic")
+    source = _source({"path": path, "topic": "files"}, topic="topic")
     assert [pair.topic for pair in source.read("train")] == ["own", "files"]
 
 
 @pytest.mark.parametrize("table", [{"topic": "x"}, {"path": "a", "topics": "x"}, {"path": 3}])
 def test_a_table_that_names_no_file_is_refused(table: dict[str, object]) -> None:
     with pytest.raises(UsageError, match=r"dataset.train: expected \{path"):
-        FilePairSource({"train": [table]})
+        _source([table])
 
 
 def test_a_split_without_a_file_is_refused() -> None:
     with pytest.raises(UsageError, match=r"dataset.train: names no file"):
-        FilePairSource({"train": []})
+        _source([])
 
 
 def test_rows_are_counted_over_the_files_of_a_split(tmp_path: Path) -> None:
     good = _write(tmp_path / "a.jsonl", {"query": "q", "document": "d"})
     bad = _write(tmp_path / "b.jsonl", {"query": "q", "document": " "})
     with pytest.raises(DatasetError, match=r"b.jsonl, row 1 .*line 1, column 'document': the text is blank"):
-        list(FilePairSource({"train": [good, bad]}).read("train"))
+        list(_source([good, bad]).read("train"))
 
 
 def test_texts_without_ids_name_themselves(tmp_path: Path) -> None:
@@ -129,13 +134,13 @@ def test_a_limit_reads_no_further(tmp_path: Path) -> None:
     rows = [{"query": "q", "document": "d"}, {"query": "q", "document": " "}]
     assert len(_read(tmp_path / "a.jsonl", *rows, limit=1)) == 1
     with pytest.raises(UsageError, match=r"dataset.limit: expected at least 1, got 0"):
-        FilePairSource({"train": "a.csv"}, limit=0)
+        _source("a.csv", limit=0)
 
 
 def test_a_file_of_lines_holds_no_pairs(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("q\n")
     with pytest.raises(DatasetError, match=r"a .txt file holds a text a line and no other column"):
-        list(FilePairSource({"train": tmp_path / "a.txt"}).read("train"))
+        list(_source(tmp_path / "a.txt").read("train"))
 
 
 @pytest.mark.parametrize(
@@ -147,4 +152,4 @@ def test_a_file_of_lines_holds_no_pairs(tmp_path: Path) -> None:
 )
 def test_settings_that_name_no_text_are_refused(columns: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        FilePairSource({"train": "a.csv"}, **columns)
+        _source("a.csv", **columns)

@@ -20,6 +20,7 @@ from fusionapp.application.services.score_matrix_of_runs import (
 )
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.examples import Example
+from fusionapp.domain.routing.answer_columns import answer_columns
 from fusionapp.domain.routing.rows import ScoreRow
 from fusionapp.entrypoints.score_export import read_costs
 
@@ -57,7 +58,7 @@ GOOD, BAD = ["joy", "grief", "joy"], ["joy", "joy", "joy"]
 
 def write(path: Path, *runs: EvaluatedRun, **how: Any) -> tuple[WrittenScores, list[ScoreRow]]:
     written = ScoreMatrixOfRuns(JsonLinesAnswerFile())(runs, str(path / "a.jsonl"), **how)
-    rows = FileAnswerSource({"train": written.path}, id="id").read("train")
+    rows = FileAnswerSource({"train": written.path}, answer_columns(id="id")).read("train")
     return written, [row for row in rows if isinstance(row, ScoreRow)]
 
 

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import attrs
 import pytest
 from dependency_injector import providers
 from tiny_models import tiny_model
 
+from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.structure import structure_as, unstructure
 from fusionapp.entrypoints.retrieval.containers import RetrievalGateways, RetrievalServices
+from fusionapp.entrypoints.retrieval.gateways import file_pairs
 from fusionapp.entrypoints.retrieval.schema import IndexSettings, PairSettings, RetrievalExperiment
 from fusionapp.entrypoints.retrieval.session import RetrievalSession, open_retrieval
 
@@ -64,6 +67,12 @@ def test_every_service_is_built(tmp_path: Path, name: str) -> None:
 def test_every_source_of_pairs_is_built(tmp_path: Path, source: str) -> None:
     built = session_with(tmp_path, source).services.read().source
     assert type(built).__name__ == ADAPTERS[source][1]
+
+
+def test_pairs_without_a_column_of_queries_are_refused() -> None:
+    dataset = {**attrs.asdict(PairSettings()), "train": "pairs.jsonl", "query": []}
+    with pytest.raises(UsageError, match=r"dataset.query: expected a column or a list of columns, got \[\]"):
+        file_pairs(dataset)
 
 
 @pytest.mark.parametrize("kind", get_args(get_type_hints(IndexSettings)["kind"]))
