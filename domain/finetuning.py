@@ -58,6 +58,6 @@ class FineTuning:
         "merged",
     )
 
-    def learning_rate(self) -> float:
-        """The step size where none is asked for."""
-        return LEARNING_RATES[self.method]
+    def step_size(self, asked: float | None = None) -> float:
+        """The learning rate asked for, else the method's."""
+        return LEARNING_RATES[self.method] if asked is None else asked

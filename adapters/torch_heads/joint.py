@@ -128,7 +128,7 @@ class JointTraining:
                 "train.tuning.learning_rate or train.tuning.head_rate"
             )
         factor = rate_factor(self._tuning.schedule, self._tuning.warmup, self.step, self.steps)
-        rate = self._tuning.learning_rate or self._recipe.finetuning.learning_rate()
+        rate = self._recipe.finetuning.step_size(self._tuning.learning_rate)
         for encoder in self._encoders.values():
             encoder.step(rate * factor)
         self._optimizer.step()

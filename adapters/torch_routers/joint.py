@@ -130,7 +130,7 @@ class JointRouting:
             )
         tuning, recipe = self._tuning, self._recipe
         factor = rate_factor(tuning.schedule, tuning.warmup, self.step, self.steps)
-        self._encoder.step((tuning.learning_rate or recipe.finetuning.learning_rate()) * factor)
+        self._encoder.step(recipe.finetuning.step_size(tuning.learning_rate) * factor)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate * tuning.head_rate * factor

@@ -111,7 +111,7 @@ class TuningRecipe:
     @property
     def step_size(self) -> float:
         """The learning rate asked for, else the fine-tuning method's."""
-        return self.finetuning.learning_rate() if self.learning_rate is None else self.learning_rate
+        return self.finetuning.step_size(self.learning_rate)
 
     def problems(self) -> list[str]:
         """What does not go together, one line each, starting with the key's path."""

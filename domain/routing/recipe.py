@@ -94,4 +94,4 @@ class RouterRecipe:
     def encoder_tuning(self) -> EncoderTuning:
         """How the encoder is tuned, its step size settled."""
         asked = self.tuning_learning_rate or self.tuning.learning_rate
-        return attrs.evolve(self.tuning, learning_rate=asked or self.finetuning.learning_rate())
+        return attrs.evolve(self.tuning, learning_rate=self.finetuning.step_size(asked))

@@ -28,8 +28,7 @@ class WordWeightTuner(EncoderTuner):
             raise UsageError(
                 f"train.negatives_pool: {recipe.negatives_pool} pairs make a step, but there are only {pairs}"
             )
-        rate = recipe.learning_rate or recipe.finetuning.learning_rate()
-        return Preflight(recipe.finetuning.method, 1, 1, {"float64": 1}, rate, (), ())
+        return Preflight(recipe.finetuning.method, 1, 1, {"float64": 1}, recipe.step_size, (), ())
 
     def tune(
         self,

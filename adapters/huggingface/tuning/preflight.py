@@ -60,7 +60,7 @@ def check_encoder(encoder: TrainableEncoder, pairs: int, learning_rate: float | 
         trainable=count,
         parameters=total,
         dtypes={_DTYPE_NAMES.get(name, name): size for name, size in sizes.items()},
-        learning_rate=encoder.finetuning.learning_rate() if learning_rate is None else learning_rate,
+        learning_rate=encoder.finetuning.step_size(learning_rate),
         adapted=encoder.adapted,
         advice=tuple(_advice(encoder, total, count, pairs)),
     )
