@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fusionapp.application.services.evaluate_retrieval import RetrievalEvaluation
-from fusionapp.application.services.extract_pairs import PARTS, PairExtraction
+from fusionapp.application.services.extract_parts import PARTS, PartsExtraction
 from fusionapp.application.services.tune_encoder import Tuning, read_tuning
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
@@ -37,7 +37,7 @@ def extract(
     run: Directory,
     overwrite: bool = False,
     quiet: bool = True,
-) -> PairExtraction:
+) -> PartsExtraction:
     """Embed the queries and documents of an experiment, resuming what an earlier call left.
 
     Raises:

@@ -16,7 +16,7 @@ from fusionapp.adapters.huggingface.tuning.model_card import (
 )
 from fusionapp.adapters.machine.packages import installed_versions
 from fusionapp.application.services.evaluate_retrieval import VERDICT_ON, RetrievalEvaluation
-from fusionapp.application.services.extract_pairs import PARTS
+from fusionapp.application.services.extract_parts import PARTS
 from fusionapp.application.services.read_pairs import PairsRead
 from fusionapp.application.services.tune_encoder import GROUP, MODEL, Tuning
 from fusionapp.domain.catalogue import find_card

@@ -8,7 +8,7 @@ from fusionapp.application.services.build_index import BuildIndex
 from fusionapp.application.services.evaluate_retrieval import EvaluateRetrieval
 from fusionapp.application.services.export_embeddings import ExportEmbeddings
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
-from fusionapp.application.services.extract_pairs import ExtractPairs
+from fusionapp.application.services.extract_parts import ExtractParts
 from fusionapp.application.services.guard_experiment import GuardExperiment
 from fusionapp.application.services.list_pairs import ListPairs
 from fusionapp.application.services.load_pairs import LoadPairs
@@ -65,7 +65,7 @@ class RetrievalServices(containers.DeclarativeContainer):
     extract = providers.Factory(
         ExtractEmbeddings, store=gateways.store, executor=gateways.executor, progress=gateways.progress
     )
-    extract_pairs = providers.Factory(ExtractPairs, extract=extract, runs=gateways.runs)
+    extract_parts = providers.Factory(ExtractParts, extract=extract, runs=gateways.runs)
     mine = providers.Factory(MineNegatives, scratch=gateways.scratch.provider)
     tune = providers.Factory(
         TuneEncoder,

@@ -9,7 +9,7 @@ from typing import Any
 
 from fusionapp.adapters.openai_compatible.address import read_address
 from fusionapp.application.services.evaluate_retrieval import RetrievalEvaluation
-from fusionapp.application.services.extract_pairs import PARTS, PairExtraction, RoleEncoders
+from fusionapp.application.services.extract_parts import PARTS, PartEncoders, PartsExtraction
 from fusionapp.application.services.extracted_sets import job_header, set_key
 from fusionapp.application.services.rank_documents import RankDocuments, Ranking
 from fusionapp.application.services.read_pairs import PairsRead
@@ -131,7 +131,7 @@ def _reason_to_skip(session: RetrievalSession, name: str, splits: Sequence[str])
     return None if stored else f"skipped: no key ({variable} is not set)"
 
 
-def _is_stored(session: RetrievalSession, roles: RoleEncoders, splits: Sequence[str]) -> bool:
+def _is_stored(session: RetrievalSession, roles: PartEncoders, splits: Sequence[str]) -> bool:
     spool, store = session.gateways.spool(), session.gateways.store()
     for part in (f"{split}.{part}" for split in splits for part in PARTS):
         stored = store.read(set_key(job_header(roles.of(part), spool.read(part), 1)))
@@ -140,7 +140,7 @@ def _is_stored(session: RetrievalSession, roles: RoleEncoders, splits: Sequence[
     return True
 
 
-def _seconds(extraction: PairExtraction, name: str) -> float:
+def _seconds(extraction: PartsExtraction, name: str) -> float:
     """Spent on an encoder's vectors of all parts, now or by an earlier run."""
     sets: Mapping[str, Any] = extraction.inventory["encoders"][name]["sets"]
     return float(sum(place["seconds"] for place in sets.values()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from tempfile import TemporaryDirectory
 
-from fusionapp.application.services.extract_pairs import PARTS
+from fusionapp.application.services.extract_parts import PARTS
 from fusionapp.application.services.plan_extraction import PlannedSet, plan_set
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 from fusionapp.entrypoints.retrieval.session import open_retrieval

@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 
 from fusionapp.application.services.build_index import BuildIndex
-from fusionapp.application.services.extract_pairs import DOCUMENTS
+from fusionapp.application.services.extract_parts import DOCUMENTS
 from fusionapp.application.services.search_index import Answer, SearchIndex
 from fusionapp.application.services.tune_encoder import GROUP, read_tuning
 from fusionapp.domain.errors import UsageError

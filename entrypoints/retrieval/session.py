@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-from fusionapp.application.services.extract_pairs import RoleEncoders
+from fusionapp.application.services.extract_parts import PartEncoders
 from fusionapp.entrypoints.retrieval.containers import RetrievalApplication
 from fusionapp.entrypoints.retrieval.roles import role_tables
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
@@ -19,7 +19,7 @@ from fusionapp.entrypoints.task_session import Directory, TaskSession, wire
 class RetrievalSession(TaskSession[RetrievalExperiment]):
     """An experiment and the container built for it."""
 
-    def roles(self, name: str, model: Directory | None = None) -> RoleEncoders:
+    def roles(self, name: str, model: Directory | None = None) -> PartEncoders:
         """One of the experiment's encoders as a reader of queries and of documents; no weights are loaded.
 
         Args:
@@ -27,7 +27,7 @@ class RetrievalSession(TaskSession[RetrievalExperiment]):
             model: read by this directory's weights instead.
         """
         tables = role_tables(self.resolved["encoders"][name], None if model is None else os.fspath(model))
-        return RoleEncoders(**build_encoders(self.gateways, tables))
+        return PartEncoders(**build_encoders(self.gateways, tables))
 
 
 def open_retrieval(

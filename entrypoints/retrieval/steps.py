@@ -12,12 +12,12 @@ import numpy as np
 from fusionapp.adapters.machine.packages import installed_versions
 from fusionapp.application.ports.embedding_store import EmbeddingStore
 from fusionapp.application.ports.run_store import RunStore
-from fusionapp.application.services.extract_pairs import (
+from fusionapp.application.services.extract_parts import (
     DOCUMENTS,
     PARTS,
     QUERIES,
-    PairExtraction,
-    RoleEncoders,
+    PartEncoders,
+    PartsExtraction,
 )
 from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.mine_negatives import Vectors
@@ -59,8 +59,8 @@ def chosen_splits(read: PairsRead, splits: Sequence[str]) -> Sequence[str]:
 
 
 def extract(
-    session: RetrievalSession, read: PairsRead, encoders: Mapping[str, RoleEncoders], splits: Sequence[str]
-) -> PairExtraction:
+    session: RetrievalSession, read: PairsRead, encoders: Mapping[str, PartEncoders], splits: Sequence[str]
+) -> PartsExtraction:
     """Embed queries and documents of some splits by some encoders, and keep the inventory.
 
     Raises:
@@ -76,7 +76,7 @@ def extract(
         part: source.describe(split if (split := part.partition(".")[0]) in given else "train")
         for part in parts
     }
-    found: PairExtraction = session.services.extract_pairs()(
+    found: PartsExtraction = session.services.extract_parts()(
         encoders=encoders,
         parts=parts,
         origins=origins,
@@ -90,7 +90,7 @@ def extract(
 
 
 def split_vectors(
-    session: RetrievalSession, extraction: PairExtraction, name: str, split: str
+    session: RetrievalSession, extraction: PartsExtraction, name: str, split: str
 ) -> SplitVectors:
     """One encoder's stored vectors of a split, of length 1 where the similarity is the cosine."""
     sets = extraction.inventory["encoders"][name]["sets"]

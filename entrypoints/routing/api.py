@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fusionapp.application.services.evaluate_router import RouterEvaluation
-from fusionapp.application.services.extract_pairs import PairExtraction
+from fusionapp.application.services.extract_parts import PartsExtraction
 from fusionapp.application.services.train_router import RouterTraining
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
@@ -39,7 +39,7 @@ def extract(
     run: Directory,
     overwrite: bool = False,
     quiet: bool = True,
-) -> PairExtraction:
+) -> PartsExtraction:
     """Embed the prompts of an experiment, resuming what an earlier call left.
 
     Raises:
@@ -116,7 +116,7 @@ def evaluate(
         return evaluation
 
 
-def _basis(session: RoutingSession, extraction: PairExtraction, split: str) -> str:
+def _basis(session: RoutingSession, extraction: PartsExtraction, split: str) -> str:
     """A fingerprint of everything that an evaluation's numbers depend on."""
     runs = session.gateways.runs()
     tables: list[Any] = [

@@ -6,7 +6,7 @@ from dependency_injector import containers, providers
 
 from fusionapp.application.services.evaluate_router import EvaluateRouter
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
-from fusionapp.application.services.extract_pairs import ExtractPairs
+from fusionapp.application.services.extract_parts import ExtractParts
 from fusionapp.application.services.gather_embeddings import GatherEmbeddings
 from fusionapp.application.services.guard_experiment import GuardExperiment
 from fusionapp.application.services.load_answers import LoadAnswers
@@ -58,7 +58,7 @@ class RoutingServices(containers.DeclarativeContainer):
     extract = providers.Factory(
         ExtractEmbeddings, store=gateways.store, executor=gateways.executor, progress=gateways.progress
     )
-    extract_parts = providers.Factory(ExtractPairs, extract=extract, runs=gateways.runs)
+    extract_parts = providers.Factory(ExtractParts, extract=extract, runs=gateways.runs)
     gather = providers.Factory(GatherEmbeddings, store=gateways.store, spool=gateways.spool)
     train = providers.Factory(
         TrainRouter,

@@ -12,7 +12,7 @@ import numpy as np
 from fusionapp.adapters.machine.packages import installed_versions
 from fusionapp.application.ports.router import AnsweredPrompts, BaselineKind, Prompts, Router
 from fusionapp.application.services.evaluate_router import RouterEvaluation
-from fusionapp.application.services.extract_pairs import PairExtraction, RoleEncoders
+from fusionapp.application.services.extract_parts import PartEncoders, PartsExtraction
 from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.load_answers import LoadAnswers, LoadedAnswers
 from fusionapp.application.services.read_answers import AnswersRead
@@ -67,7 +67,7 @@ def chosen_splits(read: AnswersRead, splits: Sequence[str]) -> Sequence[str]:
     return splits or list(read.splits)
 
 
-def extract(session: RoutingSession, read: AnswersRead, splits: Sequence[str] = ()) -> PairExtraction:
+def extract(session: RoutingSession, read: AnswersRead, splits: Sequence[str] = ()) -> PartsExtraction:
     """Embed the prompts of some splits, or of all, and keep the inventory.
 
     Raises:
@@ -76,8 +76,8 @@ def extract(session: RoutingSession, read: AnswersRead, splits: Sequence[str] = 
     chosen = chosen_splits(read, splits)
     spool, source = session.gateways.spool(), session.gateways.answers()
     given = source.splits()
-    found: PairExtraction = session.services.extract_parts()(
-        encoders={name: RoleEncoders(one, one) for name, one in session.encoders().items()},
+    found: PartsExtraction = session.services.extract_parts()(
+        encoders={name: PartEncoders.alike(one) for name, one in session.encoders().items()},
         parts={split: spool.read(split) for split in chosen},
         origins={split: source.describe(split if split in given else "train") for split in chosen},
         storage=session.storage,
@@ -89,7 +89,7 @@ def extract(session: RoutingSession, read: AnswersRead, splits: Sequence[str] = 
     return found
 
 
-def load_split(session: RoutingSession, extraction: PairExtraction, split: str) -> LoadedAnswers:
+def load_split(session: RoutingSession, extraction: PartsExtraction, split: str) -> LoadedAnswers:
     """A split's prompts with embeddings and answers, of the models that are compared in train often enough.
 
     Raises:
@@ -111,7 +111,7 @@ def load_split(session: RoutingSession, extraction: PairExtraction, split: str) 
 
 
 def train(
-    session: RoutingSession, extraction: PairExtraction, group: str = GROUP, overwrite: bool = False
+    session: RoutingSession, extraction: PartsExtraction, group: str = GROUP, overwrite: bool = False
 ) -> RouterTraining:
     """Train the run's routers in a directory of it, or return what stands there already.
 
@@ -149,7 +149,7 @@ def train(
     )
 
 
-def carry(session: RoutingSession, extraction: PairExtraction) -> dict[str, Any]:
+def carry(session: RoutingSession, extraction: PartsExtraction) -> dict[str, Any]:
     """What makes a router what it is, beside its weights: encoders, data and settings."""
     runs = session.gateways.runs()
     tables = [name for name in ("answers", "battles") if name in runs.read_document("models.json")["tables"]]
@@ -197,7 +197,7 @@ def refuse_changed(session: RoutingSession, carried: Mapping[str, Any]) -> None:
 
 def judge(
     session: RoutingSession,
-    extraction: PairExtraction,
+    extraction: PartsExtraction,
     training: RouterTraining,
     split: str,
     rivals: Sequence[Contestant] = (),

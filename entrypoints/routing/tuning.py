@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
-from fusionapp.application.services.extract_pairs import PairExtraction
+from fusionapp.application.services.extract_parts import PartsExtraction
 from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.read_answers import AnswersRead
 from fusionapp.application.services.router_metrics import Contestant
@@ -78,7 +78,7 @@ def with_tuned_encoder(session: RoutingSession) -> RoutingSession:
 
 
 def untuned_rivals(
-    session: RoutingSession, extraction: PairExtraction, read: AnswersRead, split: str
+    session: RoutingSession, extraction: PartsExtraction, read: AnswersRead, split: str
 ) -> Sequence[Contestant]:
     """What routers over the untuned encoder say of the prompts that those over the tuned one are judged by.
 

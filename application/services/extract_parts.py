@@ -1,4 +1,4 @@
-"""Embed the queries and the documents of every split, each as its encoder was trained to read them."""
+"""Embed every part of a dataset, queries and documents each as their encoder was trained to read them."""
 
 from __future__ import annotations
 
@@ -26,31 +26,37 @@ from fusionapp.domain.embeddings import Json
 logger = logging.getLogger(__name__)
 
 QUERIES, DOCUMENTS = PARTS = ("queries", "documents")
+"""Of a split in retrieval; a split of prompts is one part."""
 
 
 @attrs.frozen
-class RoleEncoders:
+class PartEncoders:
     """One encoder in its two roles, which differ by what is put before a text.
 
     Attributes:
         query: reads queries.
-        document: reads documents.
+        document: reads all else: documents, prompts.
     """
 
     query: Encoder
     document: Encoder
 
+    @classmethod
+    def alike(cls, encoder: Encoder) -> PartEncoders:
+        """An encoder that reads every part in the same way."""
+        return cls(encoder, encoder)
+
     def of(self, part: str) -> Encoder:
-        """The one that reads ``test.queries`` or ``test.documents``."""
+        """The one that reads ``test.queries``, ``test.documents`` or ``test``."""
         return self.query if part.endswith(f".{QUERIES}") else self.document
 
 
 @attrs.frozen
-class PairExtraction:
+class PartsExtraction:
     """What an extraction left behind.
 
     Attributes:
-        sets: by encoder name, one set for each part (``test.queries``).
+        sets: by encoder name, one set for each part.
         inventory: the content of ``embeddings.json``, whose splits are the parts.
     """
 
@@ -59,7 +65,7 @@ class PairExtraction:
 
 
 @attrs.frozen
-class ExtractPairs:
+class ExtractParts:
     """Runs one encoder after the other over the parts.
 
     Attributes:
@@ -72,7 +78,7 @@ class ExtractPairs:
 
     def __call__(
         self,
-        encoders: Mapping[str, RoleEncoders],
+        encoders: Mapping[str, PartEncoders],
         parts: Mapping[str, SpooledSplit],
         origins: Mapping[str, str],
         storage: Mapping[str, Json],
@@ -80,12 +86,12 @@ class ExtractPairs:
         dataset: Mapping[str, str],
         kept: Collection[str],
         versions: Mapping[str, str],
-    ) -> PairExtraction:
+    ) -> PartsExtraction:
         """Extract what is missing.
 
         Args:
             encoders: by name.
-            parts: texts by part, such as ``test.queries``.
+            parts: texts by part, such as ``test.queries``, or ``test`` where it holds prompts.
             origins: where each part was read from, for messages.
             storage: the store's adapter and root, kept in the inventory.
             shard_rows: texts in a shard.
@@ -117,10 +123,10 @@ class ExtractPairs:
             self.runs.write_document(INVENTORY, inventory)
         inventory["finished"] = True
         self.runs.write_document(INVENTORY, inventory)
-        return PairExtraction(sets, inventory)
+        return PartsExtraction(sets, inventory)
 
     def _describe(
-        self, roles: RoleEncoders, parts: Mapping[str, SpooledSplit], shard_rows: int
+        self, roles: PartEncoders, parts: Mapping[str, SpooledSplit], shard_rows: int
     ) -> dict[str, Json]:
         for choice in dict.fromkeys((*roles.query.choices, *roles.document.choices)):
             logger.info("%s", choice)
@@ -132,7 +138,7 @@ class ExtractPairs:
 
 
 def _jobs(
-    roles: RoleEncoders, parts: Mapping[str, SpooledSplit]
+    roles: PartEncoders, parts: Mapping[str, SpooledSplit]
 ) -> list[tuple[Encoder, dict[str, SpooledSplit]]]:
     """Which encoder reads which parts: one run over all where both roles are the same."""
     if dict(roles.query.identity) == dict(roles.document.identity):
