@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from fusionapp.domain.errors import DatasetError, UsageError
 
@@ -19,6 +19,18 @@ def order_splits(names: Iterable[str]) -> tuple[str, ...]:
 def unknown_split(split: str, known: Sequence[str], where: str) -> DatasetError:
     """The error for a split that is not there; says which ones are."""
     return DatasetError(f"{where}: no split {split!r}; the splits there are: {', '.join(known) or 'none'}")
+
+
+def chosen_splits(there: Collection[str], asked: Sequence[str]) -> Sequence[str]:
+    """The splits asked for; all there are where none is.
+
+    Raises:
+        UsageError: the dataset has no such split.
+    """
+    for split in asked:
+        if split not in there:
+            raise UsageError(f"split {split!r}: the dataset has {', '.join(there)}")
+    return asked or list(there)
 
 
 def drawn_splits(given: Sequence[str]) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from fusionapp.application.services.read_splits import OnEmpty
 from fusionapp.application.services.search_recipe import Search, read_search
 from fusionapp.application.services.train_classifier import Training
 from fusionapp.domain.errors import UsageError
+from fusionapp.domain.splits import chosen_splits
 from fusionapp.entrypoints.experiment.load import Source, runs_directory
 from fusionapp.entrypoints.experiment.schema import EvaluateSettings, Experiment
 from fusionapp.entrypoints.leaderboards import leaderboard_csv
@@ -89,12 +90,8 @@ def extract(
         FusionAppError: see `fusionapp.domain.errors`.
     """
     session = open_experiment(experiment, runs, quiet, output)
-    with session.gateways.runs().lock():
-        guard = session.services.guard()
-        guard(session.resolved, overwrite)
-        extraction = extract_embeddings(session, splits, limit, on_empty)
-        guard.record(session.resolved)
-        return extraction
+    with session.gateways.runs().lock(), session.services.guard().around(session.resolved, overwrite):
+        return extract_embeddings(session, splits, limit, on_empty)
 
 
 def train(
@@ -191,8 +188,7 @@ def evaluate(
         if follows_protocol(session.experiment):
             return evaluate_protocol(session, extraction, carried, split, overwrite)
         refuse_untrained(session, carried)
-        if split not in extraction.inventory["splits"]:
-            raise UsageError(f"split {split!r}: the dataset has {', '.join(extraction.inventory['splits'])}")
+        chosen_splits(extraction.inventory["splits"], [split])
         basis = evaluation_basis(session, extraction, split)
         earlier = None if overwrite else read_evaluation(store, split, basis)
         if earlier is not None:

@@ -35,10 +35,8 @@ def train_tuned(session: Session, overwrite: bool) -> Training:
     own = attrs.evolve(session, tuned={})
     frozen = frozen_session(own)
     with frozen.gateways.runs().lock():
-        guard = frozen.services.guard()
-        guard(frozen.resolved, overwrite)
-        extraction = steps.extract_embeddings(frozen)
-        guard.record(frozen.resolved)
+        with frozen.services.guard().around(frozen.resolved, overwrite):
+            extraction = steps.extract_embeddings(frozen)
         data = steps.prepare_data(frozen, extraction)
         carried = steps.carry(frozen, extraction)
         start = steps.train_heads(frozen, data, carried, overwrite)

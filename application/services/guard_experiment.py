@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import attrs
 
@@ -48,6 +49,17 @@ class GuardExperiment:
                 f"{self.runs.directory} holds another experiment (changed: {', '.join(changed)}); "
                 "choose another `name` or --output, or give --overwrite to replace it"
             )
+        self.record(resolved)
+
+    @contextmanager
+    def around(self, resolved: Mapping[str, Json], overwrite: bool) -> Iterator[None]:
+        """What is done to a run by an experiment: refused as by a call, and recorded when it has come to its end.
+
+        Raises:
+            UsageError: names every key that differs.
+        """
+        self(resolved, overwrite)
+        yield
         self.record(resolved)
 
     def record(self, resolved: Mapping[str, Json]) -> None:

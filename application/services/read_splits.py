@@ -13,8 +13,9 @@ import attrs
 from fusionapp.application.ports.dataset_source import DatasetSource
 from fusionapp.application.ports.spool import Spool, SpooledSplit
 from fusionapp.domain.columns import Place
-from fusionapp.domain.errors import DatasetError, UsageError
+from fusionapp.domain.errors import DatasetError
 from fusionapp.domain.examples import Example
+from fusionapp.domain.splits import chosen_splits
 
 logger = logging.getLogger(__name__)
 
@@ -53,12 +54,10 @@ class ReadSplits:
             DatasetError: a text is blank and `on_empty` is "error", or the source cannot be read.
         """
         available = self.source.splits()
-        for split in splits:
-            if split not in available:
-                raise UsageError(f"split {split!r}: the dataset has {', '.join(available)}")
+        chosen = chosen_splits(available, splits)
         spooled = {}
         for split in available:
-            if not splits or split in splits:
+            if split in chosen:
                 logger.info(
                     "%s: reading column %s of %s", split, self.text_column, self.source.describe(split)
                 )

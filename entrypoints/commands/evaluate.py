@@ -15,7 +15,7 @@ from fusionapp.entrypoints.commands.options import (
     overwrite_option,
     runs_option,
 )
-from fusionapp.entrypoints.commands.tasks import task_commands
+from fusionapp.entrypoints.commands.tasks import task_module
 from fusionapp.entrypoints.experiment.schema import Experiment
 
 
@@ -55,7 +55,7 @@ def command(
             raise click.UsageError(
                 "--on scores labelled texts, which this experiment has none of; use --split"
             )
-        task_commands(settings).evaluate(
+        task_module(settings, "commands").evaluate(
             settings, split, runs_directory(experiment, runs), overwrite, as_json
         )
         return

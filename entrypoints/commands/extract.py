@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -18,11 +19,16 @@ from fusionapp.entrypoints.commands.options import (
     overwrite_option,
     runs_option,
 )
-from fusionapp.entrypoints.commands.tasks import task_commands
+from fusionapp.entrypoints.commands.tasks import task_module
 from fusionapp.entrypoints.commands.texts_options import EPILOG, GROUPS, job_from, texts_options
 from fusionapp.entrypoints.experiment.schema import Experiment
 from fusionapp.entrypoints.experiment.structure import AnyExperiment
 from fusionapp.entrypoints.export_formats import check_formats
+from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
+from fusionapp.entrypoints.routing.schema import RoutingExperiment
+
+if TYPE_CHECKING:
+    from fusionapp.entrypoints.exporting import Exported
 
 
 @click.command("extract", cls=GroupedCommand, groups=GROUPS, epilog=EPILOG)
@@ -70,7 +76,7 @@ def command(
         if limit is not None or formats:
             raise click.UsageError("--limit and --format go with an experiment of texts, which this is not")
         run = _run(settings, experiment, runs, output)
-        task_commands(settings).extract(settings, splits, dry_run, run, overwrite, as_json)
+        _extract_task(settings, splits, dry_run, run, overwrite, as_json)
         return
     if dry_run:
         from fusionapp.entrypoints import inspection
@@ -79,9 +85,7 @@ def command(
         print_plan(inspection.plan(settings, splits=splits, limit=limit, on_empty=on_empty), as_json)
         return
     from fusionapp.entrypoints import api, inspection
-    from fusionapp.entrypoints.exit_codes import ExitCode
     from fusionapp.entrypoints.exporting import export_beside
-    from fusionapp.entrypoints.output import print_exported, print_extraction, print_json
     from fusionapp.entrypoints.reports import status_json
 
     run = _run(settings, experiment, runs, output)
@@ -92,6 +96,35 @@ def command(
     exported = export_beside(run, wanted) if wanted else []
     if wanted:
         report["files"] = [path for one in exported for path in one.files]
+    _print(report, exported, as_json)
+
+
+def _extract_task(
+    settings: RetrievalExperiment | RoutingExperiment,
+    splits: tuple[str, ...],
+    dry_run: bool,
+    run: Path,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Embed queries and documents, or prompts."""
+    from fusionapp.entrypoints import inspection
+    from fusionapp.entrypoints.plans import print_plan
+    from fusionapp.entrypoints.reports import status_json
+
+    if dry_run:
+        print_plan(task_module(settings, "planning").plan(settings, splits), as_json)
+        return
+    extract = task_module(settings, "api").extract
+    found = extract(settings, splits=splits, run=run, overwrite=overwrite, quiet=is_quiet())
+    _print(status_json(inspection.status(run), found.sets), [], as_json)
+
+
+def _print(report: dict[str, Any], exported: Sequence[Exported], as_json: bool) -> None:
+    """Say what was embedded, and end with the exit code of quarantined rows where there are some."""
+    from fusionapp.entrypoints.exit_codes import ExitCode
+    from fusionapp.entrypoints.output import print_exported, print_extraction, print_json
+
     if as_json:
         print_json(report)
     else:

@@ -15,7 +15,7 @@ from fusionapp.entrypoints.commands.options import (
     overwrite_option,
     runs_option,
 )
-from fusionapp.entrypoints.commands.tasks import task_commands
+from fusionapp.entrypoints.commands.tasks import task_module
 from fusionapp.entrypoints.experiment.schema import Experiment
 
 
@@ -71,7 +71,9 @@ def command(
     if not isinstance(settings, Experiment):
         if trials is not None:
             raise click.UsageError("--search tunes fusion heads, and this experiment has none")
-        task_commands(settings).train(settings, runs_directory(experiment, runs), overwrite, as_json)
+        task_module(settings, "commands").train(
+            settings, runs_directory(experiment, runs), overwrite, as_json
+        )
         return
     from fusionapp.entrypoints import api
     from fusionapp.entrypoints.output import print_json, print_table

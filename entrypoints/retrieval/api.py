@@ -10,6 +10,7 @@ from fusionapp.application.services.extract_parts import PARTS, PartsExtraction
 from fusionapp.application.services.tune_encoder import Tuning, read_tuning
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
+from fusionapp.domain.splits import chosen_splits
 from fusionapp.entrypoints.leaderboards import leaderboard_csv
 from fusionapp.entrypoints.retrieval.cards import write_cards
 from fusionapp.entrypoints.retrieval.contest import find_skipped, run_contest
@@ -21,7 +22,6 @@ from fusionapp.entrypoints.retrieval.reports import (
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 from fusionapp.entrypoints.retrieval.session import RetrievalSession, open_retrieval
 from fusionapp.entrypoints.retrieval.steps import (
-    chosen_splits,
     extract as extract_step,
     read_pairs,
     refuse_changed,
@@ -44,14 +44,10 @@ def extract(
         FusionAppError: see `fusionapp.domain.errors`.
     """
     session = open_retrieval(experiment, quiet=quiet, run=Path(run))
-    with session.gateways.runs().lock():
-        guard = session.services.guard()
-        guard(session.resolved, overwrite)
+    with session.gateways.runs().lock(), session.services.guard().around(session.resolved, overwrite):
         read = read_pairs(session)
         encoders = {name: session.roles(name) for name in experiment.encoders}
-        found = extract_step(session, read, encoders, splits or list(read.splits))
-        guard.record(session.resolved)
-        return found
+        return extract_step(session, read, encoders, splits or list(read.splits))
 
 
 def train(
@@ -65,11 +61,9 @@ def train(
     """
     session = open_retrieval(experiment, runs, quiet)
     with session.gateways.runs().lock():
-        guard = session.services.guard()
-        guard(session.resolved, overwrite)
-        read = read_pairs(session)
-        tuning = tune(session, read, overwrite)
-        guard.record(session.resolved)
+        with session.services.guard().around(session.resolved, overwrite):
+            read = read_pairs(session)
+            tuning = tune(session, read, overwrite)
         if not tuning.reused:
             write_cards(session, tuning, read)
         return tuning
@@ -99,7 +93,7 @@ def evaluate(
     with store.lock():
         session.services.guard()(session.resolved, overwrite)
         read = read_pairs(session)
-        chosen_splits(read, [split])
+        chosen_splits(read.splits, [split])
         refuse_changed(session)
         basis = _basis(session, split)
         earlier = None if overwrite else read_evaluation(store, split, basis)

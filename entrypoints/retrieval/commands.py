@@ -1,23 +1,16 @@
-"""What `extract`, `train` and `evaluate` print of an experiment of ``kind = "retrieve"``."""
+"""What `train` and `evaluate` print of an experiment of ``kind = "retrieve"``."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 import click
 
 from fusionapp.domain.statistics.bootstrap import Difference
 from fusionapp.domain.statistics.verdict import Verdict
-from fusionapp.entrypoints import inspection
 from fusionapp.entrypoints.commands.options import is_quiet
-from fusionapp.entrypoints.exit_codes import ExitCode
-from fusionapp.entrypoints.output import print_extraction, print_json, print_table
-from fusionapp.entrypoints.plans import print_plan
-from fusionapp.entrypoints.reports import status_json
+from fusionapp.entrypoints.output import print_json, print_table
 from fusionapp.entrypoints.retrieval import api
-from fusionapp.entrypoints.retrieval.planning import plan
 from fusionapp.entrypoints.retrieval.reports import (
     READING,
     evaluation_json,
@@ -26,28 +19,6 @@ from fusionapp.entrypoints.retrieval.reports import (
     tuning_json,
 )
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
-
-
-def extract(
-    settings: RetrievalExperiment,
-    splits: Sequence[str],
-    dry_run: bool,
-    run: Path,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    """Embed queries and documents."""
-    if dry_run:
-        print_plan(plan(settings, splits), as_json)
-        return
-    found = api.extract(settings, splits=splits, run=run, overwrite=overwrite, quiet=is_quiet())
-    report = status_json(inspection.status(run), found.sets)
-    if as_json:
-        print_json(report)
-    else:
-        print_extraction(report)
-    if report["quarantined"]:
-        sys.exit(ExitCode.QUARANTINED)
 
 
 def train(settings: RetrievalExperiment, runs: str, overwrite: bool, as_json: bool) -> None:

@@ -7,9 +7,10 @@ from tempfile import TemporaryDirectory
 
 from fusionapp.application.services.extract_parts import PARTS
 from fusionapp.application.services.plan_extraction import PlannedSet, plan_set
+from fusionapp.domain.splits import chosen_splits
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 from fusionapp.entrypoints.retrieval.session import open_retrieval
-from fusionapp.entrypoints.retrieval.steps import chosen_splits, read_pairs
+from fusionapp.entrypoints.retrieval.steps import read_pairs
 
 
 def plan(experiment: RetrievalExperiment, splits: Sequence[str] = ()) -> list[PlannedSet]:
@@ -20,7 +21,7 @@ def plan(experiment: RetrievalExperiment, splits: Sequence[str] = ()) -> list[Pl
     """
     with TemporaryDirectory() as scratch:
         session = open_retrieval(experiment, scratch)
-        names = chosen_splits(read_pairs(session), splits)
+        names = chosen_splits(read_pairs(session).splits, splits)
         spool, store = session.gateways.spool(), session.gateways.store()
         rows = experiment.storage.shard_rows
         return [

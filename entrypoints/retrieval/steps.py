@@ -27,6 +27,7 @@ from fusionapp.application.services.train_classifier import TRAINED
 from fusionapp.application.services.tune_encoder import GROUP, TuneEncoder, Tuning
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.normalization import l2_normalize
+from fusionapp.domain.splits import chosen_splits
 from fusionapp.entrypoints.retrieval.session import RetrievalSession
 
 logger = logging.getLogger(__name__)
@@ -46,18 +47,6 @@ def read_pairs(session: RetrievalSession) -> PairsRead:
     return found
 
 
-def chosen_splits(read: PairsRead, splits: Sequence[str]) -> Sequence[str]:
-    """The splits asked for; all there are where none is.
-
-    Raises:
-        UsageError: the dataset has no such split.
-    """
-    for split in splits:
-        if split not in read.splits:
-            raise UsageError(f"split {split!r}: the dataset has {', '.join(read.splits)}")
-    return splits or list(read.splits)
-
-
 def extract(
     session: RetrievalSession, read: PairsRead, encoders: Mapping[str, PartEncoders], splits: Sequence[str]
 ) -> PartsExtraction:
@@ -66,7 +55,7 @@ def extract(
     Raises:
         UsageError: the dataset has no such split.
     """
-    chosen_splits(read, splits)
+    chosen_splits(read.splits, splits)
     spool = session.gateways.spool()
     parts = {f"{split}.{part}": spool.read(f"{split}.{part}") for split in splits for part in PARTS}
     every = [f"{split}.{part}" for split in read.splits for part in PARTS]

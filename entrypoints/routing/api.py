@@ -11,6 +11,7 @@ from fusionapp.application.services.extract_parts import PartsExtraction
 from fusionapp.application.services.train_router import RouterTraining
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
+from fusionapp.domain.splits import chosen_splits
 from fusionapp.entrypoints.leaderboards import leaderboard_csv
 from fusionapp.entrypoints.routing.pictures import cost_quality_picture
 from fusionapp.entrypoints.routing.reports import (
@@ -46,12 +47,8 @@ def extract(
         FusionAppError: see `fusionapp.domain.errors`.
     """
     session = open_routing(experiment, quiet=quiet, run=Path(run))
-    with session.gateways.runs().lock():
-        guard = session.services.guard()
-        guard(session.resolved, overwrite)
-        found = extract_step(with_tuned_encoder(session), read_answers(session), splits)
-        guard.record(session.resolved)
-        return found
+    with session.gateways.runs().lock(), session.services.guard().around(session.resolved, overwrite):
+        return extract_step(with_tuned_encoder(session), read_answers(session), splits)
 
 
 def train(
@@ -65,16 +62,11 @@ def train(
         FusionAppError: see `fusionapp.domain.errors`.
     """
     session = open_routing(experiment, runs, quiet)
-    with session.gateways.runs().lock():
-        guard = session.services.guard()
-        guard(session.resolved, overwrite)
+    with session.gateways.runs().lock(), session.services.guard().around(session.resolved, overwrite):
         read = read_answers(session)
         if experiment.train.tune_encoder:
-            training = train_tuned(session, read, overwrite)
-        else:
-            training = train_step(session, extract_step(session, read), overwrite=overwrite)
-        guard.record(session.resolved)
-        return training
+            return train_tuned(session, read, overwrite)
+        return train_step(session, extract_step(session, read), overwrite=overwrite)
 
 
 def evaluate(
@@ -122,8 +114,7 @@ def _basis(session: RoutingSession, extraction: PartsExtraction, split: str) -> 
     tables: list[Any] = [
         name for name in ("answers", "battles") if name in runs.read_document("models.json")["tables"]
     ]
-    if split not in extraction.inventory["splits"]:
-        raise UsageError(f"split {split!r}: the dataset has {', '.join(extraction.inventory['splits'])}")
+    chosen_splits(extraction.inventory["splits"], [split])
     return fingerprint(
         {
             "models": runs.hash_file("models/trained.json"),

@@ -1,21 +1,12 @@
-"""What `extract`, `train` and `evaluate` print of an experiment of ``kind = "route"``."""
+"""What `train` and `evaluate` print of an experiment of ``kind = "route"``."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-
 import click
 
-from fusionapp.entrypoints import inspection
 from fusionapp.entrypoints.commands.options import is_quiet
-from fusionapp.entrypoints.exit_codes import ExitCode
-from fusionapp.entrypoints.output import print_extraction, print_json, print_table
-from fusionapp.entrypoints.plans import print_plan
-from fusionapp.entrypoints.reports import status_json
+from fusionapp.entrypoints.output import print_json, print_table
 from fusionapp.entrypoints.routing import api
-from fusionapp.entrypoints.routing.planning import plan
 from fusionapp.entrypoints.routing.reports import (
     COLUMNS,
     evaluation_json,
@@ -25,28 +16,6 @@ from fusionapp.entrypoints.routing.reports import (
     tuning_sentence,
 )
 from fusionapp.entrypoints.routing.schema import RoutingExperiment
-
-
-def extract(
-    settings: RoutingExperiment,
-    splits: Sequence[str],
-    dry_run: bool,
-    run: Path,
-    overwrite: bool,
-    as_json: bool,
-) -> None:
-    """Embed prompts."""
-    if dry_run:
-        print_plan(plan(settings, splits), as_json)
-        return
-    found = api.extract(settings, splits=splits, run=run, overwrite=overwrite, quiet=is_quiet())
-    report = status_json(inspection.status(run), found.sets)
-    if as_json:
-        print_json(report)
-    else:
-        print_extraction(report)
-    if report["quarantined"]:
-        sys.exit(ExitCode.QUARANTINED)
 
 
 def train(settings: RoutingExperiment, runs: str, overwrite: bool, as_json: bool) -> None:

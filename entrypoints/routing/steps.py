@@ -22,6 +22,7 @@ from fusionapp.application.services.train_router import GROUP, RouterTraining, T
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.answers import ScoreMatrix
 from fusionapp.domain.routing.metrics import best_single
+from fusionapp.domain.splits import chosen_splits
 from fusionapp.entrypoints.routing.session import RoutingSession
 
 logger = logging.getLogger(__name__)
@@ -55,25 +56,13 @@ def read_answers(session: RoutingSession) -> AnswersRead:
     return found
 
 
-def chosen_splits(read: AnswersRead, splits: Sequence[str]) -> Sequence[str]:
-    """The splits asked for; all there are where none is.
-
-    Raises:
-        UsageError: the dataset has no such split.
-    """
-    for split in splits:
-        if split not in read.splits:
-            raise UsageError(f"split {split!r}: the dataset has {', '.join(read.splits)}")
-    return splits or list(read.splits)
-
-
 def extract(session: RoutingSession, read: AnswersRead, splits: Sequence[str] = ()) -> PartsExtraction:
     """Embed the prompts of some splits, or of all, and keep the inventory.
 
     Raises:
         UsageError: the dataset has no such split.
     """
-    chosen = chosen_splits(read, splits)
+    chosen = chosen_splits(read.splits, splits)
     spool, source = session.gateways.spool(), session.gateways.answers()
     given = source.splits()
     found: PartsExtraction = session.services.extract_parts()(
@@ -95,8 +84,7 @@ def load_split(session: RoutingSession, extraction: PartsExtraction, split: str)
     Raises:
         UsageError: the dataset has no such split, or too few models are left.
     """
-    if split not in extraction.inventory["splits"]:
-        raise UsageError(f"split {split!r}: the dataset has {', '.join(extraction.inventory['splits'])}")
+    chosen_splits(extraction.inventory["splits"], [split])
     load: LoadAnswers = session.services.load()
     compared = load.compared(session.experiment.train.min_model_comparisons)
     for model in compared:

@@ -87,10 +87,8 @@ def _fit_linear(cell: Cell, directory: Path, overwrite: bool, quiet: bool) -> Li
     experiment = cell.experiment
     session = steps.open_experiment(experiment, directory, quiet)
     with session.gateways.runs().lock():
-        guard = session.services.guard()
-        guard(session.resolved, overwrite)
-        extraction = steps.extract_embeddings(session)
-        guard.record(session.resolved)
+        with session.services.guard().around(session.resolved, overwrite):
+            extraction = steps.extract_embeddings(session)
         score: ScoreLinearControl = session.services.score_linear()
         basis = fingerprint(
             {

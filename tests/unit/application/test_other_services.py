@@ -77,6 +77,18 @@ def test_overwrite_replaces_the_experiment_once_the_new_one_is_known_to_work(gua
     assert guarded.read_document("experiment.json") == other
 
 
+def test_what_fails_within_the_guard_leaves_the_experiment_that_it_was_to_replace(
+    guarded: MemoryRunStore,
+) -> None:
+    other, guard = changed(dataset={"train": "u.csv"}), GuardExperiment(guarded)
+    with pytest.raises(UsageError, match="a misspelt model"), guard.around(other, overwrite=True):
+        raise UsageError("a misspelt model")
+    assert guarded.read_document("experiment.json") == EXPERIMENT
+    with guard.around(other, overwrite=True):
+        assert guarded.read_document("experiment.json") == EXPERIMENT
+    assert guarded.read_document("experiment.json") == other
+
+
 def test_training_may_change_until_something_is_trained(guarded: MemoryRunStore) -> None:
     other = changed(fusion={"kind": "moe"}, train={"seeds": 3})
     GuardExperiment(guarded)(other, overwrite=False)
