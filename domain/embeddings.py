@@ -44,7 +44,7 @@ class ExecutionPlan:
     Attributes:
         device: "cpu", "cuda:0", ...
         dtype: compute dtype, "float32" | "bfloat16" | "float16".
-        attention: attention path, "packed" | "sdpa" | "eager"; "none" where there is no attention.
+        attention: attention path, "packed" | "products" | "sdpa" | "eager"; "none" where there is no attention.
         threads: intra-op CPU threads.
         batch_tokens: most tokens, padding included, that one batch holds.
         compile: whether the forward pass goes through torch.compile.

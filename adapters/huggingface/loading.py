@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fusionapp.adapters.huggingface import packed_attention
+from fusionapp.adapters.huggingface import packed_attention, product_attention
 from fusionapp.adapters.huggingface.decisions import Decisions
 from fusionapp.adapters.huggingface.nv_embed import load_nv_embed
 from fusionapp.adapters.huggingface.views import Pool, ViewExtractor
@@ -145,6 +145,9 @@ def load_transformer(
     if plan.attention == "packed":
         packed_attention.register()
         implementation = packed_attention.NAME
+    elif plan.attention == "products":
+        product_attention.register()
+        implementation = product_attention.NAME
     dtype = getattr(torch, plan.dtype)
     placed: dict[str, Any] = {}
     if quantization != "none":

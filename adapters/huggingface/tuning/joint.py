@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import attrs
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from fusionapp.adapters.huggingface.tuning.chunks import Chunk, cut_chunks
 from fusionapp.adapters.huggingface.tuning.gradcache import backward
@@ -32,12 +31,6 @@ from fusionapp.domain.recipe import EncoderTuning, TrainingRecipe
 
 _CPU_TOKENS, _GPU_TOKENS = 1024, 16384
 """Tokens from which on a batch is worth its launch."""
-
-_PLAIN_TOKENS = 128
-"""Longest texts of a chunk up to which a CPU computes attention plainly.
-
-Over short texts the fused kernel's way back takes longer than the rest of a step (32 comments of 19 tokens: 0.46
-CPU seconds, plainly 0.33); over long ones it saves the memory of their scores."""
 
 
 def open_joint(name: str, settings: EncoderSettings, recipe: TrainingRecipe, seed: int) -> HuggingFaceTunable:
@@ -176,8 +169,7 @@ class HuggingFaceTunable(TunableEncoder):
 
     def _views(self, table: TokenTable, rows: NDArray[np.int64], chunk: Chunk) -> Tensor:
         layers = self._encoder.decisions.layers
-        longest = max(len(table[rows[place]]) for places in chunk for place in places[:1].tolist())
-        with self._autocast(), self._attention(longest):
+        with self._autocast():
             views = torch.cat(
                 [
                     self._encoder.views([table[row] for row in rows[places].tolist()], layers)
@@ -185,11 +177,6 @@ class HuggingFaceTunable(TunableEncoder):
                 ]
             )
         return l2_normalize(views) if self._encoder.decisions.normalize else views
-
-    def _attention(self, longest: int) -> AbstractContextManager[None]:
-        if self._encoder.device.type == "cpu" and longest <= _PLAIN_TOKENS:
-            return sdpa_kernel(SDPBackend.MATH)
-        return nullcontext()
 
     def _autocast(self) -> AbstractContextManager[None]:
         # One block for a chunk; see `PoolEmbeddings`.

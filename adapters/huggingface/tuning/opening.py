@@ -13,6 +13,7 @@ from torch import nn
 
 from fusionapp.adapters.huggingface.decisions import Decisions, Wishes, decide
 from fusionapp.adapters.huggingface.loading import load_transformer, loading_errors
+from fusionapp.adapters.huggingface.packed_attention import PACKED
 from fusionapp.adapters.huggingface.rules import choose_side_prefix
 from fusionapp.adapters.huggingface.sentence_config import Side, read_prompts
 from fusionapp.adapters.huggingface.text_tokenizer import load_tokenizer
@@ -186,8 +187,10 @@ def _load(
     if bidirectional:
         refuse_direction(architecture, read_config(directory))
         config.is_causal = False
-    # Padded and not packed: the packed path's products on a CPU write in place, which has no gradient.
+    # Padded and not packed: the packed path writes in place on a CPU, which has no gradient.
     path = "sdpa" if supports_sdpa(architecture.model_type) and not architecture.soft_capped else "eager"
+    if place.type == "cpu" and path == "sdpa" and architecture.model_type in PACKED:
+        path = "products"
     plan = ExecutionPlan(
         device=str(place),
         dtype="float32",
