@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,8 +10,10 @@ import torch
 from torch import Tensor, nn
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from fusionapp.adapters.huggingface import product_attention as module
 from fusionapp.adapters.huggingface.product_attention import product_attention
 
+ATTENTIONS: tuple[Callable[..., Any], ...] = (product_attention, sdpa_attention_forward)
 TEXTS, HEADS, LENGTH, DIM = 3, 4, 7, 8
 
 
@@ -21,12 +24,13 @@ class _Layer(nn.Module):
         self.num_key_value_groups = HEADS // key_heads
 
 
-def _inputs(key_heads: int = HEADS, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+def _inputs(key_heads: int = HEADS, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
-    return [
-        torch.randn(TEXTS, heads, LENGTH, DIM, generator=generator).to(dtype).requires_grad_()
-        for heads in (HEADS, key_heads, key_heads)
-    ]
+
+    def drawn(heads: int) -> Tensor:
+        return torch.randn(TEXTS, heads, LENGTH, DIM, generator=generator).to(dtype).requires_grad_()
+
+    return drawn(HEADS), drawn(key_heads), drawn(key_heads)
 
 
 def _padding() -> Tensor:
@@ -46,11 +50,13 @@ MASKS: dict[str, Tensor | None] = {
 }
 
 
-def _both(layer: _Layer, tensors: list[Tensor], mask: Tensor | None, **extra: Any) -> list[list[Tensor]]:
+def _both(
+    layer: _Layer, tensors: tuple[Tensor, Tensor, Tensor], mask: Tensor | None, **extra: Any
+) -> list[list[Tensor]]:
     results = []
-    for attention in (product_attention, sdpa_attention_forward):
-        leaves = [tensor.detach().requires_grad_() for tensor in tensors]
-        found, weights = attention(layer, *leaves, mask, **extra)
+    for attention in ATTENTIONS:
+        query, key, value = leaves = [tensor.detach().requires_grad_() for tensor in tensors]
+        found, weights = attention(layer, query, key, value, mask, **extra)
         assert weights is None
         gradients = torch.autograd.grad(found.float().square().sum(), leaves)
         results.append([found, *gradients])
@@ -63,6 +69,13 @@ def test_output_and_gradients_are_those_of_the_fused_kernel(mask: Tensor | None,
     layer = _Layer(key_heads=key_heads)
     for ours, theirs in zip(*_both(layer, _inputs(key_heads), mask, scaling=0.3), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_it_makes_no_difference_how_many_texts_are_computed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = _both(_Layer(), _inputs(), _triangle())[0]
+    monkeypatch.setattr(module, "_SCORES", 1)
+    for whole, parts in zip(together, _both(_Layer(), _inputs(), _triangle())[0], strict=True):
+        torch.testing.assert_close(whole, parts)
 
 
 def test_bfloat16_is_as_near_to_float32_as_the_fused_kernel_is() -> None:
