@@ -42,7 +42,7 @@ class Stage:
 class Composition:
     """The ``[train.composition]`` table."""
 
-    main: tuple[str, ...] = setting("topics that are searched in")
+    main: tuple[str, ...] = setting("topics that are searched in; q-bio takes q-bio.NC and its like, too")
     soft: tuple[str, ...] = setting("topics near them", ())
     hard: tuple[str, ...] = setting("topics that are hard to tell from them", ())
     cross_domain: tuple[str, ...] = setting("topics of other fields", ())
@@ -82,11 +82,14 @@ class Composition:
     def kind_of(self, topic: str | None) -> Kind | None:
         """How a topic stands to the main ones; None for one that no kind takes, which is never drawn.
 
-        Without named `other` topics every topic that is not named is one, and so is a missing topic.
+        A name takes the topics below it as well, unless they are named themselves: arXiv's archive "q-bio" is
+        the "q-bio" of "q-bio.NC". Without named `other` topics every topic that is not named is one, and so is
+        a missing topic.
         """
-        for kind in KINDS:
-            if topic in self.topics(kind):
-                return kind
+        for name in dict.fromkeys((topic, (topic or "").partition(".")[0])):
+            for kind in KINDS:
+                if name in self.topics(kind):
+                    return kind
         return None if self.other else "other"
 
     def shares(self, step: int, steps: int) -> Mapping[Kind, float]:

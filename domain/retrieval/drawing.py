@@ -90,9 +90,7 @@ def composed_pools(
     Raises:
         UsageError: a kind with a share has no pair.
     """
-    kinds = np.array([KINDS.index(k) if (k := composition.kind_of(t)) else -1 for t in topics], np.int64)
-    rows_of = {kind: np.flatnonzero(kinds == i) for i, kind in enumerate(KINDS)}
-    _check_kinds(composition, rows_of)
+    rows_of = rows_by_kind(topics, composition)
     streams = {
         kind: _Stream(rows, pairs, (seed, i), again=True)
         for i, (kind, rows) in enumerate(rows_of.items())
@@ -100,6 +98,22 @@ def composed_pools(
     }
     drawn = _composed(streams, composition, pool, steps)
     return islice(drawn, start, None)
+
+
+def rows_by_kind(topics: Sequence[str | None], composition: Composition) -> dict[Kind, Rows]:
+    """The pairs of each kind of topic; those of topics that no kind takes are in none.
+
+    Args:
+        topics: (pairs,) of each pair's document.
+        composition: without `problems`.
+
+    Raises:
+        UsageError: a kind with a share has no pair.
+    """
+    kinds = np.array([KINDS.index(k) if (k := composition.kind_of(t)) else -1 for t in topics], np.int64)
+    rows_of = {kind: np.flatnonzero(kinds == i) for i, kind in enumerate(KINDS)}
+    _check_kinds(composition, rows_of)
+    return rows_of
 
 
 def _composed(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -18,6 +19,10 @@ By = Literal["random", "date"]
 """How documents are drawn: by chance, or the latest for test and the latest of the rest for validation."""
 
 TRAIN, VALIDATION, TEST = range(3)
+
+_ISO = re.compile(r"\d{4}(-\d\d(-\d\d([T ].*)?)?)?")
+_COMPACT = re.compile(r"\d{8}")
+"""Of all dates or of none: 20241231 would sort behind 2024-12-31."""
 
 _NO_WORD = re.compile(r"[\W_]+")
 
@@ -56,8 +61,8 @@ def split_documents(
         (pairs,) int64: 0 train, 1 validation, 2 test.
 
     Raises:
-        UsageError: fractions that leave nothing for train, a document without a date, or groups too large for
-            a split that was asked for.
+        UsageError: fractions that leave nothing for train, a document without a date or with one that does not
+            sort as text, or groups too large for a split that was asked for.
     """
     _check_fractions(test_fraction, validation_fraction)
     groups = _groups(queries, documents, np.arange(len(names)) if texts is None else texts)
@@ -124,12 +129,17 @@ def _by_date(groups: Rows, names: Sequence[str], dates: Sequence[str | None]) ->
     """Groups by their latest (date, name), the latest first."""
     known = [date for date in dates if date]
     if len(known) < len(names):
-        missing = next(
-            (name for name, date in zip(names, dates, strict=False) if not date), names[len(dates) :][:1]
-        )
+        missing = next(name for name, date in zip_longest(names, dates) if not date)
         raise UsageError(
             f"document {missing!r} has no date ({len(names) - len(known)} of {len(names)} have none); "
             'name dataset.date, or split by = "random"'
+        )
+    form = _COMPACT if _COMPACT.fullmatch(known[0]) else _ISO
+    odd = next((row for row, date in enumerate(known) if not form.fullmatch(date)), None)
+    if odd is not None:
+        raise UsageError(
+            f"document {names[odd]!r} has the date {known[odd]!r}, which does not sort as text beside {known[0]!r}; "
+            "write every date as 2024-12-31 (ISO 8601)"
         )
     rank = _ranks(sorted(range(len(names)), key=lambda row: (known[row], names[row])))
     last = np.full(int(groups.max(initial=-1)) + 1, -1, dtype=np.int64)

@@ -24,6 +24,9 @@ METRIC = r"(mrr|ndcg|recall|precision)@[1-9][0-9]*|map"
 CONTROLS = ("tuned", "untuned", "hybrid", "untuned hybrid", "bm25", "tfidf")
 """Names in a leaderboard that no encoder may have."""
 
+LABELLESS = ("arxiv", "beir")
+"""Sources whose documents carry no label."""
+
 
 @attrs.frozen
 class RetrieveTask:
@@ -160,12 +163,39 @@ class RetrievalExperiment:
             found.append(
                 'encoders: none can be tuned; add a table such as [encoders.minilm] with model = "minilm"'
             )
-        elif self.tunable[1].quantization != "none":
+        else:
+            found += _tunable_problems(*self.tunable)
+        if self.train.mask_same_label and (self.dataset.label is None or self.dataset.source in LABELLESS):
             found.append(
-                f"encoders.{self.tunable[0]}.quantization: goes with frozen encoders; set "
-                'train.finetuning.method = "qlora"'
+                "train.mask_same_label: needs labels; name their column as dataset.label (files, huggingface), or "
+                "set it to false"
             )
-        return found + _pair_problems(self.dataset) + self.train.problems()
+        return found + _pair_problems(self.dataset) + self.train.problems() + _depth_problems(self.evaluate)
+
+
+def _tunable_problems(name: str, encoder: HuggingFaceSettings) -> list[str]:
+    found = []
+    if encoder.quantization != "none":
+        found.append(
+            f"encoders.{name}.quantization: goes with frozen encoders; set "
+            'train.finetuning.method = "qlora"'
+        )
+    if encoder.layers != "all" and len(encoder.layers) == 1 and encoder.layers != (-1,):
+        found.append(
+            f"encoders.{name}.layers: {list(encoder.layers)}, but the embedding that is tuned is the last layer's; "
+            "set it to [-1]"
+        )
+    return found
+
+
+def _depth_problems(settings: JudgeSettings) -> list[str]:
+    cutoffs = {name: int(name.partition("@")[2]) for name in settings.metrics if "@" in name}
+    return [
+        f"evaluate.metrics: {name} looks further down than evaluate.depth = {settings.depth} documents are kept; "
+        f"set depth to {cutoff} or more"
+        for name, cutoff in cutoffs.items()
+        if cutoff > settings.depth
+    ]
 
 
 def _role_problems(name: str, encoder: EncoderSettings) -> list[str]:

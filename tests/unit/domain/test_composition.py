@@ -25,6 +25,13 @@ def test_named_other_topics_leave_the_rest_without_a_kind() -> None:
     assert [composition.kind_of(topic) for topic in ("q-bio", "econ", None)] == ["other", None, None]
 
 
+def test_the_name_of_an_archive_takes_its_categories_but_those_that_are_named_themselves() -> None:
+    composition = Composition(main=("cs",), cross_domain=("cs.LG",), other=("q-bio",))
+    topics = ["cs", "cs.CL", "cs.LG", "q-bio.NC", "q-bio", "econ.EM", "", None]
+    expected = ["main", "main", "cross_domain", "other", "other", None, None, None]
+    assert [composition.kind_of(topic) for topic in topics] == expected
+
+
 def test_every_problem_is_told_at_once() -> None:
     composition = Composition(
         main=("gr-qc", "hep-th"),

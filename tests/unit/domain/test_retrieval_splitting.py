@@ -195,3 +195,19 @@ def test_a_split_that_is_not_asked_for_stays_empty() -> None:
 )
 def test_texts_that_differ_in_form_alone_are_near_identical(first: str, second: str, near: bool) -> None:
     assert (near_identical_key(first) == near_identical_key(second)) == near
+
+
+@pytest.mark.parametrize("odd", ["12/31/2019", "20191231", "31.12.2019", "1577836800"])
+def test_a_date_that_does_not_sort_as_text_is_refused(odd: str) -> None:
+    with pytest.raises(UsageError, match=f"document 'd00002' has the date '{odd}', which does not sort"):
+        one_to_one(4, by="date", dates=["2020-01-01", "2020", odd, "2020-01-01 12:00:00"])
+
+
+def test_dates_without_dashes_sort_where_all_are_such() -> None:
+    dates = [f"2020{1 + row:02}01" for row in range(10)]
+    assert one_to_one(10, by="date", dates=dates).tolist() == [TRAIN] * 7 + [VALIDATION] + [TEST] * 2
+
+
+def test_dates_that_begin_with_the_month_are_refused_though_all_do() -> None:
+    with pytest.raises(UsageError, match="'d00000' has the date '01/02/2020', which does not sort"):
+        one_to_one(10, by="date", dates=["01/02/2020"] * 10)

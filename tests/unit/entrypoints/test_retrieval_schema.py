@@ -99,6 +99,13 @@ def test_a_schedule_that_is_none_is_refused(schedule: Any, said: str) -> None:
         ({"encoders": {}}, "encoders: none can be tuned"),
         ({"encoders__tiny__quantization": "int8"}, "encoders.tiny.quantization: "),
         ({"encoders__tiny__layers": [-1, -2]}, "encoders.tiny.layers: a search compares one vector"),
+        ({"encoders__tiny__layers": [3]}, "encoders.tiny.layers: [3], but the embedding that is tuned"),
+        ({"train__mask_same_label": True}, "train.mask_same_label: needs labels"),
+        (
+            {"train__mask_same_label": True, "dataset__label": "topic", "dataset__source": "arxiv"},
+            "train.mask_same_label: needs labels",
+        ),
+        ({"evaluate__depth": 50}, "evaluate.metrics: recall@100 looks further down than evaluate.depth = 50"),
         ({"encoders__bm25": {"model": "minilm"}}, "encoders.bm25: is the name of a control"),
         ({"encoders__words": {"adapter": "lexical"}}, "encoders.words: words are ranked by"),
         ({"train__optimizer_batch": 100}, "train.optimizer_batch: 100 is no multiple"),
