@@ -100,7 +100,8 @@ class EncoderTuner(Protocol):
         """What training on that many pairs would train.
 
         Raises:
-            UsageError: the method would train nothing, leave adapters dead, or cannot run here.
+            UsageError: the method would train nothing, leave adapters dead, or cannot run here, or the loss does
+                not fit the encoder.
         """
 
     def tune(

@@ -12,7 +12,7 @@ from fusionapp.application.ports.embedding_store import EmbeddingStore, StoredEm
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.vector_index import VectorIndex
 from fusionapp.domain.embeddings import Json
-from fusionapp.domain.errors import UsageError
+from fusionapp.domain.errors import CorruptArtifactError, UsageError
 
 INDEX = "index"
 DOCUMENT = "index/index.json"
@@ -54,9 +54,9 @@ class BuildIndex:
         wanted = {"kind": kind, "key": key, "encoder": encoder, "split": split, "similarity": similarity}
         earlier = self.runs.read_document(DOCUMENT)
         if (
-            earlier is not None
+            isinstance(earlier, dict)
             and all(earlier.get(name) == value for name, value in wanted.items())
-            and self.runs.hash_file(FILE) == earlier["sha256"]
+            and self._stands(earlier.get("sha256"))
         ):
             return dict(earlier)
         with self.runs.writing(INDEX):
@@ -70,6 +70,12 @@ class BuildIndex:
             }
             self.runs.write_document(DOCUMENT, document)
         return document
+
+    def _stands(self, sha256: Json) -> bool:
+        try:
+            return self.runs.hash_file(FILE) == sha256
+        except CorruptArtifactError:  # it is gone
+            return False
 
     def _stored(self, kind: str, key: str, similarity: str) -> StoredEmbeddings:
         if kind not in self.indexes:

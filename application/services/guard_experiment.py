@@ -81,7 +81,7 @@ class GuardExperiment:
 
 def is_trained(document: Json) -> bool:
     """Whether a document of heads says what they were trained on: one that a new training voided does not."""
-    return document is not None and document["carried"] is not None
+    return isinstance(document, dict) and document.get("carried") is not None
 
 
 def differences(left: Json, right: Json, path: tuple[str, ...] = ()) -> Iterator[str]:

@@ -2,63 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from time import perf_counter
 
 import attrs
 
-from fusionapp.application.ports.encoder_tuner import EncoderTuner, PairSet, Preflight, TunedEncoder
+from fusionapp.application.ports.encoder_tuner import EncoderTuner, PairSet
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.tracker import Tracker
 from fusionapp.application.services.guard_experiment import differences
-from fusionapp.application.services.mine_negatives import Mined, MineNegatives, with_negatives
+from fusionapp.application.services.mine_negatives import MineNegatives, with_negatives
 from fusionapp.application.services.train_classifier import TRAINED
+from fusionapp.application.services.tuned_rounds import (
+    BEGUN,
+    GROUP,
+    NOTHING,
+    Round,
+    Tuning,
+    read_document,
+    read_round,
+    read_tuning,
+    round_place,
+    tuning_document,
+)
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
+from fusionapp.domain.retrieval.drawing import rows_by_kind
 from fusionapp.domain.retrieval.recipe import TuningRecipe
 
-GROUP, MODEL = "models", "model"
-
-
-@attrs.frozen
-class Round:
-    """One training of one seed.
-
-    Attributes:
-        encoder: what it left behind.
-        mined: hard negatives that it was trained with; None in the first round.
-    """
-
-    encoder: TunedEncoder
-    mined: Mined | None = None
-
-
-@attrs.frozen
-class Tuning:
-    """What tuning left behind.
-
-    Attributes:
-        seeds: by seed, its rounds; the last one's encoder is the seed's, since each round begins with the best
-            weights of the one before and keeps them unless it finds better ones.
-        seconds: spent now; the first run's where everything was there.
-        reused: True where every encoder was there already.
-    """
-
-    seeds: Mapping[int, Sequence[Round]]
-    seconds: float
-    reused: bool = False
-
-    @property
-    def encoders(self) -> Mapping[int, TunedEncoder]:
-        """Each seed's encoder."""
-        return {seed: rounds[-1].encoder for seed, rounds in self.seeds.items()}
-
-    @property
-    def best_seed(self) -> int:
-        """The seed of the best validation MRR: what `search` and `index` use."""
-        return max(self.encoders, key=lambda seed: self.encoders[seed].validation["mrr@10"])
+logger = logging.getLogger(__name__)
 
 
 @attrs.frozen
@@ -90,6 +65,8 @@ class TuneEncoder:
     ) -> Tuning:
         """Tune one encoder a seed, or return those that stand there already, tuned on the same data.
 
+        A call that was killed is gone on with: rounds that it finished are kept.
+
         Args:
             recipe: how.
             seeds: one encoder each.
@@ -106,71 +83,99 @@ class TuneEncoder:
         found = self._reusable(seeds, carried, overwrite)
         if found is not None:
             return found
-        self.open_tuner(None).preflight(recipe, len(train.pairs))  # refused before anything is removed
-        self._void()
-        start = perf_counter()
-        rounds = {}
-        for seed in seeds:
-            group = f"{GROUP}/seed-{seed}"
-            with self.runs.writing(group), closing(self.track(group)) as tracker:
-                rounds[seed] = self._rounds(group, recipe, seed, train, validation, tracker)
-        seconds = perf_counter() - start
-        self.runs.write_document(f"{GROUP}/{TRAINED}", self._document(rounds, seconds, carried))
-        return Tuning(rounds, seconds)
+        # Refused before anything is removed.
+        self.open_tuner(None).preflight(recipe, len(train.pairs))
+        _check_topics(recipe, train)
+        begun = self._begun(recipe, seeds, carried)
+        if not begun.seeds:
+            self._void()
+        start = perf_counter() - begun.seconds
+        rounds = {seed: list(begun.seeds.get(seed, ())) for seed in seeds}
+        for seed, mine in rounds.items():
+            for one in self._missing(recipe, seed, tuple(mine), train, validation):
+                mine.append(one)
+                so_far = tuning_document(rounds, perf_counter() - start, carried)
+                self.runs.write_document(f"{GROUP}/{TRAINED}", {**NOTHING, BEGUN: so_far})
+        tuning = Tuning(rounds, perf_counter() - start)
+        self.runs.write_document(f"{GROUP}/{TRAINED}", tuning_document(tuning.seeds, tuning.seconds, carried))
+        return tuning
 
-    def _rounds(
+    def _missing(
+        self,
+        recipe: TuningRecipe,
+        seed: int,
+        before: Sequence[Round],
+        train: PairSet,
+        validation: PairSet,
+    ) -> Iterator[Round]:
+        """A seed's rounds after those that stand there."""
+        group, rounds = f"{GROUP}/seed-{seed}", list(before)
+        if len(rounds) > recipe.mining.rounds:
+            return
+        with closing(self.track(group)) as tracker:
+            while len(rounds) <= recipe.mining.rounds:
+                rounds.append(self._round(group, recipe, seed, rounds, train, validation, tracker))
+                yield rounds[-1]
+
+    def _round(
         self,
         group: str,
         recipe: TuningRecipe,
         seed: int,
+        before: Sequence[Round],
         train: PairSet,
         validation: PairSet,
         tracker: Tracker,
-    ) -> list[Round]:
-        rounds: list[Round] = []
-        for number in range(recipe.mining.rounds + 1):
-            last = number == recipe.mining.rounds
-            model = rounds[-1].encoder.directory if rounds else None
-            mined = None if model is None else self.mine(model, recipe, train)
+    ) -> Round:
+        number = len(before)
+        model = before[-1].encoder.directory if before else None
+        mined = None if model is None else self.mine(model, recipe, train)
+        place = round_place(group, number, recipe.mining.rounds)
+        with self.runs.writing(place):
+            if place == group:
+                # What stands below it is not being written, and is known again if this round is cut short.
+                for earlier in range(number):
+                    self.runs.record(round_place(group, earlier, recipe.mining.rounds))
             encoder = self.open_tuner(model).tune(
                 recipe=recipe,
                 # A round that began like the one before would draw the same pools.
                 seed=seed + 1000 * number,
                 train=train if mined is None else with_negatives(train, mined.rows),
                 validation=validation,
-                directory=self.runs.path(group if last else f"{group}/rounds/{number}"),
+                directory=self.runs.path(place),
                 tracker=tracker,
                 progress=self.progress,
             )
-            rounds.append(Round(encoder, mined))
-        return rounds
+        return Round(encoder, mined)
 
-    def _document(
-        self, rounds: Mapping[int, Sequence[Round]], seconds: float, carried: Mapping[str, Json]
-    ) -> dict[str, Json]:
-        seeds = {
-            str(seed): [
-                {
-                    "encoder": attrs.asdict(attrs.evolve(one.encoder, directory="")),
-                    "mined": None if one.mined is None else one.mined.summary(),
-                }
-                for one in of_seed
-            ]
-            for seed, of_seed in rounds.items()
-        }
-        return {"carried": dict(carried), "seconds": seconds, "seeds": seeds}
+    def _begun(self, recipe: TuningRecipe, seeds: Sequence[int], carried: Mapping[str, Json]) -> Tuning:
+        """The rounds that a call of the same data and settings finished before it was cut short."""
+        found = read_document(self.runs)
+        begun = None if found is None or found["carried"] is not None else found.get(BEGUN)
+        if begun is None or any(differences(begun["carried"], dict(carried))):
+            return Tuning({}, 0.0)
+        whole: dict[int, list[Round]] = {}
+        for seed in seeds:
+            kept = begun["seeds"].get(str(seed), [])
+            for number, one in enumerate(kept):
+                place = round_place(f"{GROUP}/seed-{seed}", number, recipe.mining.rounds)
+                if self.runs.verify(place):
+                    logger.warning("%s/%s was changed since; it is tuned anew", self.runs.directory, place)
+                    break
+                whole.setdefault(seed, []).append(read_round(self.runs, place, one))
+        return Tuning(whole, begun["seconds"])
 
     def _void(self) -> None:
         """Trust nothing of an earlier training from now on, should this one be cut short."""
-        found = self.runs.read_document(f"{GROUP}/{TRAINED}")
+        found = read_document(self.runs)
         if found is not None:
-            for seed in found["seeds"]:
+            for seed in {**found["seeds"], **(found.get(BEGUN) or NOTHING)["seeds"]}:
                 self.runs.prune(f"{GROUP}/seed-{seed}", ())
-            self.runs.write_document(f"{GROUP}/{TRAINED}", {"carried": None, "seconds": 0.0, "seeds": {}})
+            self.runs.write_document(f"{GROUP}/{TRAINED}", dict(NOTHING))
 
     def _reusable(self, seeds: Sequence[int], carried: Mapping[str, Json], overwrite: bool) -> Tuning | None:
         """What an earlier training left, or None where there is none or it is to be replaced."""
-        found = self.runs.read_document(f"{GROUP}/{TRAINED}")
+        found = read_document(self.runs)
         if found is None or found["carried"] is None:
             return None
         other = list(found["seeds"]) != [str(seed) for seed in seeds]
@@ -191,26 +196,16 @@ class TuneEncoder:
         return read_tuning(self.runs)
 
 
-def read_tuning(runs: RunStore) -> Tuning | None:
-    """The tuning that a run holds, or None."""
-    found = runs.read_document(f"{GROUP}/{TRAINED}")
-    if found is None or found["carried"] is None:
-        return None
-    return Tuning(
-        {
-            int(seed): [_round(runs, seed, number, one, len(rounds)) for number, one in enumerate(rounds)]
-            for seed, rounds in found["seeds"].items()
-        },
-        found["seconds"],
-        reused=True,
-    )
-
-
-def _round(runs: RunStore, seed: str, number: int, found: Mapping[str, Json], rounds: int) -> Round:
-    group = f"{GROUP}/seed-{seed}"
-    place = group if number == rounds - 1 else f"{group}/rounds/{number}"
-    kept = found["encoder"]
-    encoder = TunedEncoder(
-        **{**kept, "preflight": Preflight(**kept["preflight"]), "directory": runs.path(f"{place}/{MODEL}")}
-    )
-    return Round(encoder, None if found["mined"] is None else Mined.of_summary(found["mined"]))
+def _check_topics(recipe: TuningRecipe, train: PairSet) -> None:
+    """Refuse a composition that the data cannot have, and say what it leaves out."""
+    if recipe.composition is None:
+        return
+    topics = list(train.topics)
+    rows = rows_by_kind([topics[row] for row in train.pairs[:, 1].tolist()], recipe.composition)
+    left = len(train.pairs) - sum(map(len, rows.values()))
+    if left:
+        logger.warning(
+            "train.composition: %d of %d training pairs have topics that no kind names, and are never drawn",
+            left,
+            len(train.pairs),
+        )

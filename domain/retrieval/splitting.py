@@ -138,8 +138,8 @@ def _by_date(groups: Rows, names: Sequence[str], dates: Sequence[str | None]) ->
     odd = next((row for row, date in enumerate(known) if not form.fullmatch(date)), None)
     if odd is not None:
         raise UsageError(
-            f"document {names[odd]!r} has the date {known[odd]!r}, which does not sort as text beside {known[0]!r}; "
-            "write every date as 2024-12-31 (ISO 8601)"
+            f"document {names[odd]!r} has the date {known[odd]!r}, which does not sort as text beside {known[0]!r}"
+            "; write every date as 2024-12-31 (ISO 8601)"
         )
     rank = _ranks(sorted(range(len(names)), key=lambda row: (known[row], names[row])))
     last = np.full(int(groups.max(initial=-1)) + 1, -1, dtype=np.int64)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fusionapp.application.services.evaluate_retrieval import RetrievalEvaluation
 from fusionapp.application.services.extract_parts import PARTS, PartsExtraction
-from fusionapp.application.services.tune_encoder import Tuning, read_tuning
+from fusionapp.application.services.tuned_rounds import Tuning, read_tuning
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.splits import chosen_splits

@@ -18,7 +18,7 @@ from fusionapp.adapters.machine.packages import installed_versions
 from fusionapp.application.services.evaluate_retrieval import VERDICT_ON, RetrievalEvaluation
 from fusionapp.application.services.extract_parts import PARTS
 from fusionapp.application.services.read_pairs import PairsRead
-from fusionapp.application.services.tune_encoder import GROUP, MODEL, Tuning
+from fusionapp.application.services.tuned_rounds import GROUP, MODEL, Tuning
 from fusionapp.domain.catalogue import find_card
 from fusionapp.domain.embeddings import fingerprint
 from fusionapp.domain.scores import Summary

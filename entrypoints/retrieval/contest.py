@@ -13,7 +13,7 @@ from fusionapp.application.services.extract_parts import PARTS, PartEncoders, Pa
 from fusionapp.application.services.extracted_sets import job_header, set_key
 from fusionapp.application.services.rank_documents import RankDocuments, Ranking
 from fusionapp.application.services.read_pairs import PairsRead
-from fusionapp.application.services.tune_encoder import Tuning
+from fusionapp.application.services.tuned_rounds import Tuning
 from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.encoder_tables import OpenAISettings
 from fusionapp.entrypoints.retrieval.session import RetrievalSession

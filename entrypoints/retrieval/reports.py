@@ -13,7 +13,7 @@ from fusionapp.application.services.evaluate_retrieval import (
     RetrievalEvaluation,
     RetrievalRow,
 )
-from fusionapp.application.services.tune_encoder import Tuning
+from fusionapp.application.services.tuned_rounds import Tuning
 from fusionapp.domain.scores import Summary
 from fusionapp.domain.statistics.verdict import Verdict
 from fusionapp.entrypoints.leaderboards import kept_metrics, markdown_table

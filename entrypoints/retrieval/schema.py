@@ -177,12 +177,11 @@ def _tunable_problems(name: str, encoder: HuggingFaceSettings) -> list[str]:
     found = []
     if encoder.quantization != "none":
         found.append(
-            f"encoders.{name}.quantization: goes with frozen encoders; set "
-            'train.finetuning.method = "qlora"'
+            f'encoders.{name}.quantization: goes with frozen encoders; set train.finetuning.method = "qlora"'
         )
     if encoder.layers != "all" and len(encoder.layers) == 1 and encoder.layers != (-1,):
         found.append(
-            f"encoders.{name}.layers: {list(encoder.layers)}, but the embedding that is tuned is the last layer's; "
+            f"encoders.{name}.layers: {list(encoder.layers)}, but what is tuned is the last layer's embedding; "
             "set it to [-1]"
         )
     return found

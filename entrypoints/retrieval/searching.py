@@ -11,7 +11,7 @@ import attrs
 from fusionapp.application.services.build_index import BuildIndex
 from fusionapp.application.services.extract_parts import DOCUMENTS
 from fusionapp.application.services.search_index import Answer, SearchIndex
-from fusionapp.application.services.tune_encoder import GROUP, read_tuning
+from fusionapp.application.services.tuned_rounds import GROUP, read_tuning
 from fusionapp.domain.errors import UsageError
 from fusionapp.entrypoints.experiment.environment import read_environment
 from fusionapp.entrypoints.experiment.load import load_any, runs_directory

@@ -23,8 +23,8 @@ from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.mine_negatives import Vectors
 from fusionapp.application.services.rank_documents import SplitVectors
 from fusionapp.application.services.read_pairs import PairsRead
-from fusionapp.application.services.train_classifier import TRAINED
-from fusionapp.application.services.tune_encoder import GROUP, TuneEncoder, Tuning
+from fusionapp.application.services.tune_encoder import TuneEncoder
+from fusionapp.application.services.tuned_rounds import GROUP, Tuning, read_document
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.normalization import l2_normalize
 from fusionapp.domain.splits import chosen_splits
@@ -120,8 +120,8 @@ def refuse_changed(session: RetrievalSession) -> None:
         CorruptArtifactError: an encoder is not what was saved.
     """
     runs = session.gateways.runs()
-    found = runs.read_document(f"{GROUP}/{TRAINED}")
-    if any(differences(found["carried"], carry(session))):
+    found = read_document(runs)
+    if found is None or any(differences(found["carried"], carry(session))):
         raise UsageError(
             f"{runs.directory} was trained on other data or by other settings; run `fusionapp train --overwrite`"
         )

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import DIM, LAYERS
+from tiny_models import DIM, LAYERS, tiny_model
 from tuning import opened
+from tuning_pairs import recipe
 
 from fusionapp.adapters.huggingface.tuning import preflight
 from fusionapp.adapters.huggingface.tuning.preflight import check_encoder
+from fusionapp.adapters.huggingface.tuning.settings import EncoderSettings
+from fusionapp.adapters.huggingface.tuning.tuner import HuggingFaceTuner
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.finetuning import Method
 
@@ -153,3 +156,18 @@ def test_a_large_model_is_pointed_to_qlora(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_rank_as_wide_as_the_model_is_pointed_out() -> None:
     assert f"rank {DIM} is not below" in check_encoder(opened("qwen2", "lora", rank=DIM), 10).advice[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"matryoshka_dims": (DIM + 1,)}, f"matryoshka_dims: {DIM + 1} is more than the {DIM} numbers"),
+        ({"learn_temperature": True, "temperature": 2.0}, "temperature: .* cannot begin at 2"),
+    ],
+)
+def test_a_loss_that_does_not_fit_is_refused_before_the_first_step(
+    changes: dict[str, Any], said: str
+) -> None:
+    tuner = HuggingFaceTuner(EncoderSettings(str(tiny_model("bert"))))
+    with pytest.raises(UsageError, match=said):
+        tuner.preflight(recipe(**changes), 10)

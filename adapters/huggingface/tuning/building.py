@@ -43,10 +43,7 @@ def build_loop(
         UsageError: the recipe does not fit the data, or its optimiser cannot run here.
     """
     dtype = compute_dtype(recipe, crew.device)
-    objective = Objective(recipe, encoder.dim, crew.device)
-    groups = group_weights(encoder.trained())
-    extra = {TEMPERATURE_TIMES: objective.parameters}
-    optimizer = EncoderOptimizer(recipe.optimizer, groups, recipe.weight_decay, extra)
+    objective, optimizer = build_objective(encoder, recipe)
     embeddings = PoolEmbeddings(encoder, dtype, recipe.batch_tokens)
     judged = tokenize_pairs(encoder, validation, "validation")
     fingerprint = fingerprint_run(encoder, recipe, seed, train, validation, crew.size, dtype)
@@ -68,6 +65,18 @@ def build_loop(
         tracker=tracker if crew.leads else _Silent(),
         progress=progress if crew.leads else _Silent(),
     )
+
+
+def build_objective(encoder: TrainableEncoder, recipe: TuningRecipe) -> tuple[Objective, EncoderOptimizer]:
+    """The loss, and what steps the weights by it; nothing is computed yet.
+
+    Raises:
+        UsageError: the loss does not fit the encoder, or the optimiser cannot run here.
+    """
+    objective = Objective(recipe, encoder.dim, encoder.device)
+    extra = {TEMPERATURE_TIMES: objective.parameters}
+    groups = group_weights(encoder.trained())
+    return objective, EncoderOptimizer(recipe.optimizer, groups, recipe.weight_decay, extra)
 
 
 def compute_dtype(recipe: TuningRecipe, device: torch.device) -> torch.dtype:

@@ -51,7 +51,8 @@ class Objective:
             device: of the embeddings.
 
         Raises:
-            UsageError: a Matryoshka dim beyond the width, or a learned temperature without a softmax.
+            UsageError: a Matryoshka dim beyond the width, or a learned temperature without a softmax or out
+                of its range.
         """
         too_wide = [each for each in recipe.matryoshka_dims if each > dim]
         if too_wide:
@@ -61,6 +62,12 @@ class Objective:
         if recipe.learn_temperature and recipe.loss != "infonce":
             raise UsageError(
                 f"train.learn_temperature: the loss {recipe.loss!r} has no temperature; set it to false"
+            )
+        least, most = _TEMPERATURES
+        if recipe.learn_temperature and not least <= recipe.temperature <= most:
+            raise UsageError(
+                f"train.temperature: one that is learned stays within {least:g} and {most:g}, and cannot begin at "
+                f"{recipe.temperature:g}; use 0.05"
             )
         self._recipe = recipe
         # The logarithm is trained: steps are then in proportion, and the temperature stays above 0.

@@ -39,12 +39,14 @@ class HuggingFaceTuner(EncoderTuner):
 
     def preflight(self, recipe: TuningRecipe, pairs: int) -> Preflight:
         """See `EncoderTuner.preflight`."""
+        from fusionapp.adapters.huggingface.tuning.building import build_objective
         from fusionapp.adapters.huggingface.tuning.distributed import assemble
         from fusionapp.adapters.huggingface.tuning.plan import plan_steps
         from fusionapp.adapters.huggingface.tuning.preflight import check_encoder
 
         plan_steps(recipe, pairs)
         encoder = self._open(recipe, 0, assemble(recipe.device))
+        build_objective(encoder, recipe)
         return check_encoder(encoder, pairs, recipe.learning_rate)
 
     def tune(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -113,6 +114,17 @@ def test_a_changed_file_is_refused_before_its_library_reads_it(house: House) -> 
     with pytest.raises(CorruptArtifactError, match="hash"):
         list(house.search(["query"], house.encoder))
     assert house.memory.opened == 0
+
+
+@pytest.mark.parametrize("damaged", [None, [], {"kind": "memory"}])
+def test_an_index_whose_file_or_description_is_gone_is_built_again(damaged: Any, house: House) -> None:
+    first = house.build()
+    if damaged is None:
+        Path(house.runs.path("index/vectors.index")).unlink()
+    else:
+        house.runs.write_document("index/index.json", damaged)
+    assert house.build() == first
+    assert house.runs.verify() == []
 
 
 def test_a_search_without_an_index_says_what_to_run(house: House) -> None:

@@ -20,9 +20,11 @@ from fusionapp.application.ports.encoder_tuner import EncoderTuner, PairSet, Tun
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.tracker import Tracker
 from fusionapp.application.services.mine_negatives import MineNegatives
-from fusionapp.application.services.tune_encoder import TuneEncoder, Tuning, read_tuning
+from fusionapp.application.services.tune_encoder import TuneEncoder
+from fusionapp.application.services.tuned_rounds import Tuning, read_tuning
 from fusionapp.domain.errors import CorruptArtifactError, ResourceError, UsageError
 from fusionapp.domain.normalization import l2_normalize
+from fusionapp.domain.retrieval.composition import Composition, Stage
 from fusionapp.domain.retrieval.recipe import Mining, TuningRecipe
 from fusionapp.entrypoints.gateways import scratch_directory
 
@@ -32,11 +34,11 @@ CARRIED = {"data": "a", "settings": {"train": {"device": "cpu", "epochs": 6}}}
 
 @attrs.define
 class WatchedTuner(WordWeightTuner):
-    """Remembers what it was given; `fails` before it has done anything."""
+    """Remembers what it was given; fails before it has done anything, where it was asked `lasts` times already."""
 
     model: str | None
     asked: list[tuple[str | None, int, PairSet, str]]
-    fails: bool = False
+    lasts: int | None = None
 
     def tune(
         self,
@@ -49,7 +51,7 @@ class WatchedTuner(WordWeightTuner):
         progress: Progress,
     ) -> TunedEncoder:
         self.asked.append((self.model, seed, train, directory))
-        if self.fails:
+        if self.lasts is not None and len(self.asked) > self.lasts:
             raise ResourceError("memory: gone")
         return super().tune(recipe, seed, train, validation, directory, tracker, progress)
 
@@ -61,7 +63,7 @@ class Bench:
     runs: RunDirectory
     asked: list[tuple[str | None, int, PairSet, str]] = attrs.field(factory=list)
     tracked: list[str] = attrs.field(factory=list)
-    fails: bool = False
+    lasts: int | None = None
 
     def tune(self, seeds: tuple[int, ...] = (0, 1), overwrite: bool = False, **how: Any) -> Tuning:
         step = TuneEncoder(
@@ -75,7 +77,7 @@ class Bench:
         return step(recipe(**how), list(seeds), TRAIN, VALIDATION, carried, overwrite)
 
     def _open(self, model: str | None) -> EncoderTuner:
-        return WatchedTuner(model, self.asked, self.fails)
+        return WatchedTuner(model, self.asked, self.lasts)
 
     def _track(self, group: str) -> Tracker:
         self.tracked.append(group)
@@ -160,12 +162,92 @@ def test_a_refused_recipe_costs_nothing_that_stands_there(bench: Bench) -> None:
 
 def test_a_training_that_failed_is_not_taken_for_the_one_before(bench: Bench) -> None:
     bench.tune()
-    bench.fails = True
+    bench.lasts = len(bench.asked)
     with pytest.raises(ResourceError):
         bench.tune(carried={"data": "b"}, overwrite=True)
     assert read_tuning(bench.runs) is None
-    bench.fails = False
+    bench.lasts = None
     assert not bench.tune().reused
+
+
+def test_seeds_that_were_finished_before_the_end_are_not_tuned_again(bench: Bench) -> None:
+    bench.lasts = 2
+    with pytest.raises(ResourceError):
+        bench.tune(seeds=(0, 1, 2))
+    assert read_tuning(bench.runs) is None
+    bench.lasts = None
+    tuning = bench.tune(seeds=(0, 1, 2))
+    assert [seed for _, seed, _, _ in bench.asked] == [0, 1, 2, 2]
+    assert (list(tuning.seeds), tuning.reused) == ([0, 1, 2], False)
+    assert bench.tune(seeds=(0, 1, 2)).reused
+    assert bench.runs.verify() == []
+
+
+@pytest.mark.parametrize("last", [1, 2])
+def test_rounds_that_were_finished_before_the_end_are_not_tuned_again(bench: Bench, last: int) -> None:
+    mining = Mining(rounds=2, negatives=2)
+    bench.lasts = last
+    with pytest.raises(ResourceError):
+        bench.tune(seeds=(3,), mining=mining)
+    bench.lasts = None
+    tuning = bench.tune(seeds=(3,), mining=mining)
+    assert [Path(directory).name for *_, directory in bench.asked[last:]] == [
+        *(["1"] if last == 1 else []) * 2,
+        "seed-3",
+        *(["seed-3"] if last == 2 else []),
+    ]
+    assert len(tuning.seeds[3]) == 3
+    assert tuning.seeds[3][1].mined is not None
+    assert bench.runs.verify() == []
+
+
+@pytest.mark.parametrize("last", [1, 2])
+def test_a_finished_round_that_was_changed_is_tuned_again(bench: Bench, last: int) -> None:
+    mining = Mining(rounds=2, negatives=2)
+    bench.lasts = last
+    with pytest.raises(ResourceError):
+        bench.tune(seeds=(3,), mining=mining)
+    Path(bench.runs.path("models/seed-3/rounds/0/model/words.json")).write_text("{}", encoding="utf-8")
+    bench.lasts = None
+    bench.tune(seeds=(3,), mining=mining)
+    assert len(bench.asked) == last + 1 + 3
+    assert bench.runs.verify() == []
+
+
+def test_finished_seeds_of_other_settings_are_not_kept(bench: Bench) -> None:
+    bench.lasts = 1
+    with pytest.raises(ResourceError):
+        bench.tune()
+    bench.lasts = None
+    bench.tune(carried={"data": "b"})
+    assert [seed for _, seed, _, _ in bench.asked] == [0, 1, 0, 1]
+
+
+def test_a_composition_that_the_pairs_cannot_have_costs_nothing_that_stands_there(bench: Bench) -> None:
+    bench.tune()
+    composition = Composition(main=("nowhere",), schedule=(Stage(1.0, 1, 0, 0, 0, 0),))
+    with pytest.raises(UsageError, match=r"composition\.main: no training pair has a topic of nowhere"):
+        bench.tune(carried={"data": "b"}, overwrite=True, composition=composition)
+    assert bench.tune().reused
+
+
+def test_pairs_that_a_composition_never_draws_are_counted(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    topic = next(iter(TRAIN.topics))
+    left = sum(TRAIN.topics[row] != topic for row in TRAIN.pairs[:, 1])
+    assert 0 < left < 24
+    named = Composition(main=(str(topic),), other=("nowhere",), schedule=(Stage(1.0, 1, 0, 0, 0, 0),))
+    bench.tune(composition=named)
+    assert f"{left} of 24 training pairs have topics that no kind names" in caplog.text
+
+
+@pytest.mark.parametrize("content", [[], {}, {"carried": {}}])
+def test_a_document_that_describes_no_tuning_is_corrupt(bench: Bench, content: Any) -> None:
+    bench.runs.write_document("models/trained.json", content)
+    for asked in (lambda: read_tuning(bench.runs), bench.tune):
+        with pytest.raises(CorruptArtifactError, match=r"trained\.json: does not describe a tuning"):
+            asked()
 
 
 def test_a_round_goes_on_from_the_model_of_the_one_before_with_mined_negatives(bench: Bench) -> None:

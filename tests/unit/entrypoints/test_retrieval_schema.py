@@ -99,7 +99,7 @@ def test_a_schedule_that_is_none_is_refused(schedule: Any, said: str) -> None:
         ({"encoders": {}}, "encoders: none can be tuned"),
         ({"encoders__tiny__quantization": "int8"}, "encoders.tiny.quantization: "),
         ({"encoders__tiny__layers": [-1, -2]}, "encoders.tiny.layers: a search compares one vector"),
-        ({"encoders__tiny__layers": [3]}, "encoders.tiny.layers: [3], but the embedding that is tuned"),
+        ({"encoders__tiny__layers": [3]}, "encoders.tiny.layers: [3], but what is tuned is the last"),
         ({"train__mask_same_label": True}, "train.mask_same_label: needs labels"),
         (
             {"train__mask_same_label": True, "dataset__label": "topic", "dataset__source": "arxiv"},
