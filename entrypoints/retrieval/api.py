@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fusionapp.adapters.torch_shared.launcher import leads
+from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.evaluate_retrieval import RetrievalEvaluation
 from fusionapp.application.services.extract_parts import PARTS, PartsExtraction
 from fusionapp.application.services.tuned_rounds import Tuning, read_tuning
@@ -14,6 +16,7 @@ from fusionapp.domain.splits import chosen_splits
 from fusionapp.entrypoints.leaderboards import leaderboard_csv
 from fusionapp.entrypoints.retrieval.cards import write_cards
 from fusionapp.entrypoints.retrieval.contest import find_skipped, run_contest
+from fusionapp.entrypoints.retrieval.crew import follow, leading
 from fusionapp.entrypoints.retrieval.reports import (
     leaderboard_markdown,
     read_evaluation,
@@ -55,12 +58,18 @@ def train(
 ) -> Tuning:
     """Tune an experiment's encoder, once a seed; one that was tuned on the same data is returned as it is.
 
+    Where a launcher started several processes, all of them call this alike: the first one reads the data and
+    writes the run, and each returns what that holds in the end.
+
     Raises:
         UsageError: the run holds an encoder of another experiment, or of other data, and `overwrite` is not set.
         FusionAppError: see `fusionapp.domain.errors`.
     """
-    session = open_retrieval(experiment, runs, quiet)
-    with session.gateways.runs().lock():
+    session = open_retrieval(experiment, runs, quiet or not leads())
+    if not leads():
+        follow(session)
+        return _trained(session.gateways.runs())
+    with session.gateways.runs().lock(), leading(session):
         with session.services.guard().around(session.resolved, overwrite):
             read = read_pairs(session)
             tuning = tune(session, read, overwrite)
@@ -87,9 +96,7 @@ def evaluate(
     """
     session = open_retrieval(experiment, runs, quiet)
     store = session.gateways.runs()
-    tuning = read_tuning(store)
-    if tuning is None:
-        raise UsageError(f"{store.directory} is not trained; run `fusionapp train` first")
+    tuning = _trained(store)
     with store.lock():
         session.services.guard()(session.resolved, overwrite)
         read = read_pairs(session)
@@ -107,6 +114,13 @@ def evaluate(
         if split == "test":
             write_cards(session, tuning, read, evaluation)
         return evaluation
+
+
+def _trained(store: RunStore) -> Tuning:
+    tuning = read_tuning(store)
+    if tuning is None:
+        raise UsageError(f"{store.directory} is not trained; run `fusionapp train` first")
+    return tuning
 
 
 def _basis(session: RetrievalSession, split: str) -> str:

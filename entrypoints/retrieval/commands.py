@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import click
 
+from fusionapp.adapters.torch_shared.launcher import leads
 from fusionapp.domain.statistics.bootstrap import Difference
 from fusionapp.domain.statistics.verdict import Verdict
 from fusionapp.entrypoints.commands.options import is_quiet
@@ -24,6 +25,8 @@ from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
 def train(settings: RetrievalExperiment, runs: str, overwrite: bool, as_json: bool) -> None:
     """Tune the encoder."""
     tuning = api.train(settings, runs=runs, overwrite=overwrite, quiet=is_quiet())
+    if not leads():
+        return
     if as_json:
         print_json(tuning_json(tuning))
         return
@@ -33,7 +36,7 @@ def train(settings: RetrievalExperiment, runs: str, overwrite: bool, as_json: bo
             (
                 str(seed),
                 f"{one.best_step} of {one.steps}",
-                f"{one.untuned['mrr@10']:.4f}",
+                f"{tuning.seeds[seed][0].encoder.untuned['mrr@10']:.4f}",
                 f"{one.validation['mrr@10']:.4f}",
                 f"{one.pairs_per_second:.1f}",
                 one.directory,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import attrs
@@ -28,6 +29,7 @@ from fusionapp.application.services.tuned_rounds import GROUP, Tuning, read_docu
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.normalization import l2_normalize
 from fusionapp.domain.splits import chosen_splits
+from fusionapp.entrypoints.retrieval.crew import open_tuner
 from fusionapp.entrypoints.retrieval.session import RetrievalSession
 
 logger = logging.getLogger(__name__)
@@ -93,15 +95,13 @@ def tune(session: RetrievalSession, read: PairsRead, overwrite: bool) -> Tuning:
     for split in ("train", "validation"):
         if split not in read.splits:
             raise UsageError(f"the dataset has no {split} split (it has {', '.join(read.splits)})")
-    load, name = session.services.load(), session.experiment.tunable[0]
+    load = session.services.load()
     experiment = session.experiment
     mine = session.services.mine(
         embed=lambda model: embed_split(session, model, "train"),
         index=session.gateways.index(experiment.index.kind),
     )
-    step: TuneEncoder = session.services.tune(
-        open_tuner=lambda model: session.gateways.tuner(session.resolved["encoders"][name], model), mine=mine
-    )
+    step: TuneEncoder = session.services.tune(open_tuner=partial(open_tuner, session), mine=mine)
     return step(
         experiment.train,
         list(session.seeds),

@@ -79,6 +79,17 @@ def test_train_prints_each_seeds_model_with_its_validation(searched: SearchJob) 
         assert only["mined"] is None
 
 
+def test_the_table_of_a_training_with_mining_begins_with_the_untuned_encoder(fresh: Path) -> None:
+    words = ("train", "s.toml", "--set", "train.mining.rounds=1", "--set", "train.learning_rate=3e-3")
+    models = call(fresh, *words, "--json").json["models"]
+    table = call(fresh, *words).out
+    for model in models:
+        (row,) = (line for line in table.splitlines() if model["directory"] in line)
+        scores = [f"{model[which]['mrr@10']:.4f}" for which in ("untuned", "validation")]
+        assert row.split()[4:6] == scores
+    assert all(model["rounds"][0]["validation"] != model["untuned"] for model in models)
+
+
 def test_evaluate_prints_the_result_beside_its_controls(searched: SearchJob) -> None:
     report = searched.printed["evaluate"]
     assert (report["task"], report["split"]) == ("retrieve", "test")

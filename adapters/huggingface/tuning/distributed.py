@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import atexit
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import attrs
@@ -13,7 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, distributed, nn
 
 from fusionapp.adapters.torch_shared.device import resolve_device
+from fusionapp.adapters.torch_shared.launcher import launched
 from fusionapp.domain.errors import UsageError
+
+_PATIENCE = timedelta(hours=12)
+"""How long a process waits for the others: the leader alone reads, mines and saves. Where one dies, the launcher
+stops the rest."""
 
 
 @attrs.frozen
@@ -86,6 +92,14 @@ class Crew:
         distributed.all_gather_object(found, value)
         return found
 
+    def hear(self, value: Any) -> Any:
+        """What the leader has; what the others have does not count."""
+        if self.size == 1:
+            return value
+        found = [value if self.leads else None]
+        distributed.broadcast_object_list(found, src=0, device=self.device)
+        return found[0]
+
     def wait(self) -> None:
         """Go on when everybody is here."""
         if self.size > 1:
@@ -101,15 +115,24 @@ def assemble(device: str) -> Crew:
     Raises:
         UsageError: a launcher's environment, but accelerate is not installed or the device is not there.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    if launched() < 2:
         return Crew(0, 1, resolve_device(device))
     try:
-        from accelerate import Accelerator
+        from accelerate import Accelerator, InitProcessGroupKwargs
     except ImportError as error:
         raise UsageError(
             "train: a launcher started several processes, which need accelerate; install the extra `tune`, or "
             "start one process"
         ) from error
     on_cpu = resolve_device(device).type == "cpu"
-    accelerator: Any = Accelerator(cpu=on_cpu)
+    patient = InitProcessGroupKwargs(timeout=_PATIENCE)
+    accelerator: Any = Accelerator(cpu=on_cpu, kwargs_handlers=[patient])
+    atexit.unregister(_leave)
+    atexit.register(_leave)
     return Crew(accelerator.process_index, accelerator.num_processes, accelerator.device)
+
+
+def _leave() -> None:
+    """NCCL warns of processes that go without a word."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
