@@ -48,7 +48,7 @@ evaluations = 1
 
 [evaluate]
 draws = 200
-depth = 100
+depth = 20
 """
 
 

@@ -73,7 +73,7 @@ class BuildIndex:
 
     def _stands(self, sha256: Json) -> bool:
         try:
-            return self.runs.hash_file(FILE) == sha256
+            return bool(self.runs.hash_file(FILE) == sha256)
         except CorruptArtifactError:  # it is gone
             return False
 

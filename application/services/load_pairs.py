@@ -120,9 +120,9 @@ class LoadPairs:
         return self.spool.read(f"{split}.queries"), self.spool.read(f"{split}.documents")
 
     def _table(self, split: str) -> Mapping[str, NDArray[np.int64]]:
+        queries, documents = self._texts(split)  # first: the spool says what a split that was not read is
         name = f"{PAIRS}/{split}.parquet"
         table = self.runs.read_table(name)
-        queries, documents = self._texts(split)
         limits = {"query": queries.rows, "document": documents.rows, "negatives": documents.rows}
         missing = [column for column in ("query", "document", "grade") if column not in table]
         wrong = [

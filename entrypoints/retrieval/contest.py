@@ -53,7 +53,7 @@ def run_contest(
     extraction = extract(session, read, encoders, splits)
     load = session.services.load()
     choosing, judged = load.search_problem(CHOOSING), load.search_problem(split)
-    rank = RankDocuments(choosing, judged, settings.depth)
+    rank = RankDocuments(choosing, judged, settings.reach)
 
     def dense(called: str, sources: Sequence[str], seconds: float = 0.0) -> Ranking:
         vectors = [

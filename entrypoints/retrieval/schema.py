@@ -9,6 +9,7 @@ from typing import Literal
 import attrs
 from attrs.validators import and_, deep_iterable, ge, gt, le, lt, matches_re, min_len
 
+from fusionapp.domain.retrieval.metric_names import split_metric
 from fusionapp.domain.retrieval.recipe import TuningRecipe
 from fusionapp.domain.settings import setting
 from fusionapp.entrypoints.experiment.encoder_tables import (
@@ -116,9 +117,18 @@ class JudgeSettings:
         and_(min_len(1), deep_iterable(matches_re(re.compile(METRIC), func=re.fullmatch))),
     )
     ragas: bool = setting("ID-based context precision and recall of the 10 best by ragas, too", False)
-    depth: int = setting("how many documents of each ranking are kept and fused", 1000, ge(10))
+    depth: int = setting(
+        "how many documents of each ranking are kept and fused; more, where a metric looks further down",
+        1000,
+        ge(10),
+    )
     vectors: bool = setting("tabulate recall of shortened, int8 and binary vectors as well", False)
     draws: int = setting("bootstrap draws over queries", 10_000, ge(100))
+
+    @property
+    def reach(self) -> int:
+        """How many documents of each ranking are kept: no metric is that of a list cut shorter."""
+        return max(self.depth, *(split_metric(name)[1] or 0 for name in self.metrics))
 
 
 @attrs.frozen
@@ -170,7 +180,7 @@ class RetrievalExperiment:
                 "train.mask_same_label: needs labels; name their column as dataset.label (files, huggingface), or "
                 "set it to false"
             )
-        return found + _pair_problems(self.dataset) + self.train.problems() + _depth_problems(self.evaluate)
+        return found + _pair_problems(self.dataset) + self.train.problems()
 
 
 def _tunable_problems(name: str, encoder: HuggingFaceSettings) -> list[str]:
@@ -185,16 +195,6 @@ def _tunable_problems(name: str, encoder: HuggingFaceSettings) -> list[str]:
             "set it to [-1]"
         )
     return found
-
-
-def _depth_problems(settings: JudgeSettings) -> list[str]:
-    cutoffs = {name: int(name.partition("@")[2]) for name in settings.metrics if "@" in name}
-    return [
-        f"evaluate.metrics: {name} looks further down than evaluate.depth = {settings.depth} documents are kept; "
-        f"set depth to {cutoff} or more"
-        for name, cutoff in cutoffs.items()
-        if cutoff > settings.depth
-    ]
 
 
 def _role_problems(name: str, encoder: EncoderSettings) -> list[str]:

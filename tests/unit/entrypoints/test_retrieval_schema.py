@@ -12,7 +12,7 @@ from fusionapp.domain.errors import ConfigurationError, UsageError
 from fusionapp.entrypoints.experiment.load import load_any, load_experiment, read_file
 from fusionapp.entrypoints.experiment.structure import structure_any, unstructure
 from fusionapp.entrypoints.experiment.table import schema_rows
-from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
+from fusionapp.entrypoints.retrieval.schema import JudgeSettings, RetrievalExperiment
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 ASTRO = read_file(EXAMPLES / "astro-retrieval.toml")
@@ -105,10 +105,13 @@ def test_a_schedule_that_is_none_is_refused(schedule: Any, said: str) -> None:
             {"train__mask_same_label": True, "dataset__label": "topic", "dataset__source": "arxiv"},
             "train.mask_same_label: needs labels",
         ),
-        ({"evaluate__depth": 50}, "evaluate.metrics: recall@100 looks further down than evaluate.depth = 50"),
         ({"encoders__bm25": {"model": "minilm"}}, "encoders.bm25: is the name of a control"),
         ({"encoders__words": {"adapter": "lexical"}}, "encoders.words: words are ranked by"),
         ({"train__optimizer_batch": 100}, "train.optimizer_batch: 100 is no multiple"),
+        (
+            {"train__mining": {"rounds": 1}, "train__finetuning": {"method": "lora", "save": "adapter"}},
+            "train.finetuning.save: an adapter of a round after mining",
+        ),
         ({"evaluate__metrics": ["hits@3"]}, "evaluate.metrics: "),
         ({"evaluate__metrics": []}, "evaluate.metrics: "),
         ({"train__composition": {"soft": ["x"]}}, "train.composition.main: missing"),
@@ -117,6 +120,19 @@ def test_a_schedule_that_is_none_is_refused(schedule: Any, said: str) -> None:
 )
 def test_what_does_not_go_together_is_said_by_its_key(changes: dict[str, Any], said: str) -> None:
     assert any(line.startswith(said) for line in problems(PLAIN, **changes)), problems(PLAIN, **changes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reach"),
+    [
+        ({"depth": 50}, 100),
+        ({"depth": 50, "metrics": ("mrr@10", "map")}, 50),
+        ({"metrics": ("recall@2000", "ndcg@10")}, 2000),
+        ({"metrics": ("map",)}, 1000),
+    ],
+)
+def test_rankings_are_kept_as_far_down_as_metrics_look(settings: dict[str, Any], reach: int) -> None:
+    assert JudgeSettings(**settings).reach == reach
 
 
 def test_plain_settings_have_no_problem() -> None:
