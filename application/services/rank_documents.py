@@ -14,6 +14,7 @@ from fusionapp.application.ports.vector_index import Hits
 from fusionapp.application.services.load_pairs import SearchProblem
 from fusionapp.domain.retrieval.nearest import rank_scores
 from fusionapp.domain.retrieval.rank_fusion import (
+    above_zero,
     choose_weight,
     reciprocal_rank_fusion,
     weighted_fusion,
@@ -127,7 +128,9 @@ class RankDocuments:
         relevant = self.validation.relevant
         weight, _ = choose_weight(lists[0][0], lists[0][1], relevant)
         by_score = [Hits(*weighted_fusion(one, other, weight, self.depth)) for one, other in lists]
-        by_rank = [Hits(*reciprocal_rank_fusion([one[0], other[0]], self.depth)) for one, other in lists]
+        by_rank = [
+            Hits(*reciprocal_rank_fusion([one[0], above_zero(*other)], self.depth)) for one, other in lists
+        ]
         for fused, note in (
             (by_score, f"{weight:g} dense + {1 - weight:g} {words.name}"),
             (by_rank, f"reciprocal ranks of dense and {words.name}"),

@@ -18,7 +18,7 @@ from fusionapp.application.ports.vector_index import OpenIndex, VectorIndex
 from fusionapp.application.services.build_index import DOCUMENT, FILE, to_unit
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
-from fusionapp.domain.retrieval.rank_fusion import reciprocal_rank_fusion
+from fusionapp.domain.retrieval.rank_fusion import above_zero, reciprocal_rank_fusion
 
 FUSED = 100
 """How many documents of each ranking are fused."""
@@ -111,7 +111,9 @@ class SearchIndex:
             found = np.where(hits.rows >= 0, rows[hits.rows], -1)
             scores = hits.scores
             if lexical is not None:
-                found, scores = reciprocal_rank_fusion([found, lexical.rank(batch, depth).rows], k)
+                by_words = lexical.rank(batch, depth)
+                matching = above_zero(by_words.rows, by_words.scores)
+                found, scores = reciprocal_rank_fusion([found, matching], k)
             for query, of_query, scored in zip(batch, found.tolist(), scores.tolist(), strict=True):
                 kept = [(row, score) for row, score in zip(of_query, scored, strict=True) if row >= 0]
                 yield Answer(query, tuple(_hit(documents, row, score) for row, score in kept))

@@ -44,6 +44,15 @@ def reciprocal_rank_fusion(
     return _top(candidates.rows, candidates.gains.sum(axis=0), k)
 
 
+def above_zero(rows: Rows, scores: Scores) -> Rows:
+    """A ranking's rows without those that score no more than 0, which become -1.
+
+    By words, a document that shares none with the query has no rank: its place among others of score 0 is that of
+    its row, and would count in a fusion by ranks as if it were found there.
+    """
+    return np.where(scores > 0, rows, -1)
+
+
 def weighted_fusion(
     first: tuple[Rows, Scores], second: tuple[Rows, Scores], weight: float, k: int
 ) -> tuple[Rows, NDArray[np.float32]]:

@@ -130,7 +130,7 @@ class TuningRecipe:
             found.append("train.hard_negatives: 0 leaves out what train.mining finds; set it to 1 or more")
         if self.mining.rounds and self.finetuning.save == "adapter":
             found.append(
-                "train.finetuning.save: an adapter of a round after mining is one over the round before, not over the "
-                'base model; set it to "merged", or train.mining.rounds to 0'
+                "train.finetuning.save: an adapter of a round after mining is one over the round before, not over "
+                'the base model; set it to "merged", or train.mining.rounds to 0'
             )
         return found + (self.composition.problems() if self.composition is not None else [])

@@ -12,6 +12,7 @@ from fakes.encoders import CountingEncoder
 from fakes.indexes import MemoryIndex
 from fakes.stores import MemoryEmbeddingStore, MemorySpool
 
+from fusionapp.adapters.bm25.ranker import Bm25
 from fusionapp.adapters.faiss_index.index import FaissIndex
 from fusionapp.adapters.filesystem.run_directory import RunDirectory
 from fusionapp.adapters.numpy_index.index import NumpyIndex
@@ -89,6 +90,15 @@ def test_dot_keeps_the_vectors_lengths(house: House) -> None:
     vector = np.asarray(house.encoder.encode(TEXTS[:1], house.encoder.plan(1)).embeddings)[0, 0]
     own = next(hit for hit in answer.hits if hit.id == "d0")
     assert own.score == pytest.approx(float(vector @ vector), rel=1e-5)
+
+
+def test_documents_without_a_word_of_the_query_have_no_part_in_a_hybrid_search(house: House) -> None:
+    house.build()
+    (plain,) = house.search(["entirely unlike"], house.encoder, 5)
+    (hybrid,) = house.search(["entirely unlike"], house.encoder, 5, words=Bm25())
+    assert [hit.id for hit in hybrid.hits] == [hit.id for hit in plain.hits]
+    (hybrid,) = house.search(["entirely unlike 7"], house.encoder, 5, words=Bm25())
+    assert hybrid.hits[0].id == "d7"
 
 
 def test_the_index_is_described_and_recorded(house: House) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.retrieval.rank_fusion import (
     WEIGHTS,
+    above_zero,
     choose_weight,
     reciprocal_rank_fusion,
     weighted_fusion,
@@ -29,6 +30,18 @@ def ranking(seed: int, queries: int = 5, k: int = 6, documents: int = 10) -> Ran
 def ordered(scores: dict[int, float], k: int) -> list[int]:
     best = sorted(scores, key=lambda row: (-round(scores[row], 12), row))[:k]
     return best + [-1] * (k - len(best))
+
+
+@given(st.integers(0, 1000))
+def test_documents_of_score_0_have_no_rank(seed: int) -> None:
+    rows, scores = ranking(seed)
+    kept = above_zero(rows, scores)
+    for query in range(len(rows)):
+        expected = [
+            row if score > 0 else -1
+            for row, score in zip(rows[query].tolist(), scores[query].tolist(), strict=True)
+        ]
+        assert kept[query].tolist() == expected
 
 
 @given(st.integers(0, 1000), st.integers(1, 14))
