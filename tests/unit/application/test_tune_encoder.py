@@ -245,9 +245,11 @@ def test_pairs_that_a_composition_never_draws_are_counted(
 @pytest.mark.parametrize("content", [[], {}, {"carried": {}}])
 def test_a_document_that_describes_no_tuning_is_corrupt(bench: Bench, content: Any) -> None:
     bench.runs.write_document("models/trained.json", content)
-    for asked in (lambda: read_tuning(bench.runs), bench.tune):
-        with pytest.raises(CorruptArtifactError, match=r"trained\.json: does not describe a tuning"):
-            asked()
+    said = r"trained\.json: does not describe a tuning"
+    with pytest.raises(CorruptArtifactError, match=said):
+        read_tuning(bench.runs)
+    with pytest.raises(CorruptArtifactError, match=said):
+        bench.tune()
 
 
 def test_a_round_goes_on_from_the_model_of_the_one_before_with_mined_negatives(bench: Bench) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 
 from fusionapp.domain.errors import UsageError
@@ -131,6 +131,7 @@ def test_the_whole_weight_on_one_ranking_keeps_its_order() -> None:
     assert weighted_fusion((rows, scores), other, 0.0, 1)[0].tolist() == [[2]]
 
 
+@settings(deadline=None)  # every weight is tried the slow way
 @given(st.integers(0, 1000), st.integers(1, 6))
 def test_the_chosen_weight_has_the_best_mrr_of_the_fused_rankings(seed: int, k: int) -> None:
     first, second = ranking(seed), ranking(seed + 5000)
