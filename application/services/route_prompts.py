@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import attrs
@@ -15,11 +15,14 @@ from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.encode_texts import encode_texts
 from fusionapp.application.services.train_router import FAMILIAR, FAMILIAR_ROWS, NEIGHBOURS, flat
 from fusionapp.domain.embeddings import Embeddings
-from fusionapp.domain.errors import UsageError
+from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.routing.expected_costs import ExpectedCosts
 from fusionapp.domain.routing.familiarity import unfamiliarity
 from fusionapp.domain.routing.policy import NO_MODEL, Policy, Reason, choose
 from fusionapp.domain.routing.prices import estimate_tokens
+
+Detector = Callable[[Sequence[str], Mapping[str, Embeddings]], NDArray[np.bool_]]
+"""(prompts,) which of some prompts, with their embeddings, are unlike those in train."""
 
 
 @attrs.frozen
@@ -92,63 +95,77 @@ class RoutePrompts:
             batch_size: prompts encoded at a time; it does not change a choice.
 
         Raises:
-            UsageError: an unknown model, a blank prompt, or a price that the policy needs and nobody knows.
+            UsageError: an unknown model, a blank prompt, a price that the policy needs and nobody knows, or a wish
+                for unfamiliar prompts of a run that cannot tell which these are.
+            CorruptArtifactError: what the run keeps to tell them by is gone or damaged.
         """
         columns = _columns(router.models, wish)
+        unfamiliar = self._detector(handled=wish.abstain or wish.fallback is not None)
         remaining, start = iter(prompts), 0
         while batch := list(islice(remaining, batch_size)):
             sources = encode_texts(batch, start, encoders)
             scores = router.score(Prompts(batch, sources))
-            yield from self._choose(batch, sources, router, scores, costs, wish, columns)
+            yield from _choose(batch, unfamiliar(batch, sources), router, scores, costs, wish, columns)
             start += len(batch)
 
-    def _choose(
-        self,
-        batch: Sequence[str],
-        sources: Mapping[str, Embeddings],
-        router: Router,
-        scores: NDArray[np.float32],
-        costs: ExpectedCosts,
-        wish: Wish,
-        columns: NDArray[np.int64],
-    ) -> Iterator[Routed]:
-        models = [router.models[column] for column in columns]
-        success = router.success(scores)
-        place = [list(costs.models).index(model) for model in router.models]
-        cost = costs.expect(np.array([estimate_tokens(text) for text in batch], dtype=np.float64))[:, place]
-        unfamiliar = self._unfamiliar(sources)
-        handled = unfamiliar if wish.abstain or wish.fallback is not None else None
-        chosen = choose(
-            scores[:, columns],
-            success[:, columns],
-            cost[:, columns],
-            wish.policy,
-            handled,
-            None if wish.fallback is None else models.index(wish.fallback),
-        )
-        for row, prompt in enumerate(batch):
-            model = int(chosen.model[row])
-            yield Routed(
-                prompt=prompt,
-                model=None if model == NO_MODEL else models[model],
-                reason=Reason(int(chosen.reason[row])).name.lower(),
-                familiar=not unfamiliar[row],
-                scores=dict(zip(router.models, scores[row].tolist(), strict=True)),
-                success=dict(zip(router.models, success[row].tolist(), strict=True)),
-                cost={
-                    name: float(value) if np.isfinite(value) else None
-                    for name, value in zip(router.models, cost[row], strict=True)
-                },
-            )
-
-    def _unfamiliar(self, sources: Mapping[str, Embeddings]) -> NDArray[np.bool_]:
-        rows = len(next(iter(sources.values()))) if sources else 0
-        known = self.runs.read_document(FAMILIAR) or {"encoder": None}
-        if known["encoder"] is None:
-            return np.zeros(rows, dtype=np.bool_)
+    def _detector(self, handled: bool) -> Detector:
+        """Tells which prompts are unlike those in train."""
+        known = self.runs.read_document(FAMILIAR)
+        if known is None or not {"encoder", "share"} <= set(known):
+            raise CorruptArtifactError(f"{self.runs.directory}/{FAMILIAR}: is gone or damaged; train again")
+        encoder = known["encoder"]
+        if encoder is None:
+            if handled:
+                raise UsageError(
+                    f"{self.runs.directory}: which prompts are unfamiliar is told by dense embeddings of more than "
+                    f"{NEIGHBOURS} prompts of train, and there were none; leave fallback and abstain out"
+                )
+            return lambda batch, _: np.zeros(len(batch), dtype=np.bool_)
         train = self.runs.read_table(FAMILIAR_ROWS)["embedding"].astype(np.float32)
-        far = unfamiliarity(flat(sources[known["encoder"]]), train, NEIGHBOURS) > known["limit"]
-        return np.asarray(far, dtype=np.bool_)
+
+        def far(_: Sequence[str], sources: Mapping[str, Embeddings]) -> NDArray[np.bool_]:
+            return np.asarray(unfamiliarity(flat(sources[encoder]), train, NEIGHBOURS) > known["limit"])
+
+        return far
+
+
+def _choose(
+    batch: Sequence[str],
+    unfamiliar: NDArray[np.bool_],
+    router: Router,
+    scores: NDArray[np.float32],
+    costs: ExpectedCosts,
+    wish: Wish,
+    columns: NDArray[np.int64],
+) -> Iterator[Routed]:
+    models = [router.models[column] for column in columns]
+    success = router.success(scores)
+    place = [list(costs.models).index(model) for model in router.models]
+    cost = costs.expect(np.array([estimate_tokens(text) for text in batch], dtype=np.float64))[:, place]
+    _check_prices(models, cost[:, columns], wish.policy)
+    handled = unfamiliar if wish.abstain or wish.fallback is not None else None
+    chosen = choose(
+        scores[:, columns],
+        success[:, columns],
+        cost[:, columns],
+        wish.policy,
+        handled,
+        None if wish.fallback is None else models.index(wish.fallback),
+    )
+    for row, prompt in enumerate(batch):
+        model = int(chosen.model[row])
+        yield Routed(
+            prompt=prompt,
+            model=None if model == NO_MODEL else models[model],
+            reason=Reason(int(chosen.reason[row])).name.lower(),
+            familiar=not unfamiliar[row],
+            scores=dict(zip(router.models, scores[row].tolist(), strict=True)),
+            success=dict(zip(router.models, success[row].tolist(), strict=True)),
+            cost={
+                name: float(value) if np.isfinite(value) else None
+                for name, value in zip(router.models, cost[row], strict=True)
+            },
+        )
 
 
 def _columns(models: Sequence[str], wish: Wish) -> NDArray[np.int64]:
@@ -164,3 +181,18 @@ def _columns(models: Sequence[str], wish: Wish) -> NDArray[np.int64]:
     if wish.among and wish.fallback is not None and wish.fallback not in wish.among:
         raise UsageError(f"fallback {wish.fallback!r} is not among {', '.join(wish.among)}; add it")
     return np.array([models.index(model) for model in wish.among or models], dtype=np.int64)
+
+
+def _check_prices(models: Sequence[str], cost: NDArray[np.float64], policy: Policy) -> None:
+    """Refuse a policy that hangs on prices that nobody knows.
+
+    Raises:
+        UsageError: names the models.
+    """
+    known = np.isfinite(cost).all(axis=0)
+    unpriced = [model for model, priced in zip(models, known, strict=True) if not priced]
+    if policy.needs_cost and unpriced:
+        raise UsageError(
+            f"max_cost, min_quality and trade_off need every model's price, and none is known of "
+            f"{', '.join(unpriced)}; give dataset.prices or costs and train again, or choose among other models"
+        )

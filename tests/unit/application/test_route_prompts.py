@@ -12,11 +12,12 @@ from fakes.encoders import CountingEncoder, FailingEncoder
 from fakes.stores import MemoryRunStore
 from numpy.typing import NDArray
 
+from fusionapp.adapters.lexical.encoder import LexicalEncoder
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.router import Prompts, Router
 from fusionapp.application.services.encode_texts import encode_texts
 from fusionapp.application.services.route_prompts import Routed, RoutePrompts, Wish
-from fusionapp.domain.errors import UsageError
+from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.routing.expected_costs import ExpectedCosts
 from fusionapp.domain.routing.policy import Policy
 from fusionapp.domain.routing.prices import Prices
@@ -47,6 +48,13 @@ def costs(cheap: float = 0.001) -> ExpectedCosts:
     )
 
 
+def untold() -> MemoryRunStore:
+    """A run that cannot tell which prompts are unfamiliar."""
+    runs = MemoryRunStore()
+    runs.write_document("familiar.json", {"encoder": None, "share": 0.99})
+    return runs
+
+
 def route(
     *prompts: str,
     wish: Wish | None = None,
@@ -56,7 +64,7 @@ def route(
 ) -> list[Routed]:
     expected = how.pop("costs", costs())
     encoders = {"a": encoder or CountingEncoder()}
-    step = RoutePrompts(runs or MemoryRunStore())
+    step = RoutePrompts(runs or untold())
     return list(step(prompts, encoders, WordRouter(), expected, wish or Wish(), **how))
 
 
@@ -95,7 +103,7 @@ def test_only_the_models_asked_for_are_chosen_but_all_are_told_of() -> None:
 def test_an_unknown_price_is_none_and_refused_only_where_it_counts() -> None:
     (one,) = route("easy one", costs=costs(NAN))
     assert one.cost["cheap"] is None
-    with pytest.raises(UsageError, match="price"):
+    with pytest.raises(UsageError, match="price, and none is known of cheap; give"):
         route("easy one", costs=costs(NAN), wish=Wish(Policy(max_cost=1.0)))
     among = Wish(Policy(max_cost=0.05), among=("dear", "middling"))
     assert models("easy one", costs=costs(NAN), wish=among) == ["middling"]
@@ -127,6 +135,28 @@ def test_an_unfamiliar_prompt_goes_where_it_is_wished_to(
     assert (hard.model, hard.reason, hard.familiar) == (model, reason, False)
 
 
+@pytest.mark.parametrize("wish", [Wish(fallback="middling"), Wish(abstain=True)])
+def test_a_wish_for_unfamiliar_prompts_is_refused_where_none_can_be_told(wish: Wish) -> None:
+    with pytest.raises(UsageError, match=r"told by dense embeddings of more than 10 prompts"):
+        route("easy one", wish=wish)
+
+
+@pytest.mark.parametrize("kept", [None, {}])
+def test_a_run_whose_familiar_prompts_are_gone_is_corrupt(kept: dict[str, Any] | None) -> None:
+    runs = MemoryRunStore()
+    if kept is not None:
+        runs.write_document("familiar.json", kept)
+    with pytest.raises(CorruptArtifactError, match=r"familiar\.json: is gone or damaged; train again"):
+        route("easy one", runs=runs)
+
+
+def test_a_sparse_encoder_may_come_first(strict: MemoryRunStore) -> None:
+    encoders: dict[str, Encoder] = {"lexical": LexicalEncoder(dim=64), "a": CountingEncoder()}
+    step = RoutePrompts(strict)
+    found = step(["easy one", "hard one"], encoders, WordRouter(), costs(), Wish(abstain=True))
+    assert [one.model for one in found] == ["dear", None]
+
+
 @pytest.mark.parametrize(
     ("wish", "said"),
     [
@@ -148,7 +178,7 @@ def test_prompts_are_read_as_choices_are_taken() -> None:
             read.append(number)
             yield f"easy {number}"
 
-    step = RoutePrompts(MemoryRunStore())
+    step = RoutePrompts(untold())
     found = step(prompts(), {"a": CountingEncoder()}, WordRouter(), costs(), Wish(), batch_size=2)
     assert next(found).prompt == "easy 0"
     assert len(read) == 2
