@@ -117,8 +117,8 @@ class RoutePrompts:
         if encoder is None:
             if handled:
                 raise UsageError(
-                    f"{self.runs.directory}: which prompts are unfamiliar is told by dense embeddings of more than "
-                    f"{NEIGHBOURS} prompts of train, and there were none; leave fallback and abstain out"
+                    f"{self.runs.directory}: which prompts are unfamiliar is told by dense embeddings of more "
+                    f"than {NEIGHBOURS} prompts of train, and there were none; leave fallback and abstain out"
                 )
             return lambda batch, _: np.zeros(len(batch), dtype=np.bool_)
         train = self.runs.read_table(FAMILIAR_ROWS)["embedding"].astype(np.float32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from math import inf
 
 import attrs
 import numpy as np
@@ -55,6 +56,9 @@ class Policy:
         for name, value in (("max_cost", self.max_cost), ("trade_off", self.trade_off)):
             if value is not None and not value >= 0:
                 raise UsageError(f"{name} {value} is negative or not a number; use 0 or more")
+        if self.trade_off == inf:
+            # Times a cost of 0 it would be no number.
+            raise UsageError("trade_off inf asks for the cheapest model; use a large number, such as 1e9")
 
     @property
     def needs_cost(self) -> bool:

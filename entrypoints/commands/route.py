@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -56,18 +55,9 @@ def command(
     if abstain and fallback is not None:
         raise UsageError("--abstain and --fallback are two answers to one question; give one of them")
     loaded = load_router(router)
-    given: dict[str, Any] = {
-        key: value
-        for key, value in (("max_cost", max_cost), ("min_quality", min_quality), ("trade_off", trade_off))
-        if value is not None
-    }
-    policy = attrs.evolve(loaded.policy, **given)
+    limits = {"max_cost": max_cost, "min_quality": min_quality, "trade_off": trade_off}
+    wish = attrs.evolve(wish_of(loaded.policy, limits), abstain=abstain, among=among)
     if fallback is not None or abstain:
-        policy = attrs.evolve(policy, fallback=fallback)
-    if "min_quality" in given and "trade_off" not in given:
-        policy = attrs.evolve(policy, trade_off=None)
-    if "trade_off" in given and "min_quality" not in given:
-        policy = attrs.evolve(policy, min_quality=None)
-    wish = attrs.evolve(wish_of(policy), abstain=abstain, among=among)
+        wish = attrs.evolve(wish, fallback=fallback)
     for routed in loaded.stream(read_prompts(file, column), wish, batch_size):
         click.echo(json.dumps(attrs.asdict(routed), ensure_ascii=False))

@@ -83,9 +83,22 @@ class LoadedRouter:
         return routed
 
 
-def wish_of(policy: PolicySettings) -> Wish:
-    """An experiment's policy."""
-    return Wish(Policy(policy.max_cost, policy.min_quality, policy.trade_off), policy.fallback)
+def wish_of(policy: PolicySettings, limits: Mapping[str, float | None] | None = None) -> Wish:
+    """An experiment's policy.
+
+    Args:
+        policy: the experiment's.
+        limits: of `Policy`, which take the place of the experiment's where they are not None; of its min_quality
+            and trade_off, which exclude each other, the one that stands here stays alone.
+
+    Raises:
+        UsageError: a limit without sense, or both of these two are given.
+    """
+    given = {key: value for key, value in (limits or {}).items() if value is not None}
+    kept = {key: getattr(policy, key) for key in ("max_cost", "min_quality", "trade_off")}
+    if {"min_quality", "trade_off"} & set(given):
+        kept |= {"min_quality": None, "trade_off": None}
+    return Wish(Policy(**{**kept, **given}), policy.fallback)
 
 
 def load_router(directory: str | os.PathLike[str], device: str = "auto") -> LoadedRouter:

@@ -130,6 +130,9 @@ def test_a_prompt_unlike_those_of_train_is_said_to_be_and_handled_as_asked(
         (("--among", "poet", "--fallback", "small"), "fallback 'small' is not among poet"),
         (("--abstain", "--fallback", "small"), "--abstain and --fallback"),
         (("--min-quality", "0.5", "--trade-off", "1"), "two different policies"),
+        (("--max-cost", "nan"), "max_cost nan is negative or not a number"),
+        (("--min-quality", "nan"), "min_quality nan is not between 0 and 1"),
+        (("--trade-off", "inf"), "trade_off inf asks for the cheapest model"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
