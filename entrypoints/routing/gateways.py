@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from fusionapp.application.ports.answer_source import AnswerSource
 from fusionapp.application.ports.router import RouterBaselines, Routers, RouterTrainer
 from fusionapp.application.ports.router_tuner import RouterEncoderTuner
-from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.answer_columns import AnswerColumns, answer_columns
 from fusionapp.domain.routing.prices import Prices
 from fusionapp.entrypoints.gateways import SPLITS
@@ -58,17 +55,14 @@ def read_prices(path: str | None) -> Prices | None:
     """Prices by model from a JSON file.
 
     Raises:
-        UsageError: it is missing, no JSON, or names no prices.
+        DatasetError: it is missing, or no JSON object.
+        UsageError: a price is missing or no number.
     """
     if path is None:
         return None
-    try:
-        table = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"dataset.prices: {path} cannot be read as JSON ({error})") from error
-    if not isinstance(table, dict):
-        raise UsageError(f"dataset.prices: {path} holds no table of models")
-    return Prices.of(table, path)
+    from fusionapp.adapters.files.prices import read_prices as read
+
+    return read(path)
 
 
 def router_trainer() -> RouterTrainer:

@@ -157,8 +157,15 @@ def carry(session: RoutingSession, extraction: PartsExtraction) -> dict[str, Any
             ]
             for split in ("train", "validation")
         },
-        "settings": {key: session.resolved[key] for key in ("seed", "train")},
+        "settings": carried_settings(session),
     }
+
+
+def carried_settings(session: RoutingSession) -> dict[str, Any]:
+    """The settings that a router hangs on beside its encoders and data."""
+    resolved = session.resolved
+    made = {key: resolved["dataset"][key] for key in ("tie_below", "bad_below")}
+    return {"seed": resolved["seed"], "train": resolved["train"], "battles": made}
 
 
 def carried_before(session: RoutingSession) -> dict[str, Any] | None:

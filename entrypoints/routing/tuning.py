@@ -16,7 +16,14 @@ from fusionapp.application.services.train_router import GROUP, RouterTraining
 from fusionapp.application.services.tune_router_encoder import TUNED, RouterTuning, keep_better
 from fusionapp.entrypoints.routing.reports import UNTUNED
 from fusionapp.entrypoints.routing.session import RoutingSession
-from fusionapp.entrypoints.routing.steps import carry, contestant_of, extract, load_split, train
+from fusionapp.entrypoints.routing.steps import (
+    carried_settings,
+    carry,
+    contestant_of,
+    extract,
+    load_split,
+    train,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +76,7 @@ def with_tuned_encoder(session: RoutingSession) -> RoutingSession:
         "encoders": {name: one["settings"] for name, one in basis["encoders"].items()},
     }
     now = {
-        "settings": {key: session.resolved[key] for key in ("seed", "train")},
+        "settings": carried_settings(session),
         "encoders": session.resolved["encoders"],
     }
     if any(differences(before, now)):

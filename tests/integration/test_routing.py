@@ -168,6 +168,14 @@ def test_changed_answers_under_the_same_name_are_refused_unless_overwritten(job:
     assert call(job, "evaluate", "r.toml", "--json").json["controls"]["always small"]["quality"]["mean"] == 0
 
 
+@pytest.mark.parametrize("key", ["tie_below", "bad_below"])
+def test_routers_are_trained_anew_on_battles_that_are_made_in_another_way(job: Path, key: str) -> None:
+    words = ("train", "r.toml", "--set", f"dataset.{key}=0.4")
+    assert f"dataset.{key}" in refused(job, *words, code=2)
+    assert not call(job, *words, "--overwrite", "--json").json["reused"]
+    assert call(job, *words, "--json").json["reused"]
+
+
 def test_evaluate_before_train_is_refused(fresh: Path) -> None:
     assert "fusionapp train" in refused(fresh, "evaluate", "r.toml", code=2)
 

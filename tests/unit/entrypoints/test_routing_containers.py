@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from dependency_injector import providers
 
-from fusionapp.domain.errors import UsageError
+from fusionapp.domain.errors import DatasetError
 from fusionapp.entrypoints.containers import Gateways
 from fusionapp.entrypoints.experiment.structure import structure_any
 from fusionapp.entrypoints.routing.containers import RoutingGateways, RoutingServices
@@ -73,17 +73,23 @@ def test_every_source_of_answers_is_built(tmp_path: Path, source: str) -> None:
 def test_no_prices_are_none_and_given_ones_are_read(tmp_path: Path) -> None:
     assert session_with(tmp_path).gateways.prices() is None
     table = '{"a": {"input_price_usd_per_mtok": 1, "output_price_usd_per_mtok": 2}}'
-    (tmp_path / "p.json").write_text(table, encoding="utf-8")
+    (tmp_path / "p.json").write_text(table, encoding="utf-8-sig")  # as some editors save it
     priced = session_with(tmp_path, prices=str(tmp_path / "p.json"))
     assert priced.gateways.prices().models["a"].output == 2
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "cannot be read as JSON"), ("{", "as JSON"), ("[]", "holds no table of models")],
+    [
+        (None, "p.json: no such file"),
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "expected an object from model to prices"),
+    ],
+    ids=["missing", "cut short", "too deep", "a list"],
 )
 def test_prices_that_are_none_are_refused(tmp_path: Path, content: str | None, said: str) -> None:
     if content is not None:
         (tmp_path / "p.json").write_text(content, encoding="utf-8")
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(DatasetError, match=said):
         session_with(tmp_path, prices=str(tmp_path / "p.json")).gateways.prices()
