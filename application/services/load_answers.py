@@ -21,7 +21,7 @@ from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.routing.answers import Battles, ScoreMatrix
 from fusionapp.domain.routing.comparison_counts import count_pairs, often_enough
 from fusionapp.domain.routing.comparisons import battles_among, scores_among
-from fusionapp.domain.routing.conversions import battles_of_scores, scores_of_battles
+from fusionapp.domain.routing.conversions import battles_of_both, battles_of_scores, scores_of_battles
 from fusionapp.domain.routing.expected_costs import ExpectedCosts
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class LoadAnswers:
     def __call__(self, split: SplitEmbeddings, models: Sequence[str] | None = None) -> LoadedAnswers:
         """Answers to those prompts of a split that have embeddings.
 
-        Where the split has scores alone, battles are made of them, and the other way round.
+        Battles are made of a split's scores; scores are made of its battles where it has no others.
 
         Args:
             split: the embeddings.
@@ -145,14 +145,15 @@ class LoadAnswers:
         )
 
     def _convert(self, scores: ScoreMatrix, battles: Battles) -> tuple[ScoreMatrix, Battles]:
-        """Each kind made of the other where the split lacks it; costs and latencies stay."""
-        if not len(battles.outcome):
+        """Battles of all scores, beside those that were given; scores of battles where there are no others.
+
+        Shares of wins are no qualities, so they never stand beside some. Costs and latencies stay.
+        """
+        if np.isfinite(scores.quality).any():
             made = battles_of_scores(scores, self.tie_below, self.bad_below, self.most_pairs, self.seed)
-            return scores, made
-        if not np.isfinite(scores.quality).any():
-            shares = scores_of_battles(battles, len(scores.quality))
-            return attrs.evolve(scores, quality=shares.quality), battles
-        return scores, battles
+            return scores, battles_of_both(made, battles) if len(battles.outcome) else made
+        shares = scores_of_battles(battles, len(scores.quality))
+        return attrs.evolve(scores, quality=shares.quality), battles
 
     def _document(self) -> Mapping[str, Json]:
         document = self.runs.read_document(MODELS)

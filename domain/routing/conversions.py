@@ -79,6 +79,19 @@ def scores_of_battles(battles: Battles, prompts: int) -> ScoreMatrix:
     return ScoreMatrix(battles.models, quality.reshape(prompts, models), unknown, unknown.copy())
 
 
+def battles_of_both(made: Battles, given: Battles) -> Battles:
+    """Battles made of scores and others that were given, over the same models and prompts; ordered by prompt.
+
+    A pair of models that has both on a prompt keeps both.
+    """
+    prompts, first, second, outcome = (
+        np.concatenate([getattr(made, key), getattr(given, key)])
+        for key in ("prompts", "first", "second", "outcome")
+    )
+    order = np.argsort(prompts, kind="stable")
+    return Battles(made.models, prompts[order], first[order], second[order], outcome[order])
+
+
 def _outcomes(
     a: NDArray[np.float64], b: NDArray[np.float64], tie_below: float, bad_below: float
 ) -> NDArray[np.int8]:

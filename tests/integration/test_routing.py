@@ -267,6 +267,16 @@ def test_battles_train_a_router_as_scores_do(fresh: Path) -> None:
     assert "price" in said
 
 
+def test_battles_of_some_models_beside_scores_of_all_leave_no_model_out(fresh: Path) -> None:
+    pair = [row for row in battle_rows() if {row["model_a"], row["model_b"]} == {"small", "poet"}]
+    write_rows(fresh / "battles.jsonl", [{**row, "prompt_id": row["prompt"]} for row in pair])
+    settings = ("--set", 'dataset.train=["answers.jsonl", "battles.jsonl"]', "--set", "train.seeds=1")
+    call(fresh, "train", "r.toml", *settings)
+    assert call(fresh, "evaluate", "runs/r", "--json").json["models"] == sorted(MODELS)
+    (line,) = call(fresh, "route", "runs/r", stdin=b"a sonnet of rhyme\n").lines
+    assert set(line["scores"]) == set(MODELS)
+
+
 def test_prices_say_what_battles_cost(fresh: Path) -> None:
     prices = {
         model: {"input_price_usd_per_mtok": 1.0 + place, "output_price_usd_per_mtok": 2.0 + place}

@@ -14,6 +14,7 @@ from fakes.stores import MemoryRunStore, MemorySpool
 from fusionapp.application.services.load_answers import LoadAnswers
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.routing.answers import BOTH_BAD, FIRST, SECOND, TIE
+from fusionapp.domain.routing.comparisons import comparisons
 from fusionapp.domain.routing.rows import AnswerRow
 
 nan = math.nan
@@ -52,11 +53,24 @@ def test_battles_alone_become_scores(bench: Bench) -> None:
     np.testing.assert_array_equal(bench.load("train").answered.scores.quality, [[0.75, 0.25], [0.0, 1.0]])
 
 
-def test_scores_and_battles_beside_each_other_stay_what_they_are(bench: Bench) -> None:
-    bench.read({"train": [scored("p", a=1.0, b=0.0), battle("q")], **OTHERS})
+def test_scores_beside_battles_become_battles_too_and_shares_of_wins_become_no_scores(bench: Bench) -> None:
+    rows: list[AnswerRow] = [battle("q"), scored("p", a=0.0, b=1.0), battle("p")]
+    bench.read({"train": rows, **OTHERS})
     answered = bench.load("train").answered
-    np.testing.assert_array_equal(answered.scores.quality, [[1.0, 0.0], [nan, nan]])
-    assert outcomes(answered.battles) == [(1, "a", "b", FIRST)]
+    np.testing.assert_array_equal(answered.scores.quality, [[nan, nan], [0.0, 1.0]])
+    assert outcomes(answered.battles) == [
+        (0, "a", "b", FIRST),
+        (1, "a", "b", SECOND),
+        (1, "a", "b", FIRST),
+    ]
+
+
+def test_battles_are_as_many_as_comparisons_whatever_they_come_from(bench: Bench) -> None:
+    rows: list[AnswerRow] = [*TRAIN, battle("p"), battle("r"), scored("r", b=0.5, c=1.0)]
+    bench.read({"train": rows, **OTHERS})
+    counted = {one.model: one.comparisons for one in bench.answers.compared()}
+    loaded = bench.load("train").answered.battles
+    assert dict(zip(loaded.models, comparisons(loaded).tolist(), strict=True)) == counted
 
 
 def test_rows_are_those_that_have_embeddings(bench: Bench) -> None:
@@ -71,7 +85,9 @@ def test_rows_are_those_that_have_embeddings(bench: Bench) -> None:
     assert np.ravel(np.asarray(loaded.answered.prompts.embeddings["encoder"])).tolist() == [0, 2, 3]
     assert loaded.rows.tolist() == [0, 2, 3]
     np.testing.assert_array_equal(loaded.answered.scores.quality[:, 0], [0.0, 0.2, 0.3])
-    assert outcomes(loaded.answered.battles) == [(2, "a", "b", FIRST)]
+    # "p" and "s" by their scores, "s" by its battle as well.
+    made = [(0, "a", "b", TIE), (1, "a", "b", FIRST), (2, "a", "b", FIRST)]
+    assert outcomes(loaded.answered.battles) == [*made, (2, "a", "b", FIRST)]
 
 
 def test_prompts_that_no_chosen_model_answered_are_left_out(bench: Bench) -> None:

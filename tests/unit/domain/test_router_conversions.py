@@ -18,7 +18,7 @@ from fusionapp.domain.routing.comparisons import (
     positions,
     scores_among,
 )
-from fusionapp.domain.routing.conversions import battles_of_scores, scores_of_battles
+from fusionapp.domain.routing.conversions import battles_of_both, battles_of_scores, scores_of_battles
 
 MODELS = ("a", "b", "c", "d")
 
@@ -93,6 +93,19 @@ def test_drawn_pairs_are_spread_over_all_pairs() -> None:
 def test_a_cap_without_a_battle_is_refused() -> None:
     with pytest.raises(UsageError, match="most_pairs 0"):
         battles_of_scores(matrix(random_quality(0)), most_pairs=0)
+
+
+def test_battles_of_both_kinds_are_ordered_by_prompt_and_none_is_lost() -> None:
+    made, given = (
+        battles([(0, 0, 1, FIRST), (2, 0, 1, TIE)]),
+        battles([(2, 1, 0, SECOND), (1, 2, 3, BOTH_BAD)]),
+    )
+    assert rows_of(battles_of_both(made, given)) == [
+        (0, 0, 1, FIRST),
+        (1, 2, 3, BOTH_BAD),
+        (2, 0, 1, TIE),
+        (2, 1, 0, SECOND),
+    ]
 
 
 def test_win_shares_agree_with_a_loop() -> None:
