@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import attrs
@@ -19,6 +20,7 @@ from fusionapp.application.services.router_metrics import (
     oracle_of,
     single_model,
 )
+from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.cost_quality import pareto_front
 from fusionapp.domain.routing.reliability import ReliabilityBin, reliability
 from fusionapp.domain.scores import Summary
@@ -26,6 +28,8 @@ from fusionapp.domain.statistics.bootstrap import Difference, paired_difference
 from fusionapp.domain.statistics.holm import holm
 from fusionapp.domain.statistics.sign_flips import differing_units
 from fusionapp.domain.statistics.verdict import Verdict, verdict
+
+logger = logging.getLogger(__name__)
 
 VERDICT_ON = "quality"
 
@@ -67,6 +71,7 @@ class RouterEvaluation:
         leaderboard: everyone, by quality.
         calibration: the ensemble's reliability table.
         curves: mean cost and quality at each setting of the trade-off, by contestant; empty without prices.
+        shares: whether qualities are shares of wins, as battles alone are known.
     """
 
     split: str
@@ -81,6 +86,7 @@ class RouterEvaluation:
     leaderboard: Sequence[RouterRow]
     calibration: Sequence[ReliabilityBin]
     curves: Mapping[str, Sequence[tuple[float, float]]]
+    shares: bool = False
 
 
 @attrs.frozen
@@ -104,8 +110,9 @@ class EvaluateRouter:
         controls: Sequence[Contestant],
         draws: int,
         baselines: bool,
+        shares: bool = False,
     ) -> RouterEvaluation:
-        """Judge by `test`.
+        """Judge by `test`; a control none of whose chosen answers is known is left out.
 
         Args:
             split: its name.
@@ -117,20 +124,24 @@ class EvaluateRouter:
             controls: baselines.
             draws: of the bootstrap over prompts.
             baselines: whether single models and the oracle stand in the table as well.
+            shares: as in `RouterEvaluation`.
+
+        Raises:
+            UsageError: of no prompt is it known how good the answer that the router chose is.
         """
-        judged = judge_contestant(result, field, draws)
-        ensemble_judged = judge_contestant(ensemble, field, draws)
+        judged, ensemble_judged = (_judge_router(one, field, draws, split) for one in (result, ensemble))
         single = (
             [single_model(name, column, field) for column, name in enumerate(field.models)]
             if baselines
             else []
         )
-        judged_others = {one.name: judge_contestant(one, field, draws) for one in (*controls, *single)}
+        judged_others = _judge_controls([*controls, *single], field, draws, split)
         differences = {name: _compare(judged, other, VERDICT_ON) for name, other in judged_others.items()}
         verdicts: dict[str, Verdict] = {}
         # Two families: that a router beats a poor model must not cost it a word about a good baseline.
         for family in (controls, single):
-            adjusted = holm({one.name: differences[one.name].p_value for one in family})
+            known = [one.name for one in family if one.name in differences]
+            adjusted = holm({name: differences[name].p_value for name in known})
             verdicts |= {name: verdict(differences[name].interval, p) for name, p in adjusted.items()}
         everyone = {result.name: judged, ensemble.name: ensemble_judged, **judged_others}
         if baselines:
@@ -149,6 +160,7 @@ class EvaluateRouter:
             leaderboard=_leaderboard(everyone, verdicts),
             calibration=list(reliability(ensemble.success[0], field.quality)),
             curves={name: one.curve for name, one in everyone.items() if one.curve},
+            shares=shares,
         )
 
     def _keep(
@@ -169,6 +181,29 @@ class EvaluateRouter:
         for name, judged in everyone.items():
             columns[f"chosen quality {name}"] = judged.by_prompt
         self.runs.write_table(f"scores/{split}/routers.parquet", columns)
+
+
+def _judge_router(one: Contestant, field: Field, draws: int, split: str) -> Judgement:
+    judged = judge_contestant(one, field, draws)
+    if VERDICT_ON not in judged.metrics:
+        raise UsageError(
+            f"{split}: of no prompt is it known how good the answer of the chosen model is; give answers of "
+            f"{', '.join(field.models)} to the same prompts"
+        )
+    return judged
+
+
+def _judge_controls(
+    controls: Sequence[Contestant], field: Field, draws: int, split: str
+) -> dict[str, Judgement]:
+    found = {}
+    for one in controls:
+        judged = judge_contestant(one, field, draws)
+        if VERDICT_ON in judged.metrics:
+            found[one.name] = judged
+        else:
+            logger.warning("%s: left out, as no answer that it chose is known in %s", one.name, split)
+    return found
 
 
 def _others(first: Judgement, second: Judgement) -> dict[str, Difference]:

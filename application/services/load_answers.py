@@ -53,12 +53,14 @@ class LoadedAnswers:
         rows: (prompts,) where the prompts stand in the split's spool.
         prompt_tokens: (prompts,) given or estimated.
         left_out: prompts with an embedding of which nothing is known once models were left out.
+        shares: whether qualities are shares of wins, as battles alone are known.
     """
 
     answered: AnsweredPrompts
     rows: Rows
     prompt_tokens: NDArray[np.float64]
     left_out: int
+    shares: bool = False
 
 
 @attrs.frozen
@@ -128,7 +130,9 @@ class LoadAnswers:
         if not kept.any():
             raise UsageError(f"{split.origin}: split {split.split!r} has no answer of {', '.join(chosen)}")
         rows = split.rows[kept]
-        scores, battles = self._convert(_scores_at(scores, rows), _battles_at(battles, rows, len(answered)))
+        scores, battles = _scores_at(scores, rows), _battles_at(battles, rows, len(answered))
+        shares = not np.isfinite(scores.quality).any()
+        scores, battles = self._convert(scores, battles)
         texts = [example.text for example in examples_of(self.spool.read(split.split), rows)]
         places = np.flatnonzero(kept)
         embeddings = {
@@ -142,6 +146,7 @@ class LoadAnswers:
             rows,
             tokens[rows],
             int((~kept).sum()),
+            bool(shares),
         )
 
     def _convert(self, scores: ScoreMatrix, battles: Battles) -> tuple[ScoreMatrix, Battles]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.domain.routing.cost_quality import HULL_DRAWS, aiq, bootstrap_aiq
+from fusionapp.domain.routing.cost_quality import (
+    HULL_DRAWS,
+    aiq_of_prompts,
+    bootstrap_aiq,
+    setting_means,
+)
 from fusionapp.domain.routing.metrics import (
     Ratio,
     bootstrap_ratios,
@@ -42,6 +48,8 @@ class Field:
         cost: (prompts, models) USD that an answer costs; NaN where unknown.
         best_single: the column that is best on train.
         weak: the column of the cheapest model, or of the worst where prices are unknown.
+        foretold: (prompts, models) USD that an answer is expected to cost before it is given: what choices weigh.
+            By an answer's own cost nobody could choose, and it tells of the answer.
     """
 
     models: Sequence[str]
@@ -49,11 +57,14 @@ class Field:
     cost: NDArray[np.float64]
     best_single: int
     weak: int
+    foretold: NDArray[np.float64] = attrs.field(
+        default=attrs.Factory(lambda field: field.cost, takes_self=True), kw_only=True
+    )
 
     @property
     def priced(self) -> bool:
-        """Whether every answer has a price."""
-        return bool(np.isfinite(self.cost).all())
+        """Whether every answer has a price, and had one before it was given."""
+        return bool(np.isfinite(self.cost).all() and np.isfinite(self.foretold).all())
 
 
 @attrs.frozen(eq=False)
@@ -140,7 +151,7 @@ def judge_contestant(contestant: Contestant, field: Field, draws: int) -> Judgem
 
 
 def _best(scores: Floats, field: Field) -> NDArray[np.int64]:
-    return choose(scores, scores, field.cost, Policy()).model
+    return choose(scores, scores, field.foretold, Policy()).model
 
 
 def _ratios(scores: Floats, field: Field, ranks: bool) -> dict[str, Ratio]:
@@ -187,13 +198,13 @@ def _handover(contestant: Contestant, field: Field, draws: int) -> dict[str, Sum
 
 
 def _settings(success: Floats, scores: Floats, field: Field) -> tuple[Floats, Floats]:
-    """(settings, prompts) cost and quality of what is chosen at each trade-off."""
+    """(settings, prompts) cost and quality of what is chosen at each trade-off; NaN where a quality is unknown."""
     costs, qualities = [], []
-    for trade_off in trade_offs(success, field.cost, SETTINGS):
-        chosen = choose(scores, success, field.cost, Policy(trade_off=float(trade_off))).model
+    for trade_off in trade_offs(success, field.foretold, SETTINGS):
+        chosen = choose(scores, success, field.foretold, Policy(trade_off=float(trade_off))).model
         costs.append(chosen_quality(field.cost, chosen))
         qualities.append(chosen_quality(field.quality, chosen))
-    return np.array(costs), np.nan_to_num(np.array(qualities))
+    return np.array(costs), np.array(qualities)
 
 
 def _aiq(
@@ -207,16 +218,19 @@ def _aiq(
     values, drawn = [], []
     for scores, success in zip(contestant.scores, contestant.success, strict=True):
         cost, quality = _settings(success, scores, field)
-        values.append(aiq(cost.mean(axis=1), quality.mean(axis=1), low, high))
+        values.append(aiq_of_prompts(cost, quality, low, high)[0])
         drawn.append(bootstrap_aiq(cost, quality, low, high, draws=draws))
+    if not np.isfinite(values).all():
+        return {}
     replicates["aiq"] = np.mean(drawn, axis=0)
     return {"aiq": _summary(np.array(values), replicates["aiq"])}
 
 
 def _curve(contestant: Contestant, field: Field) -> list[tuple[float, float]]:
     cost, quality = _settings(contestant.success[0], contestant.scores[0], field)
-    points = zip(cost.mean(axis=1).tolist(), quality.mean(axis=1).tolist(), strict=True)
-    return sorted(dict.fromkeys(points))
+    (spent,), (means,) = setting_means(cost, quality)
+    points = zip(spent.tolist(), means.tolist(), strict=True)
+    return sorted(dict.fromkeys(point for point in points if isfinite(point[1])))
 
 
 def _summary(values: NDArray[np.float64], replicates: Replicates) -> Summary:

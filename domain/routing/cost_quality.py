@@ -87,14 +87,50 @@ def aiq(cost: Floats, quality: Floats, low: float, high: float) -> float:
     return float(np.trapezoid(hull_quality(corners, ends), ends) / (high - low))
 
 
+def setting_means(
+    cost: Floats, quality: Floats, weights: Floats | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean cost and mean known quality of each of a router's settings, both (draws, settings).
+
+    Args:
+        cost: (settings, prompts) USD of the model chosen at each setting.
+        quality: (settings, prompts) its quality; NaN where unknown. Such prompts count in costs alone: as 0 they
+            would make worse what nobody has judged.
+        weights: (draws, prompts) how often each prompt counts; None for one draw in which each counts once.
+
+    Returns:
+        NaN where no quality of a setting is known.
+    """
+    known = np.isfinite(quality)
+    counts = np.ones((1, cost.shape[1])) if weights is None else np.asarray(weights, dtype=np.float64)
+    judged = counts @ known.T
+    sums = counts @ np.where(known, quality, 0.0).T
+    means = np.divide(sums, judged, out=np.full_like(sums, np.nan), where=judged > 0)
+    return counts @ np.asarray(cost, dtype=np.float64).T / counts.sum(axis=1, keepdims=True), means
+
+
+def aiq_of_prompts(
+    cost: Floats, quality: Floats, low: float, high: float, weights: Floats | None = None
+) -> NDArray[np.float64]:
+    """(draws,) `aiq` of the settings of which some quality is known; NaN where none is.
+
+    Arguments are those of `setting_means` and `aiq`, and so are the errors.
+    """
+    found = []
+    for spent, means in zip(*setting_means(cost, quality, weights), strict=True):
+        known = np.isfinite(means)
+        found.append(aiq(spent[known], means[known], low, high) if known.any() else np.nan)
+    return np.array(found)
+
+
 def bootstrap_aiq(
     cost: Floats, quality: Floats, low: float, high: float, draws: int = HULL_DRAWS, seed: int = 0
 ) -> Replicates:
     """(draws,) AIQ over resampled prompts, the range of costs staying as it is.
 
     Args:
-        cost: (settings, prompts) USD of the model chosen at each of the router's settings.
-        quality: (settings, prompts) its quality.
+        cost: as in `setting_means`.
+        quality: as there.
         low: as in `aiq`.
         high: as in `aiq`.
         draws: how many resamples.
@@ -103,13 +139,11 @@ def bootstrap_aiq(
     Raises:
         UsageError: as `aiq`.
     """
-    settings, prompts = cost.shape
-    table = np.concatenate([cost, quality]).astype(np.float64).T / prompts
-    replicates = []
-    for weights in resample_weights(prompts, draws, seed):
-        means = weights @ table
-        replicates += [aiq(row[:settings], row[settings:], low, high) for row in means]
-    return np.array(replicates).round(12)
+    parts = [
+        aiq_of_prompts(cost, quality, low, high, weights)
+        for weights in resample_weights(cost.shape[1], draws, seed)
+    ]
+    return np.concatenate(parts).round(12)
 
 
 def _bends_down(a: tuple[float, float], b: tuple[float, float], c: tuple[float, float]) -> bool:

@@ -39,8 +39,14 @@ UNTUNED = "untuned encoder"
 READING = (
     "Mean ± standard deviation over seeds; 95 % intervals by paired bootstrap over the prompts, which are not "
     "corrected; verdicts on quality after Holm's correction. Quality is that of the chosen model's answer. APGR "
-    "and CPT go from the cheapest model to the one that is best on train. Pareto: nothing else is as cheap and as "
-    "good."
+    "and CPT go from the cheapest model (without prices the worst on train) to the one that is best on train. "
+    "Pareto: nothing else is as cheap and as good."
+)
+
+READING_SHARES = (
+    "Of these prompts battles alone are known: quality is the share of its battles on a prompt that the chosen "
+    "model won, ties counting half, over the prompts on which it fought. It ranks routers and says nothing of how "
+    "good answers are."
 )
 
 READING_TUNED = (
@@ -51,7 +57,12 @@ READING_TUNED = (
 
 def reading(evaluation: RouterEvaluation) -> str:
     """How the leaderboard is to be read."""
-    return f"{READING} {READING_TUNED}" if UNTUNED in evaluation.controls else READING
+    said = [READING]
+    if evaluation.shares:
+        said.append(READING_SHARES)
+    if UNTUNED in evaluation.controls:
+        said.append(READING_TUNED)
+    return " ".join(said)
 
 
 def training_json(training: RouterTraining) -> dict[str, Any]:
@@ -111,6 +122,7 @@ def evaluation_json(evaluation: RouterEvaluation) -> dict[str, Any]:
         ],
         "calibration": [_without_nan(attrs.asdict(one)) for one in evaluation.calibration],
         "curves": {name: [list(point) for point in curve] for name, curve in evaluation.curves.items()},
+        "shares": evaluation.shares,
     }
 
 

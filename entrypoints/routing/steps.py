@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from fusionapp.adapters.machine.packages import installed_versions
 from fusionapp.application.ports.router import AnsweredPrompts, BaselineKind, Prompts, Router
@@ -228,13 +229,14 @@ def judge(
         )
         for kind in (_baselines(fitted) if settings.baselines else ())
     ]
-    field = _field(test.scores, fitted.scores)
+    field = _field(test.scores, fitted.scores, _expected_costs(session, loaded))
     ids = session.gateways.spool().read(split).ids()
     evaluation: RouterEvaluation = session.services.evaluate()(
         split=split,
         test=test,
         prompt_ids=[str(next(iter(ids[row].values()))) for row in loaded.rows],
         field=field,
+        shares=loaded.shares,
         result=contestant("router", [routers.open([one]) for one in directories]),
         ensemble=contestant("ensemble of seeds", [routers.open(directories)]),
         controls=[*rivals, *controls],
@@ -257,20 +259,26 @@ def _baselines(train: AnsweredPrompts) -> Sequence[BaselineKind]:
     return [kind for kind in BASELINES if kind != "cheapest" or priced]
 
 
+def _expected_costs(session: RoutingSession, loaded: LoadedAnswers) -> NDArray[np.float64]:
+    """(prompts, models) USD that answers are expected to cost before they are given; NaN where nobody knows."""
+    costs = session.services.load().costs()
+    place = [list(costs.models).index(model) for model in loaded.answered.scores.models]
+    expected: NDArray[np.float64] = costs.expect(loaded.prompt_tokens)[:, place]
+    return expected
+
+
 def _with_costs(session: RoutingSession, loaded: LoadedAnswers) -> AnsweredPrompts:
     """Prompts whose answers' unknown costs go by what is expected of their models."""
     scores = loaded.answered.scores
-    costs = session.services.load().costs()
-    place = [list(costs.models).index(model) for model in scores.models]
-    expected = costs.expect(loaded.prompt_tokens)[:, place]
-    cost = np.where(np.isfinite(scores.cost), scores.cost, expected)
+    cost = np.where(np.isfinite(scores.cost), scores.cost, _expected_costs(session, loaded))
     return attrs.evolve(loaded.answered, scores=attrs.evolve(scores, cost=cost))
 
 
-def _field(test: ScoreMatrix, train: ScoreMatrix) -> Field:
+def _field(test: ScoreMatrix, train: ScoreMatrix, foretold: NDArray[np.float64]) -> Field:
     """Qualities and costs of a split; weak is the cheapest model, or the worst on train without prices."""
     known = np.isfinite(test.cost).any(axis=0)
     means = np.nanmean(np.where(known, test.cost, np.inf), axis=0)
     quality = np.nan_to_num(np.nanmean(train.quality, axis=0), nan=np.inf)
     weak = int(np.argmin(means)) if known.any() else int(np.argmin(quality))
-    return Field(list(test.models), test.quality, test.cost, best_single(train.quality), weak)
+    single = best_single(train.quality)
+    return Field(list(test.models), test.quality, test.cost, single, weak, foretold=foretold)

@@ -260,6 +260,7 @@ def test_battles_train_a_router_as_scores_do(fresh: Path) -> None:
     assert set(report["controls"]) == BASELINES - {"cheapest"} | SINGLES
     assert "aiq" not in report["result"]  # no prices
     assert report["result"]["pairwise_accuracy"]["mean"] > 0.7
+    assert report["shares"]
     assert not (fresh / "runs/r/cost-quality-test.svg").exists()
     (line,) = call(fresh, "route", "runs/r", stdin=b"a sonnet of rhyme\n").lines
     assert set(line["cost"].values()) == {None}
@@ -275,6 +276,19 @@ def test_battles_of_some_models_beside_scores_of_all_leave_no_model_out(fresh: P
     assert call(fresh, "evaluate", "runs/r", "--json").json["models"] == sorted(MODELS)
     (line,) = call(fresh, "route", "runs/r", stdin=b"a sonnet of rhyme\n").lines
     assert set(line["scores"]) == set(MODELS)
+
+
+def test_a_model_that_answered_no_test_prompt_is_no_control(fresh: Path) -> None:
+    rows = answer_rows()
+    for row in rows[80:]:
+        del row["scores"]["solver"]
+    write_rows(fresh / "answers.jsonl", rows[:80])
+    write_rows(fresh / "test.jsonl", rows[80:])
+    call(fresh, "train", "r.toml", "--set", "dataset.test='test.jsonl'", "--set", "train.seeds=1")
+    report = call(fresh, "evaluate", "runs/r", "--json").json
+    assert set(report["verdicts"]) >= SINGLES - {"always solver"}
+    assert "always solver" not in report["verdicts"]
+    assert not report["shares"]
 
 
 def test_prices_say_what_battles_cost(fresh: Path) -> None:

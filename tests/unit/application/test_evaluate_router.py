@@ -17,9 +17,10 @@ from fusionapp.application.services.router_metrics import (
     oracle_of,
     single_model,
 )
+from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.metrics import best_single
 from fusionapp.entrypoints.routing.pictures import cost_quality_picture
-from fusionapp.entrypoints.routing.reports import read_evaluation, write_evaluation
+from fusionapp.entrypoints.routing.reports import read_evaluation, reading, write_evaluation
 
 TEST = toy_answers(80, seed=2)
 QUALITY = TEST.scores.quality
@@ -49,6 +50,22 @@ def evaluate(
         controls=[contestant("noise", 5.0), contestant("twin", 0.1, 0.2)],
         draws=2000,
         baselines=baselines,
+    )
+
+
+def evaluate_exactly(field: Field) -> RouterEvaluation:
+    """By a router that foretells `QUALITY` without an error."""
+    sure = contestant("router", 0.0)
+    return EvaluateRouter(MemoryRunStore())(
+        split="test",
+        test=TEST,
+        prompt_ids=[f"p{row}" for row in range(80)],
+        field=field,
+        result=sure,
+        ensemble=sure,
+        controls=[],
+        draws=200,
+        baselines=False,
     )
 
 
@@ -86,6 +103,33 @@ def test_a_single_model_has_its_own_quality_and_cost_and_no_ranking() -> None:
     assert judged.metrics["quality"].mean == pytest.approx(QUALITY[:, 2].mean())
     assert judged.cost == pytest.approx(0.03)
     assert not {"pairwise_accuracy", "apgr", "ece"} & set(judged.metrics)
+
+
+def test_a_single_models_area_is_its_quality_whatever_is_unknown_of_it() -> None:
+    judged = judge_contestant(single_model("both", 2, HOLES), HOLES, 200)
+    assert judged.metrics["quality"].mean == pytest.approx(np.nanmean(HOLES.quality[:, 2]))
+    dear = judge_contestant(
+        single_model("algebra", 0, HOLES), HOLES, 200
+    )  # the cheapest: flat over all costs
+    assert dear.metrics["aiq"].mean == pytest.approx(np.nanmean(HOLES.quality[:, 0]))
+
+
+def test_choices_weigh_the_cost_that_is_foretold_and_pay_the_real_one() -> None:
+    # Of equal scores the model that was thought cheaper is chosen, though it turns out dearer.
+    foretold = np.tile([0.05, 0.01, 0.05, 0.05], (80, 1))
+    field = attrs.evolve(FIELD, cost=np.tile([0.01, 0.09, 0.09, 0.09], (80, 1)), foretold=foretold)
+    equal = np.zeros(QUALITY.shape, dtype=np.float32)
+    judged = judge_contestant(Contestant("equal", [equal], [equal + np.float32(0.5)]), field, 200)
+    assert judged.metrics["quality"].mean == pytest.approx(QUALITY[:, 1].mean())
+    assert judged.cost == pytest.approx(0.09)
+    assert [cost for cost, _ in judged.curve] == pytest.approx([0.09])
+
+
+def test_without_a_foretold_cost_nothing_is_weighed_by_it() -> None:
+    untold = attrs.evolve(FIELD, foretold=UNPRICED.cost)
+    judged = judge_contestant(contestant("x", 0.1), untold, 200)
+    assert judged.cost is None
+    assert "aiq" not in judged.metrics
 
 
 def test_without_prices_there_is_no_cost_no_area_and_no_curve() -> None:
@@ -176,6 +220,31 @@ def test_the_front_holds_what_nothing_that_can_be_bought_is_as_cheap_and_as_good
         )
         assert not (row.on_front and beaten), row.name
     assert any(row.on_front for row in rows.values())
+
+
+def test_a_model_of_which_no_answer_is_known_is_left_out_with_a_word(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    quality = QUALITY.copy()
+    quality[:, 3] = np.nan
+    evaluation = evaluate(attrs.evolve(FIELD, quality=quality, weak=0))
+    assert set(evaluation.verdicts) == {"noise", "twin", "always algebra", "always poetry", "always both"}
+    assert "always weak: left out, as no answer that it chose is known in test" in caplog.text
+
+
+def test_a_router_of_whose_choices_nothing_is_known_cannot_be_judged() -> None:
+    quality = np.full(QUALITY.shape, np.nan)
+    never = QUALITY.argmin(axis=1)
+    quality[np.arange(80), never] = 0.5
+    with pytest.raises(
+        UsageError, match="of no prompt is it known how good the answer of the chosen model is"
+    ):
+        evaluate_exactly(attrs.evolve(FIELD, quality=quality))
+
+
+def test_shares_of_wins_are_said_to_be_none_of_quality() -> None:
+    assert "battles alone" in reading(attrs.evolve(evaluate(), shares=True))
+    assert "battles alone" not in reading(evaluate())
 
 
 def test_without_baselines_only_those_given_are_judged() -> None:

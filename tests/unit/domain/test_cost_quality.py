@@ -8,7 +8,15 @@ from scipy.integrate import quad
 from scipy.spatial import ConvexHull
 
 from fusionapp.domain.errors import UsageError
-from fusionapp.domain.routing.cost_quality import aiq, bootstrap_aiq, hull, hull_quality, pareto_front
+from fusionapp.domain.routing.cost_quality import (
+    aiq,
+    aiq_of_prompts,
+    bootstrap_aiq,
+    hull,
+    hull_quality,
+    pareto_front,
+    setting_means,
+)
 from fusionapp.domain.routing.weak_strong import Handover, apgr, bootstrap_handover, cpt
 from fusionapp.domain.statistics.bootstrap import resample_weights
 
@@ -103,6 +111,30 @@ def test_bootstrapped_aiq_agrees_with_a_loop_over_draws() -> None:
     for i, counts in enumerate(np.concatenate(list(resample_weights(30, 10, 3)))):
         rows = np.repeat(np.arange(30), counts.astype(int))
         assert found[i] == pytest.approx(aiq(cost[:, rows].mean(1), quality[:, rows].mean(1), 2.0, 8.0))
+
+
+@given(st.integers(0, 300))
+def test_unknown_qualities_count_in_no_mean(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    cost, quality = rng.uniform(1, 10, (4, 12)), rng.random((4, 12))
+    quality[rng.random(quality.shape) < 0.5] = np.nan
+    weights = rng.integers(0, 3, (3, 12)).astype(np.float32) + np.float32(0.5)
+    spent, means = setting_means(cost, quality, weights)
+    for draw in range(3):
+        for setting in range(4):
+            some = np.isfinite(quality[setting])
+            assert spent[draw, setting] == pytest.approx(np.average(cost[setting], weights=weights[draw]))
+            if some.any():
+                known = np.average(quality[setting][some], weights=weights[draw][some])
+                assert means[draw, setting] == pytest.approx(known)
+            else:
+                assert np.isnan(means[draw, setting])
+
+
+def test_aiq_is_that_of_the_settings_of_which_something_is_known() -> None:
+    cost, quality = np.array([[1.0, 1.0], [2.0, 2.0]]), np.array([[0.4, np.nan], [np.nan, np.nan]])
+    assert aiq_of_prompts(cost, quality, 1.0, 3.0) == pytest.approx([0.4])
+    assert np.isnan(aiq_of_prompts(cost, quality * np.nan, 1.0, 3.0)).all()
 
 
 @given(st.integers(0, 300))
