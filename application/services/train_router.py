@@ -18,6 +18,8 @@ from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.train_classifier import TRAINED
 from fusionapp.domain.embeddings import Embeddings, Json
 from fusionapp.domain.errors import CorruptArtifactError
+from fusionapp.domain.routing.answers import Battles
+from fusionapp.domain.routing.comparisons import balance
 from fusionapp.domain.routing.familiarity import familiar_below
 from fusionapp.domain.routing.recipe import RouterRecipe
 
@@ -43,12 +45,15 @@ class RouterTraining:
         seconds: spent now; the first run's where everything was there.
         reused: True where every router was there already.
         tuning: what tuning an encoder came to, where one was tuned.
+        balance: how often models are compared in train, and as how often they are seen as battles are weighed
+            (`weigh_report`); None where they are not.
     """
 
     routers: Sequence[TrainedRouter]
     seconds: float
     reused: bool = False
     tuning: Mapping[str, Json] | None = None
+    balance: Mapping[str, Json] | None = None
 
 
 @attrs.frozen
@@ -126,13 +131,15 @@ class TrainRouter:
             )
         if group == GROUP:
             self._keep_familiar(train, familiar)
+        weighed = weigh_report(train.battles) if recipe.balance_model_samples else None
         document = {
             "carried": dict(carried),
             "seconds": seconds,
             "routers": [attrs.asdict(router) for router in routers],
+            "balance": weighed,
         }
         self.runs.write_document(f"{group}/{TRAINED}", document)
-        return RouterTraining(list(routers), seconds)
+        return RouterTraining(list(routers), seconds, balance=weighed)
 
     def _keep_familiar(self, train: AnsweredPrompts, share: float) -> None:
         """Embeddings of train, and how far from its nearest a prompt may be to be like them."""
@@ -168,4 +175,28 @@ class TrainRouter:
             TrainedRouter(**{**router, "directory": self.runs.path(name)})
             for name, router in zip(names, found["routers"], strict=True)
         ]
-        return RouterTraining(routers, found["seconds"], reused=True)
+        return RouterTraining(routers, found["seconds"], reused=True, balance=found.get("balance"))
+
+
+def weigh_report(battles: Battles) -> dict[str, Json] | None:
+    """What weighing battles by the rarer of their models does, as JSON; None without battles.
+
+    ``battles`` and ``effective`` count them, and as how many equal ones they say as much; ``models`` has each
+    model's ``comparisons``, its ``share`` of all places in battles, and its ``weighed_share``.
+    """
+    if not len(battles.prompts):
+        return None
+    found = balance(battles)
+    columns = {
+        "comparisons": found.comparisons.tolist(),
+        "share": found.share.tolist(),
+        "weighed_share": found.weighed_share.tolist(),
+    }
+    return {
+        "battles": len(battles.prompts),
+        "effective": found.effective,
+        "models": {
+            model: {name: values[place] for name, values in columns.items()}
+            for place, model in enumerate(found.models)
+        },
+    }

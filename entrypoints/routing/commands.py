@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from fusionapp.entrypoints.commands.options import is_quiet
@@ -9,6 +12,7 @@ from fusionapp.entrypoints.output import print_json, print_table
 from fusionapp.entrypoints.routing import api
 from fusionapp.entrypoints.routing.reports import (
     COLUMNS,
+    balance_rows,
     evaluation_json,
     leaderboard_rows,
     reading,
@@ -37,6 +41,8 @@ def train(settings: RoutingExperiment, runs: str, overwrite: bool, as_json: bool
             for router in training.routers
         ],
     )
+    if training.balance is not None:
+        _show_balance(training.balance)
     if training.tuning is not None:
         click.echo(tuning_sentence(training.tuning))
     reused = " (trained before, reused)" if training.reused else ""
@@ -58,3 +64,14 @@ def evaluate(settings: RoutingExperiment, split: str, runs: str, overwrite: bool
             f"{difference.estimate:+.4f} [{difference.interval.low:+.4f}, {difference.interval.high:+.4f}]"
         )
     click.echo(reading(evaluation))
+
+
+def _show_balance(weighed: Mapping[str, Any]) -> None:
+    """How battles are weighed, where some models are rarer than others."""
+    rows = balance_rows(weighed)
+    if len({comparisons for _, comparisons, *_ in rows}) > 1:
+        print_table(("model", "comparisons", "share", "share as drawn"), rows)
+        click.echo(
+            f"{weighed['battles']:,} battles in train, drawn by their rarer model: they say as much as "
+            f"{weighed['effective']:,.0f} alike (train.balance_model_samples)"
+        )

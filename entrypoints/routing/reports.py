@@ -82,7 +82,17 @@ def training_json(training: RouterTraining) -> dict[str, Any]:
         "seconds": training.seconds,
         "reused": training.reused,
         **({} if training.tuning is None else {"tuning": dict(training.tuning)}),
+        **({} if training.balance is None else {"balance": dict(training.balance)}),
     }
+
+
+def balance_rows(weighed: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Of each model its comparisons, its share of them, and its share as battles are drawn; the rarest first."""
+    models = sorted(weighed["models"].items(), key=lambda named: named[1]["comparisons"])
+    return [
+        (name, f"{one['comparisons']:,}", f"{one['share']:.1%}", f"{one['weighed_share']:.1%}")
+        for name, one in models
+    ]
 
 
 def tuning_sentence(tuning: Mapping[str, Any]) -> str:

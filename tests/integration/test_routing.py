@@ -278,6 +278,19 @@ def test_battles_of_some_models_beside_scores_of_all_leave_no_model_out(fresh: P
     assert set(line["scores"]) == set(MODELS)
 
 
+def test_rare_models_are_told_of_with_their_share_as_drawn(fresh: Path) -> None:
+    rows = answer_rows()
+    for row in rows[40:]:
+        del row["scores"]["solver"]
+    write_rows(fresh / "answers.jsonl", rows)
+    shown = call(fresh, "train", "r.toml", "--set", "train.seeds=1").out
+    assert "share as drawn" in shown
+    assert "drawn by their rarer model" in shown
+    models = call(fresh, "train", "runs/r", "--json").json["balance"]["models"]
+    assert models["solver"]["comparisons"] < models["poet"]["comparisons"]
+    assert models["solver"]["weighed_share"] > models["solver"]["share"]
+
+
 def test_a_model_that_answered_no_test_prompt_is_no_control(fresh: Path) -> None:
     rows = answer_rows()
     for row in rows[80:]:

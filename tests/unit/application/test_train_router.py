@@ -9,7 +9,7 @@ import attrs
 import numpy as np
 import pytest
 from fakes.heads import CountingProgress
-from fakes.routers import NearestPromptTrainer, toy_answers
+from fakes.routers import NearestPromptTrainer, answers_of, toy_answers
 from fakes.stores import MemoryRunStore
 from fakes.tracker import RecordingTracker
 
@@ -47,11 +47,13 @@ class Bench:
         seeds: tuple[int, ...] = (3, 4),
         data: str = "d",
         rows: AnsweredPrompts | None = None,
+        recipe: RouterRecipe | None = None,
         **how: Any,
     ) -> RouterTraining:
         step = TrainRouter(self.trainer, self.runs, lambda _: self.tracker, CountingProgress())
         carried = {**CARRIED, "data": data}
-        return step(RouterRecipe(), seeds, rows or toy_answers(), toy_answers(40, seed=1), carried, **how)
+        train, validation = rows or toy_answers(), toy_answers(40, seed=1)
+        return step(recipe or RouterRecipe(), seeds, train, validation, carried, **how)
 
     def router(self, seed: int) -> Path:
         return Path(self.runs.path(f"models/seed-{seed}/router.safetensors"))
@@ -89,6 +91,26 @@ def test_routers_of_other_data_or_seeds_are_trained(bench: Bench, change: dict[s
     assert not bench.train(**change).reused
     assert bench.trainer.trained == 2
     assert bench.train(**change).reused
+
+
+def test_training_says_how_often_models_are_compared_and_drawn(bench: Bench) -> None:
+    rows = toy_answers()
+    rare = rows.scores.quality.copy()
+    rare[30:, 3] = np.nan
+    uneven = answers_of(rows.prompts, rare)
+    weighed = bench.train(rows=uneven).balance
+    assert weighed is not None
+    assert weighed["battles"] == len(uneven.battles.prompts) == 120 * 3 + 30 * 3
+    assert 0 < weighed["effective"] < weighed["battles"]
+    weak = weighed["models"]["weak"]
+    assert weak["comparisons"] == 90
+    assert weak["share"] == pytest.approx(90 / 900)
+    assert weak["weighed_share"] > 2 * weak["share"]
+    assert bench.train(rows=uneven).balance == weighed
+
+
+def test_training_that_weighs_nothing_says_nothing_of_it(bench: Bench) -> None:
+    assert bench.train(recipe=RouterRecipe(balance_model_samples=False)).balance is None
 
 
 def test_a_training_that_is_cut_short_voids_the_routers_before_it(bench: Bench) -> None:
