@@ -102,7 +102,7 @@ class TrainRouter:
         names = [f"{group}/seed-{seed}" for seed in seeds]
         found = self._reusable(group, names, carried, overwrite)
         if found is not None:
-            if (self.runs.read_document(FAMILIAR) or {}).get("share") != familiar:
+            if group == GROUP and (self.runs.read_document(FAMILIAR) or {}).get("share") != familiar:
                 self._keep_familiar(train, familiar)
             return found
         start = perf_counter()

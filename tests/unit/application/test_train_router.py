@@ -16,7 +16,7 @@ from fakes.tracker import RecordingTracker
 from fusionapp.adapters.filesystem.run_directory import RunDirectory
 from fusionapp.application.ports.router import AnsweredPrompts, Prompts, TrainedRouter
 from fusionapp.application.ports.run_store import RunStore
-from fusionapp.application.services.train_router import RouterTraining, TrainRouter
+from fusionapp.application.services.train_router import RouterTraining, TrainRouter, flat
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 from fusionapp.domain.routing.recipe import RouterRecipe
 
@@ -144,6 +144,15 @@ def test_a_share_of_trains_own_prompts_is_familiar(bench: Bench) -> None:
     narrow = bench.runs.read_document("familiar.json")
     assert narrow is not None
     assert narrow["limit"] < wide["limit"]
+
+
+def test_what_is_familiar_stays_by_the_embeddings_that_the_runs_routers_read(bench: Bench) -> None:
+    untuned, tuned = toy_answers(seed=5), toy_answers()
+    for share in (0.9, 0.5):
+        bench.train(rows=untuned, data="untuned", group="untuned", familiar=share)
+        bench.train(rows=tuned, familiar=share)
+    kept = bench.runs.read_table("familiar.parquet")["embedding"]
+    np.testing.assert_array_equal(kept, flat(tuned.prompts.embeddings["dense"]))
 
 
 def test_too_few_prompts_leave_open_what_is_familiar(bench: Bench) -> None:
