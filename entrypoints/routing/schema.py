@@ -53,7 +53,11 @@ class AnswerSettings:
     conversation: str | None = setting(
         "column of conversations instead, the first turn of whose user is the prompt", None
     )
-    id: tuple[str, ...] = setting("columns that name the prompt; default: equal texts are one prompt", ())
+    id: tuple[str, ...] = setting(
+        "columns that name the prompt in what is kept; equal texts are one prompt whatever they say, and go by "
+        "the first one's name",
+        (),
+    )
     task: str | None = setting('column of the task; default: "task" where there is one', None)
     scores: str | tuple[str, ...] | None = setting("column or columns of the scores, by layout", None)
     costs: str | tuple[str, ...] | None = setting("column or columns of costs in USD, by layout", None)
@@ -83,7 +87,9 @@ class AnswerSettings:
         "part of the prompts taken for validation, where the dataset names none", 0.1, and_(gt(0.0), le(0.5))
     )
     drop_duplicates: bool = setting(
-        "leave prompts out of train that stand in another split as well, rather than refuse them", False
+        "leave prompts out of train that stand in another split as well, and out of validation those in any but "
+        "train, rather than refuse them",
+        False,
     )
     tie_below: float = setting("scores that differ by less are a tie in battles made of them", 0.0, ge(0.0))
     bad_below: float = setting("two scores that lie below are both bad in battles made of them", 0.0, ge(0.0))

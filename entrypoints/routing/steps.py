@@ -42,7 +42,7 @@ BASELINES: tuple[BaselineKind, ...] = (
 
 
 def read_answers(session: RoutingSession) -> AnswersRead:
-    """Read the dataset into the run, and say which models have no price."""
+    """Read the dataset into the run, and say what was left out, averaged, or has no price."""
     dataset = session.experiment.dataset
     found: AnswersRead = session.services.read()(
         test_fraction=dataset.test_fraction,
@@ -52,6 +52,11 @@ def read_answers(session: RoutingSession) -> AnswersRead:
         prices=session.gateways.prices(),
         answer_tokens=dataset.answer_tokens,
     )
+    for split, one in found.splits.items():
+        if one.dropped:
+            logger.warning("%s: %d prompts that another split has, too, are left out", split, one.dropped)
+        if one.repeated:
+            logger.warning("%s: %d scores that were given again are averaged", split, one.repeated)
     if found.without_price:
         logger.warning("no price is known of %s: their costs stay unknown", ", ".join(found.without_price))
     return found

@@ -278,6 +278,17 @@ def test_battles_of_some_models_beside_scores_of_all_leave_no_model_out(fresh: P
     assert set(line["scores"]) == set(MODELS)
 
 
+def test_prompts_left_out_and_scores_averaged_are_told_of(fresh: Path) -> None:
+    rows = answer_rows()
+    write_rows(fresh / "answers.jsonl", [*rows[:80], rows[0]])
+    write_rows(fresh / "test.jsonl", rows[78:])
+    words = ("extract", "r.toml", "--set", "dataset.test='test.jsonl'", "--split", "test")
+    assert "drop_duplicates" in call(fresh, *words, code=2).err
+    said = call(fresh, *words, "--set", "dataset.drop_duplicates=true").err
+    assert "train: 2 prompts that another split has, too, are left out" in said
+    assert "train: 3 scores that were given again are averaged" in said
+
+
 def test_rare_models_are_told_of_with_their_share_as_drawn(fresh: Path) -> None:
     rows = answer_rows()
     for row in rows[40:]:
