@@ -121,9 +121,10 @@ def train(
     """
     carried = carry(session, extraction)
     found = carried_before(session)
-    # Where the encoder is tuned, routers over the untuned one come first, and are no other data.
-    other = (
-        not session.experiment.train.tune_encoder and found is not None and any(differences(found, carried))
+    # Where the encoder is tuned, routers over the untuned one come first: another encoder is no other data.
+    keys = ("data", "settings") if session.experiment.train.tune_encoder else tuple(carried)
+    other = found is not None and any(
+        differences({key: found.get(key) for key in keys}, {key: carried[key] for key in keys})
     )
     if other and not overwrite:
         raise UsageError(

@@ -106,6 +106,16 @@ def test_a_run_that_was_moved_routes_as_before(job: Path) -> None:
     assert one["scores"] != two["scores"]
 
 
+def test_changed_answers_are_refused_unless_overwritten_over_a_tuned_encoder_too(job: Path) -> None:
+    router = job / "runs/r/models/seed-0/router.safetensors"
+    before = router.stat().st_mtime_ns
+    answers = job / "answers.jsonl"
+    answers.write_text(answers.read_text(encoding="utf-8").replace("0.9", "0.8"), encoding="utf-8")
+    assert "other data" in refused(job, "train", *words(), code=2)
+    assert router.stat().st_mtime_ns == before
+    assert not call(job, "train", *words(), "--overwrite").json["reused"]
+
+
 def test_what_is_finished_is_not_done_again(job: Path, tuned: RouteJob) -> None:
     router = job / "runs/r/models/seed-0/router.safetensors"
     stamp = router.stat().st_mtime_ns
