@@ -189,8 +189,7 @@ def _check_prices(models: Sequence[str], cost: NDArray[np.float64], policy: Poli
     Raises:
         UsageError: names the models.
     """
-    known = np.isfinite(cost).all(axis=0)
-    unpriced = [model for model, priced in zip(models, known, strict=True) if not priced]
+    unpriced = [model for model, costs in zip(models, cost.T, strict=True) if not np.isfinite(costs).all()]
     if policy.needs_cost and unpriced:
         raise UsageError(
             f"max_cost, min_quality and trade_off need every model's price, and none is known of "
