@@ -21,6 +21,7 @@ COMMANDS = {
     "index": "Make the documents of a retrieval run searchable.",
     "search": "Find the documents that answer a query.",
     "route": "Choose a model for each prompt.",
+    "add-model": "Let a new model into a trained router by a few answers.",
     "mine": "Write a retrieval run's pairs with hard negatives.",
     "compare": "Compare two evaluated runs on the same texts.",
     "explain": "Say which parts of a trained run count, and where it errs.",
@@ -50,7 +51,7 @@ class LazyCommands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         # A module cannot be called as Python's own word is.
-        stem = "import_" if cmd_name == "import" else cmd_name
+        stem = "import_" if cmd_name == "import" else cmd_name.replace("-", "_")
         module = import_module(f"fusionapp.entrypoints.commands.{stem}")
         command: click.Command = module.command
         return command

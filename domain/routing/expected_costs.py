@@ -60,6 +60,10 @@ class ExpectedCosts:
         priced = self.priced(prompt_tokens)
         return np.where(np.isfinite(priced), priced, self.mean_cost)
 
+    def updated(self, other: ExpectedCosts) -> ExpectedCosts:
+        """With another's models; of a model that both know the other's word counts."""
+        return ExpectedCosts.of_json({**self.to_json(), **other.to_json()})
+
     def to_json(self) -> dict[str, Json]:
         """As JSON holds it, by model."""
         table: dict[str, Json] = {}

@@ -13,7 +13,7 @@ from fusionapp.domain.errors import UsageError
 CLASSIFY = "classify"
 TAKEN = {
     "retrieve": "extract, train, evaluate, index, search, mine, status, verify and `export embeddings`",
-    "route": "extract, train, evaluate, route, status, verify and `export embeddings`",
+    "route": "extract, train, evaluate, route, add-model, status, verify and `export embeddings`",
 }
 """What takes an experiment of another kind, in words."""
 

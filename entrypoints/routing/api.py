@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ from fusionapp.entrypoints.routing.steps import (
 )
 from fusionapp.entrypoints.routing.tuning import train_tuned, untuned_rivals, with_tuned_encoder
 from fusionapp.entrypoints.task_session import Directory
+
+logger = logging.getLogger(__name__)
 
 
 def extract(
@@ -93,6 +96,7 @@ def evaluate(
         extraction = extract_step(session, read)
         refuse_changed(session, carry(session, extraction))
         basis = _basis(session, extraction, split)
+        _tell_newcomers(session)
         earlier = None if overwrite else read_evaluation(store, split, basis)
         if earlier is not None:
             return earlier
@@ -106,6 +110,16 @@ def evaluate(
         if picture is not None:
             store.write_text(f"cost-quality-{split}.svg", session.gateways.charts().draw(picture))
         return evaluation
+
+
+def _tell_newcomers(session: RoutingSession) -> None:
+    entered = session.services.extend().names()
+    if entered:
+        logger.warning(
+            "%s entered by probes, and the dataset has no answers to judge that by: the routers are judged as "
+            "they were trained",
+            ", ".join(entered),
+        )
 
 
 def _basis(session: RoutingSession, extraction: PartsExtraction, split: str) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dependency_injector import containers, providers
 
+from fusionapp.application.services.add_model import AddModel
+from fusionapp.application.services.embed_prompts import EmbedPrompts
 from fusionapp.application.services.evaluate_router import EvaluateRouter
+from fusionapp.application.services.extend_router import ExtendRouter
 from fusionapp.application.services.extract_embeddings import ExtractEmbeddings
 from fusionapp.application.services.extract_parts import ExtractParts
 from fusionapp.application.services.gather_embeddings import GatherEmbeddings
 from fusionapp.application.services.guard_experiment import GuardExperiment
 from fusionapp.application.services.load_answers import LoadAnswers
+from fusionapp.application.services.measure_cold_start import MeasureColdStart
 from fusionapp.application.services.read_answers import ReadAnswers
 from fusionapp.application.services.route_prompts import RoutePrompts
 from fusionapp.application.services.train_router import TrainRouter
@@ -28,6 +32,7 @@ class RoutingGateways(Gateways):
             build.hub_answers, Gateways.config.experiment.dataset, data_dir=Gateways.config.environment.data
         ),
     )
+    probes = providers.Factory(build.probe_answers, Gateways.config.experiment.dataset)
     prices = providers.Factory(build.read_prices, Gateways.config.experiment.dataset.prices)
     router_trainer = providers.Factory(build.router_trainer)
     encoder_tuner = providers.Factory(
@@ -76,6 +81,18 @@ class RoutingServices(containers.DeclarativeContainer):
     )
     evaluate = providers.Factory(EvaluateRouter, runs=gateways.runs)
     route = providers.Factory(RoutePrompts, runs=gateways.runs)
+    extend = providers.Factory(ExtendRouter, runs=gateways.runs)
+    embed = providers.Factory(EmbedPrompts, gather=gather, spool=gateways.spool)
+    measure_cold_start = providers.Factory(MeasureColdStart, gather=gather, load=load)
+    add_model = providers.Factory(
+        AddModel,
+        runs=gateways.runs,
+        routers=gateways.routers,
+        extend=extend,
+        embed=embed,
+        measure=measure_cold_start,
+        load=load,
+    )
 
 
 class RoutingApplication(containers.DeclarativeContainer):

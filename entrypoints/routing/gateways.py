@@ -7,6 +7,7 @@ from typing import Any
 from fusionapp.application.ports.answer_source import AnswerSource
 from fusionapp.application.ports.router import RouterBaselines, Routers, RouterTrainer
 from fusionapp.application.ports.router_tuner import RouterEncoderTuner
+from fusionapp.application.services.read_probes import PROBES
 from fusionapp.domain.routing.answer_columns import AnswerColumns, answer_columns
 from fusionapp.domain.routing.prices import Prices
 from fusionapp.entrypoints.gateways import SPLITS
@@ -36,6 +37,44 @@ def file_answers(dataset: dict[str, Any]) -> AnswerSource:
 
     splits = {split: dataset[split] for split in SPLITS if dataset[split] is not None}
     return FileAnswerSource(splits, _columns(dataset))
+
+
+def probe_answers(
+    dataset: dict[str, Any],
+    file: str,
+    model: str,
+    scores: str | None = None,
+    text: str | None = None,
+    score_range: tuple[float, float] | None = None,
+) -> AnswerSource:
+    """A new model's answers from a file whose columns are called as those of the run's dataset.
+
+    Args:
+        dataset: the run's ``[dataset]``.
+        file: to be read.
+        model: the new one's name.
+        scores: a column of its scores alone.
+        text: the prompts' column, where it is called otherwise.
+        score_range: what its scores run from and to, where it is otherwise.
+    """
+    from fusionapp.adapters.files.answers import FileAnswerSource
+
+    columns = _named(dataset)
+    columns |= dict.fromkeys(("id", "task", "prompt_tokens", "model_a", "model_b", "winner"))
+    # Where each of the dataset's models has a column that is called by it, so has this one.
+    columns["scores"] = (model,) if isinstance(dataset["scores"], list | tuple) else columns["scores"]
+    for key in ("costs", "latencies", "tokens"):
+        columns[key] = columns[key] if isinstance(columns[key], str) else None
+    if columns["layout"] == "battles":
+        columns["layout"] = "auto"
+    if scores is not None:
+        columns |= dict.fromkeys(("costs", "latencies", "tokens", "model"))
+        columns |= {"layout": "wide", "scores": (scores,)}
+    if text is not None:
+        columns |= {"prompt": text, "conversation": None}
+    if score_range is not None:
+        columns["score_range"] = score_range
+    return FileAnswerSource({PROBES: file}, answer_columns(**columns))
 
 
 def hub_answers(dataset: dict[str, Any], data_dir: str | None) -> AnswerSource:
@@ -96,6 +135,9 @@ def router_baselines() -> RouterBaselines:
 
 
 def _columns(dataset: dict[str, Any]) -> AnswerColumns:
-    """The columns that are named; an empty list of them names none."""
-    named: dict[str, Any] = {key: dataset[key] or None for key in COLUMNS}
-    return answer_columns(dataset["layout"], **named)
+    return answer_columns(**_named(dataset))
+
+
+def _named(dataset: dict[str, Any]) -> dict[str, Any]:
+    """The layout, and the columns that are named; an empty list of them names none."""
+    return {"layout": dataset["layout"], **{key: dataset[key] or None for key in COLUMNS}}

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.router import Prompts, Router
 from fusionapp.application.services.encode_texts import encode_texts
+from fusionapp.application.services.extend_router import ENSEMBLE
 from fusionapp.application.services.route_prompts import Routed, Wish
+from fusionapp.application.services.train_router import GROUP
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.expected_costs import ExpectedCosts
 from fusionapp.domain.routing.policy import Policy
@@ -23,7 +25,7 @@ from fusionapp.entrypoints.experiment.environment import read_environment
 from fusionapp.entrypoints.experiment.load import load_any
 from fusionapp.entrypoints.prediction import check_identity, read_json
 from fusionapp.entrypoints.routing.schema import PolicySettings, RoutingExperiment
-from fusionapp.entrypoints.routing.session import located, open_routing
+from fusionapp.entrypoints.routing.session import RoutingSession, located, open_routing
 from fusionapp.entrypoints.session import build_encoders
 
 
@@ -113,28 +115,49 @@ def load_router(directory: str | os.PathLike[str], device: str = "auto") -> Load
         CorruptArtifactError: the router, or an encoder that it was trained with, is not what it was.
     """
     place = Path(directory)
-    run, directories = _find(place)
-    model = read_json(directories[0] / "model.json", "models", "encoders")
-    experiment = load_any(run, defaults=read_environment().defaults())
-    if not isinstance(experiment, RoutingExperiment):
-        raise UsageError(f'{run}: is of task.kind = "{experiment.task.kind}" and holds no router')
+    run, directories = find_routers(place)
+    experiment = router_experiment(run)
     session = open_routing(
         attrs.evolve(experiment, train=attrs.evolve(experiment.train, device=device)), quiet=True, run=run
     )
+    encoders = open_encoders(session, directories[0], device)
+    router = session.gateways.routers().open([str(one) for one in directories])
+    costs = session.services.load().costs()
+    if (
+        directories[0].resolve().parent == (run / GROUP).resolve()
+    ):  # and not among those over an untuned encoder
+        member = ENSEMBLE if directories[0] != place else place.resolve().name
+        router, costs = session.services.extend()(router, member, costs)
+    return LoadedRouter(encoders, router, costs, experiment.policy, session.services.route())
+
+
+def router_experiment(run: Path) -> RoutingExperiment:
+    """The experiment of a routing run.
+
+    Raises:
+        UsageError: the run is of another kind.
+    """
+    experiment = load_any(run, defaults=read_environment().defaults())
+    if not isinstance(experiment, RoutingExperiment):
+        raise UsageError(f'{run}: is of task.kind = "{experiment.task.kind}" and holds no router')
+    return experiment
+
+
+def open_encoders(session: RoutingSession, router: Path, device: str) -> dict[str, Encoder]:
+    """The encoders that a run's router was trained with.
+
+    Raises:
+        CorruptArtifactError: one is not what it was.
+    """
+    model = read_json(router / "model.json", "models", "encoders")
     settings = {
         name: {**table, **({"device": device} if "device" in table else {})}
-        for name, table in _encoder_tables(model["encoders"], run).items()
+        for name, table in _encoder_tables(model["encoders"], Path(session.gateways.runs().directory)).items()
     }
     encoders = build_encoders(session.gateways, settings)
     for name, encoder in encoders.items():
         check_identity(name, encoder, model["encoders"][name]["identity"])
-    return LoadedRouter(
-        encoders,
-        session.gateways.routers().open([str(one) for one in directories]),
-        session.services.load().costs(),
-        experiment.policy,
-        session.services.route(),
-    )
+    return encoders
 
 
 def is_router(directory: str | os.PathLike[str]) -> bool:
@@ -149,8 +172,12 @@ def is_router(directory: str | os.PathLike[str]) -> bool:
     return isinstance(resolved, dict) and (resolved.get("task") or {}).get("kind") == "route"
 
 
-def _find(place: Path) -> tuple[Path, list[Path]]:
-    """The run and the routers' directories."""
+def find_routers(place: Path) -> tuple[Path, list[Path]]:
+    """The run and the routers' directories, of a run's directory or of one router's.
+
+    Raises:
+        UsageError: there is no router.
+    """
     if (place / "model.json").is_file():
         return place.resolve().parents[1], [place]
     trained = place / "models" / "trained.json"

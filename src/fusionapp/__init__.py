@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         train as train,
     )
     from fusionapp.entrypoints.explanations import explain as explain
+    from fusionapp.entrypoints.routing.adding import add_model as add_model
     from fusionapp.entrypoints.sweep.running import sweep as sweep
 
 __version__ = "0.1.0"
@@ -32,6 +33,7 @@ __all__ = [
     "Experiment",
     "SearchBudget",
     "__version__",
+    "add_model",
     "evaluate",
     "explain",
     "extract",
@@ -39,7 +41,7 @@ __all__ = [
     "sweep",
     "train",
 ]
-_HOMES = {"explain": "explanations", "sweep": "sweep.running"}
+_HOMES = {"add_model": "routing.adding", "explain": "explanations", "sweep": "sweep.running"}
 
 
 def __getattr__(name: str) -> Any:

@@ -322,6 +322,9 @@ class MemoryRunStore(RunStore):
     def hash_file(self, name: str) -> str:
         if name in self._documents:
             return hashlib.sha256(self._documents[name].encode()).hexdigest()
+        if name in self.tables:
+            told = {column: values.tolist() for column, values in self.tables[name].items()}
+            return hashlib.sha256(json.dumps(told).encode()).hexdigest()
         path = Path(self.path(name))
         if not path.is_file():
             raise CorruptArtifactError(f"{path}: is missing")

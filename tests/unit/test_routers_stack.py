@@ -1,19 +1,15 @@
-"""The stack, and models that enter by probes."""
+"""The stack."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 from fakes.routers import answers_of, toy_answers
 from scipy.sparse import csr_array
 
-from fusionapp.adapters.routers.baselines import NumpyBaselines
 from fusionapp.adapters.routers.bases import StackBases
-from fusionapp.adapters.routers.extended import add_model, load_newcomers, save_newcomers
 from fusionapp.adapters.routers.stack import fit_stack, weigh
-from fusionapp.application.ports.router import AnsweredPrompts, Prompts, Router
+from fusionapp.application.ports.router import AnsweredPrompts, Prompts
 from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
 
@@ -112,75 +108,3 @@ def test_a_broken_description_makes_no_base(change: dict[str, object]) -> None:
 def test_one_prompt_is_too_few() -> None:
     with pytest.raises(UsageError, match="too few"):
         fit_stack(toy_answers(1))
-
-
-def three_models() -> Router:
-    """A router that does not know "poetry"."""
-    train, validation = (
-        answers_of(each.prompts, np.delete(each.scores.quality, 1, axis=1), ("algebra", "both", "weak"))
-        for each in (toy_answers(), toy_answers(60, seed=1))
-    )
-    return NumpyBaselines().fit_baseline("ridge", train, validation, 0)
-
-
-def poetry(rows: int = 30) -> tuple[Prompts, np.ndarray]:
-    probes = toy_answers(rows, seed=4)
-    return probes.prompts, probes.scores.quality[:, 0] * 0.9  # as good as algebra at the same prompts
-
-
-def test_a_model_enters_by_probes_and_is_scored_beside_the_others() -> None:
-    router = add_model(three_models(), "new", *poetry())
-    fresh = toy_answers(80, seed=2)
-    scores = router.score(fresh.prompts)
-    assert tuple(router.models) == ("algebra", "both", "weak", "new")
-    np.testing.assert_array_equal(scores[:, :3], three_models().score(fresh.prompts))
-    assert scores.dtype == np.float32
-    assert np.abs(scores).max() <= 1
-    assert np.corrcoef(scores[:, 3], fresh.scores.quality[:, 0])[0, 1] > 0.8
-
-
-def test_a_second_newcomer_leaves_the_first_as_it_was() -> None:
-    one = add_model(three_models(), "one", *poetry())
-    two = add_model(one, "two", *poetry(10))
-    prompts = toy_answers(20, seed=2).prompts
-    np.testing.assert_array_equal(two.score(prompts)[:, :4], one.score(prompts))
-
-
-def test_newcomers_saved_are_newcomers_opened_bit_for_bit(tmp_path: Path) -> None:
-    router = add_model(three_models(), "new", *poetry())
-    save_newcomers(str(tmp_path), router)
-    opened = load_newcomers(str(tmp_path), three_models())
-    prompts = toy_answers(20, seed=2).prompts
-    np.testing.assert_array_equal(opened.score(prompts), router.score(prompts))
-
-
-def test_without_newcomers_a_router_is_opened_as_it_is(tmp_path: Path) -> None:
-    router = three_models()
-    assert load_newcomers(str(tmp_path), router) is router
-
-
-def test_newcomers_of_a_router_over_other_models_are_refused(tmp_path: Path) -> None:
-    save_newcomers(str(tmp_path), add_model(three_models(), "new", *poetry()))
-    whole = NumpyBaselines().fit_baseline("ridge", toy_answers(), toy_answers(60, seed=1), 0)
-    with pytest.raises(CorruptArtifactError, match="newcomers"):
-        load_newcomers(str(tmp_path), whole)
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"format": 1}', '{"format": 2}'])
-def test_a_broken_file_of_newcomers_is_told(tmp_path: Path, content: str) -> None:
-    (tmp_path / "newcomers.json").write_text(content, encoding="utf-8")
-    with pytest.raises(CorruptArtifactError, match="newcomers"):
-        load_newcomers(str(tmp_path), three_models())
-
-
-@pytest.mark.parametrize("name", ["algebra", "new"])
-def test_a_name_that_is_known_is_refused(name: str) -> None:
-    router = add_model(three_models(), "new", *poetry())
-    with pytest.raises(UsageError, match=name):
-        add_model(router, name, *poetry())
-
-
-def test_qualities_beyond_1_are_refused() -> None:
-    prompts, quality = poetry()
-    with pytest.raises(UsageError, match="scale"):
-        add_model(three_models(), "new", prompts, quality * 100)

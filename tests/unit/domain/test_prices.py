@@ -144,3 +144,16 @@ def test_cells_hold_the_mean_of_their_known_answers(given_answers: list[tuple[in
     np.testing.assert_allclose(mean_by_cell(prompts, models, values, (4, 3)), expected, rtol=1e-9, atol=1e-12)
     distinct = {(row, column) for row, column, _ in given_answers}
     assert count_repeats(prompts, models, 3) == len(given_answers) - len(distinct)
+
+
+def test_costs_are_updated_by_those_of_other_models() -> None:
+    one = ExpectedCosts(
+        ("a", "b"), Prices({"a": Price(1.0, 2.0)}), np.array([10.0, 20.0]), np.array([0.5, 0.7])
+    )
+    other = ExpectedCosts(
+        ("b", "c"), Prices({"b": Price(3.0, 4.0)}), np.array([1.0, np.nan]), np.array([np.nan, 0.9])
+    )
+    both = one.updated(other)
+    assert list(both.models) == ["a", "b", "c"]
+    np.testing.assert_allclose(both.expect(np.array([100.0])), [[120e-6, 304e-6, 0.9]])
+    assert np.isnan(both.mean_cost[1])

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.optimize import minimize
 
 from fusionapp.domain.errors import UsageError
-from fusionapp.domain.routing.newcomers import Newcomer, cold_start_costs, fit_newcomer
+from fusionapp.domain.routing.newcomers import (
+    ColdStartCost,
+    Newcomer,
+    cold_start_costs,
+    fit_newcomer,
+    mean_cost,
+)
 
 
 def drawn(probes: int = 30, models: int = 4, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -50,6 +58,34 @@ def test_weights_are_those_that_a_general_optimiser_finds() -> None:
     np.testing.assert_allclose(fitted.weights, found.x, atol=1e-4)
 
 
+def left_out_errors(known: np.ndarray, quality: np.ndarray, penalty: float) -> list[float]:
+    """Squared error of each probe by a fit to the other nine parts, by a general optimiser."""
+    errors = [0.0] * len(quality)
+    for fold in range(10):
+        kept = [row for row in range(len(quality)) if row % 10 != fold]
+        x, y = known[kept], quality[kept]
+        start, bounds = np.full(known.shape[1], 1 / known.shape[1]), [(0, None)] * known.shape[1]
+        found = minimize(objective, start, args=(x, y, penalty), bounds=bounds, options={"ftol": 1e-14}).x
+        level = (y.sum() + 5 * x.mean()) / (len(y) + 5)
+        for row in range(fold, len(quality), 10):
+            errors[row] = float(level + (known[row] - x.mean(axis=0)) @ found - quality[row]) ** 2
+    return errors
+
+
+@pytest.mark.parametrize(("noise", "seed"), [(0.02, 0), (0.5, 1), (0.5, 2)])
+def test_the_penalty_is_the_strongest_within_a_standard_error_of_the_best(noise: float, seed: int) -> None:
+    known, quality = drawn(20, seed=seed)
+    quality = np.clip(quality + np.random.default_rng(seed).normal(size=20) * noise, 0, 1)
+    errors = {penalty: left_out_errors(known, quality, penalty) for penalty in (0.3, 1.0, 3.0, 10.0)}
+    best = min(errors, key=lambda penalty: sum(errors[penalty]))
+    within = []
+    for penalty, each in errors.items():
+        excess = [one - other for one, other in zip(each, errors[best], strict=True)]
+        if sum(excess) / 20 <= np.std(excess, ddof=1) / 20**0.5 + 1e-9:
+            within.append(penalty)
+    assert fit_newcomer("new", known, quality).penalty == max(within)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 1000))
 def test_weights_are_not_negative_and_qualities_lie_within_0_and_1(
@@ -73,7 +109,7 @@ def test_a_mixture_of_known_models_is_found_from_few_probes() -> None:
 def test_one_probe_gives_the_average_of_known_models_moved_towards_it() -> None:
     fitted = fit_newcomer("new", np.array([[0.2, 0.4]]), np.array([0.9]))
     np.testing.assert_allclose(fitted.weights, [0.5, 0.5], atol=1e-6)
-    assert fitted.level == pytest.approx((0.9 + 2 * 0.3) / 3)
+    assert fitted.level == pytest.approx((0.9 + 5 * 0.3) / 6)
 
 
 def test_probes_that_were_not_answered_count_for_nothing() -> None:
@@ -105,10 +141,11 @@ def test_the_cost_is_measured_on_prompts_that_were_no_probes() -> None:
     for column, cost in enumerate(costs):
         assert cost.trained_error == 0
         assert cost.entered_error > 0
-        assert cost.trained_quality >= cost.entered_quality
+        assert cost.trained_quality >= max(cost.entered_quality, cost.absent_quality)
         probes = np.random.default_rng((0, column)).choice(60, 10, replace=False)
         rest = np.setdiff1d(np.arange(60), probes)
         assert cost.trained_quality == pytest.approx(expected[rest].max(1).mean())
+        assert cost.absent_quality == pytest.approx(np.delete(expected[rest], column, axis=1).max(1).mean())
 
 
 def test_a_model_alike_to_another_enters_at_little_cost() -> None:
@@ -128,3 +165,24 @@ def test_a_number_of_probes_that_leaves_nothing_to_fit_or_measure_is_refused(pro
 def test_a_newcomer_is_cut_to_what_a_quality_may_be() -> None:
     newcomer = Newcomer("new", 0.9, np.array([0.5]), np.array([2.0]), 1, 1.0)
     np.testing.assert_allclose(newcomer(np.array([[1.0], [0.5], [0.0]])), [1.0, 0.9, 0.0], atol=1e-6)
+
+
+def test_the_mean_of_costs_is_that_of_each_number() -> None:
+    one, other = (ColdStartCost("a", 3, *(start + np.arange(5) / 10)) for start in (0.0, 1.0))
+    found = mean_cost("mean", [one, other])
+    assert (found.model, found.probes) == ("mean", 3)
+    assert found.trained_error == pytest.approx(0.5)
+    assert found.absent_quality == pytest.approx(0.9)
+
+
+def test_a_newcomer_survives_json_bit_for_bit() -> None:
+    fitted = fit_newcomer("new", *drawn())
+    read = Newcomer.of_json("new", json.loads(json.dumps(fitted.to_json())), 4)
+    fresh = np.random.default_rng(2).random((20, 4))
+    np.testing.assert_array_equal(read(fresh), fitted(fresh))
+    assert (read.probes, read.penalty) == (fitted.probes, fitted.penalty)
+
+
+def test_a_mixture_of_another_number_of_models_is_told() -> None:
+    with pytest.raises(ValueError, match="'new' is no mixture of 5 models"):
+        Newcomer.of_json("new", fit_newcomer("new", *drawn()).to_json(), 5)

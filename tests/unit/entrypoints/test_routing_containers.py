@@ -21,7 +21,7 @@ DATASETS: dict[str, dict[str, Any]] = {
     "huggingface": {"name": "arena"},
 }
 SHARED = {"spool", "store", "runs", "executor", "progress", "charts"}
-ELSEWHERE = {"prices", *set(Gateways.providers) - SHARED}
+ELSEWHERE = {"prices", "probes", *set(Gateways.providers) - SHARED}
 """Those that may be none, take arguments, or are a classification's alone."""
 
 
