@@ -110,7 +110,6 @@ class EvaluateRouter:
         controls: Sequence[Contestant],
         draws: int,
         baselines: bool,
-        shares: bool = False,
     ) -> RouterEvaluation:
         """Judge by `test`; a control none of whose chosen answers is known is left out.
 
@@ -124,7 +123,6 @@ class EvaluateRouter:
             controls: baselines.
             draws: of the bootstrap over prompts.
             baselines: whether single models and the oracle stand in the table as well.
-            shares: as in `RouterEvaluation`.
 
         Raises:
             UsageError: of no prompt is it known how good the answer that the router chose is.
@@ -160,7 +158,7 @@ class EvaluateRouter:
             leaderboard=_leaderboard(everyone, verdicts),
             calibration=list(reliability(ensemble.success[0], field.quality)),
             curves={name: one.curve for name, one in everyone.items() if one.curve},
-            shares=shares,
+            shares=field.shares,
         )
 
     def _keep(

@@ -9,6 +9,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionapp.domain.routing.answers import Battles
 from fusionapp.domain.routing.cost_quality import (
     HULL_DRAWS,
     aiq_of_prompts,
@@ -17,6 +18,7 @@ from fusionapp.domain.routing.cost_quality import (
 )
 from fusionapp.domain.routing.metrics import (
     Ratio,
+    battle_agreement,
     bootstrap_ratios,
     chosen_quality,
     gap_closed,
@@ -48,6 +50,9 @@ class Field:
         cost: (prompts, models) USD that an answer costs; NaN where unknown.
         best_single: the column that is best on train.
         weak: the column of the cheapest model, or of the worst where prices are unknown.
+        battles: those that the qualities are shares of wins of, where battles alone are known; None where answers
+            have scores of their own. Pairs are judged by them then: shares would pair models that never met, and
+            count a pair that met twice once.
         foretold: (prompts, models) USD that an answer is expected to cost before it is given: what choices weigh.
             By an answer's own cost nobody could choose, and it tells of the answer.
     """
@@ -57,9 +62,15 @@ class Field:
     cost: NDArray[np.float64]
     best_single: int
     weak: int
+    battles: Battles | None = attrs.field(default=None, kw_only=True)
     foretold: NDArray[np.float64] = attrs.field(
         default=attrs.Factory(lambda field: field.cost, takes_self=True), kw_only=True
     )
+
+    @property
+    def shares(self) -> bool:
+        """Whether qualities are shares of wins, as battles alone are known."""
+        return self.battles is not None
 
     @property
     def priced(self) -> bool:
@@ -162,9 +173,15 @@ def _ratios(scores: Floats, field: Field, ranks: bool) -> dict[str, Ratio]:
         "gap_closed": gap_closed(field.quality, chosen, field.best_single),
     }
     if ranks:
-        found["pairwise_accuracy"] = pairwise_agreement(scores, field.quality)
-        found["pairwise_accuracy_with_ties"] = pairwise_agreement(scores, field.quality, ties=True)
+        found["pairwise_accuracy"] = _agreement(scores, field, ties=False)
+        found["pairwise_accuracy_with_ties"] = _agreement(scores, field, ties=True)
     return found
+
+
+def _agreement(scores: Floats, field: Field, ties: bool) -> Ratio:
+    if field.battles is None:
+        return pairwise_agreement(scores, field.quality, ties)
+    return battle_agreement(scores, field.battles, ties)
 
 
 def _calibration(contestant: Contestant, field: Field, draws: int) -> dict[str, Summary]:

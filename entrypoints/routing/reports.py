@@ -46,7 +46,7 @@ READING = (
 READING_SHARES = (
     "Of these prompts battles alone are known: quality is the share of its battles on a prompt that the chosen "
     "model won, ties counting half, over the prompts on which it fought. It ranks routers and says nothing of how "
-    "good answers are."
+    "good answers are. Pairwise accuracy counts those battles, each as often as it was fought."
 )
 
 READING_TUNED = (

@@ -21,7 +21,7 @@ from fusionapp.application.services.router_metrics import Contestant, Field
 from fusionapp.application.services.train_classifier import TRAINED
 from fusionapp.application.services.train_router import GROUP, RouterTraining, TrainRouter
 from fusionapp.domain.errors import UsageError
-from fusionapp.domain.routing.answers import ScoreMatrix
+from fusionapp.domain.routing.answers import Battles, ScoreMatrix
 from fusionapp.domain.routing.metrics import best_single
 from fusionapp.domain.splits import chosen_splits
 from fusionapp.entrypoints.routing.session import RoutingSession
@@ -235,14 +235,18 @@ def judge(
         )
         for kind in (_baselines(fitted) if settings.baselines else ())
     ]
-    field = _field(test.scores, fitted.scores, _expected_costs(session, loaded))
+    field = _field(
+        test.scores,
+        fitted.scores,
+        foretold=_expected_costs(session, loaded),
+        battles=test.battles if loaded.shares else None,
+    )
     ids = session.gateways.spool().read(split).ids()
     evaluation: RouterEvaluation = session.services.evaluate()(
         split=split,
         test=test,
         prompt_ids=[str(next(iter(ids[row].values()))) for row in loaded.rows],
         field=field,
-        shares=loaded.shares,
         result=contestant("router", [routers.open([one]) for one in directories]),
         ensemble=contestant("ensemble of seeds", [routers.open(directories)]),
         controls=[*rivals, *controls],
@@ -280,11 +284,20 @@ def _with_costs(session: RoutingSession, loaded: LoadedAnswers) -> AnsweredPromp
     return attrs.evolve(loaded.answered, scores=attrs.evolve(scores, cost=cost))
 
 
-def _field(test: ScoreMatrix, train: ScoreMatrix, foretold: NDArray[np.float64]) -> Field:
+def _field(
+    test: ScoreMatrix, train: ScoreMatrix, foretold: NDArray[np.float64], battles: Battles | None
+) -> Field:
     """Qualities and costs of a split; weak is the cheapest model, or the worst on train without prices."""
     known = np.isfinite(test.cost).any(axis=0)
     means = np.nanmean(np.where(known, test.cost, np.inf), axis=0)
     quality = np.nan_to_num(np.nanmean(train.quality, axis=0), nan=np.inf)
     weak = int(np.argmin(means)) if known.any() else int(np.argmin(quality))
-    single = best_single(train.quality)
-    return Field(list(test.models), test.quality, test.cost, single, weak, foretold=foretold)
+    return Field(
+        list(test.models),
+        test.quality,
+        test.cost,
+        best_single(train.quality),
+        weak,
+        battles=battles,
+        foretold=foretold,
+    )

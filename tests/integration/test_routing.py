@@ -12,6 +12,8 @@ import pytest
 from command_line import call, flip, refused
 from small_routes import MODELS, RouteJob, answer_rows, battle_rows, write_routes, write_rows
 
+from fusionapp.domain.retrieval.pair_columns import name_by_text
+
 BASELINES = {
     *("random", "best single", "cheapest", "prompt blind", "knn", "kmeans", "ridge", "ridge tfidf"),
     "matrix factorisation",
@@ -313,6 +315,29 @@ def test_a_model_that_answered_no_test_prompt_is_no_control(fresh: Path) -> None
     assert set(report["verdicts"]) >= SINGLES - {"always solver"}
     assert "always solver" not in report["verdicts"]
     assert not report["shares"]
+
+
+def test_battles_are_judged_as_they_were_fought(fresh: Path) -> None:
+    rows = [row for row in battle_rows() if {row["model_a"], row["model_b"]} != {"poet", "solver"}]
+    write_rows(fresh / "answers.jsonl", rows)
+    settings = ("--set", "dataset.id=[]", "--set", "train.seeds=1")
+    call(fresh, "train", "r.toml", *settings)
+    report = call(fresh, "evaluate", "runs/r", "--json").json
+    table = pyarrow.parquet.read_table(fresh / "runs/r/scores/test/routers.parquet").to_pydict()
+    scores = {
+        name: {model: table[f"score {model}"][row] for model in MODELS}
+        for row, name in enumerate(table["prompt_id"])
+    }
+    right = []
+    for row in rows:
+        told = scores.get(name_by_text(row["prompt"]))
+        if told is not None:
+            winner, loser = (row[one] for one in ("model_a", "model_b"))
+            if row["winner"] == "model_b":
+                winner, loser = loser, winner
+            right.append(told[winner] > told[loser])
+    assert len(right) == 2 * report["prompts"]
+    assert report["result"]["pairwise_accuracy"]["mean"] == pytest.approx(np.mean(right))
 
 
 def test_prices_say_what_battles_cost(fresh: Path) -> None:

@@ -18,6 +18,8 @@ from fusionapp.application.services.router_metrics import (
     single_model,
 )
 from fusionapp.domain.errors import UsageError
+from fusionapp.domain.routing.answers import BOTH_BAD, FIRST, SECOND, Battles
+from fusionapp.domain.routing.conversions import battles_of_scores, scores_of_battles
 from fusionapp.domain.routing.metrics import best_single
 from fusionapp.entrypoints.routing.pictures import cost_quality_picture
 from fusionapp.entrypoints.routing.reports import read_evaluation, reading, write_evaluation
@@ -243,7 +245,10 @@ def test_a_router_of_whose_choices_nothing_is_known_cannot_be_judged() -> None:
 
 
 def test_shares_of_wins_are_said_to_be_none_of_quality() -> None:
-    assert "battles alone" in reading(attrs.evolve(evaluate(), shares=True))
+    fought = evaluate(attrs.evolve(FIELD, battles=battles_of_scores(TEST.scores)))
+    assert fought.shares
+    assert "battles alone" in reading(fought)
+    assert not evaluate().shares
     assert "battles alone" not in reading(evaluate())
 
 
@@ -286,3 +291,41 @@ def test_a_picture_shows_routers_as_curves_and_models_as_points() -> None:
     assert set(picture.points) == set(MODELS)
     assert picture.points["both"] == pytest.approx((30.0, QUALITY[:, 2].mean()))
     assert cost_quality_picture(evaluate(UNPRICED)) is None
+
+
+def test_where_answers_are_battles_the_battles_that_were_fought_are_judged() -> None:
+    """Two pairs of four met on the first prompt, and one pair three times on the second."""
+    numbers = ((0, 0, 1, FIRST), (0, 2, 3, FIRST), (1, 0, 1, FIRST), (1, 0, 1, FIRST), (1, 1, 0, FIRST))
+    prompts, first, second, outcome = np.array(numbers, dtype=np.int64).T
+    battles = Battles(MODELS, prompts, first, second, outcome.astype(np.int8))
+    quality = scores_of_battles(battles, 2).quality
+    field = Field(list(MODELS), quality, np.full((2, 4), np.nan), 0, 3, battles=battles)
+    scores = np.array([[0.4, 0.3, 0.2, 0.1], [0.4, 0.3, 0.2, 0.1]], dtype=np.float32)
+    metrics = judge_contestant(Contestant("x", [scores], [scores]), field, 200).metrics
+    assert metrics["pairwise_accuracy"].mean == pytest.approx(4 / 5)
+    # Shares of wins pair models that never met (the second and the third), and know no lost battle of a pair.
+    shares = judge_contestant(Contestant("x", [scores], [scores]), attrs.evolve(field, battles=None), 200)
+    assert shares.metrics["pairwise_accuracy"].mean == pytest.approx((3 + 1) / 5)
+
+
+def test_ties_of_battles_count_where_ties_do() -> None:
+    battles = Battles(
+        MODELS,
+        np.zeros(2, np.int64),
+        np.array([0, 2]),
+        np.array([1, 3]),
+        np.array([SECOND, BOTH_BAD], np.int8),
+    )
+    quality = scores_of_battles(battles, 1).quality
+    field = Field(list(MODELS), quality, np.full((1, 4), np.nan), 0, 3, battles=battles)
+    scores = np.array([[0.4, 0.3, 0.2, 0.1]], dtype=np.float32)
+    metrics = judge_contestant(Contestant("x", [scores], [scores]), field, 100).metrics
+    assert metrics["pairwise_accuracy"].mean == 0.0
+    assert metrics["pairwise_accuracy_with_ties"].mean == pytest.approx(0.25)
+
+
+def test_battles_of_every_two_models_say_what_the_scores_say() -> None:
+    fought = attrs.evolve(FIELD, battles=battles_of_scores(TEST.scores))
+    for name in ("pairwise_accuracy", "pairwise_accuracy_with_ties"):
+        both = [judge_contestant(contestant("x", 0.5), one, 200).metrics[name] for one in (FIELD, fought)]
+        assert both[0] == both[1]

@@ -50,13 +50,17 @@ def test_how_scores_become_battles_can_be_chosen(bench: Bench) -> None:
 def test_battles_alone_become_scores(bench: Bench) -> None:
     fought: list[AnswerRow] = [battle("p"), battle("p", "b", "a", TIE), battle("q", outcome=SECOND)]
     bench.read({"train": fought, "test": [battle("t")], "validation": [battle("v")]})
-    np.testing.assert_array_equal(bench.load("train").answered.scores.quality, [[0.75, 0.25], [0.0, 1.0]])
+    loaded = bench.load("train")
+    np.testing.assert_array_equal(loaded.answered.scores.quality, [[0.75, 0.25], [0.0, 1.0]])
+    assert loaded.shares
 
 
 def test_scores_beside_battles_become_battles_too_and_shares_of_wins_become_no_scores(bench: Bench) -> None:
     rows: list[AnswerRow] = [battle("q"), scored("p", a=0.0, b=1.0), battle("p")]
     bench.read({"train": rows, **OTHERS})
-    answered = bench.load("train").answered
+    loaded = bench.load("train")
+    answered = loaded.answered
+    assert not loaded.shares
     np.testing.assert_array_equal(answered.scores.quality, [[nan, nan], [0.0, 1.0]])
     assert outcomes(answered.battles) == [
         (0, "a", "b", FIRST),
