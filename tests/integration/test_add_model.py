@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from command_line import call, finish, flip, refused, start
+from command_line import call, flip, refused
 from small_routes import MODELS, answer_rows, battle_rows, prompt, write_routes, write_rows
 
 import fusionapp
+from fusionapp.adapters.torch_routers.opened import RouterEnsemble, TorchRouters
 from fusionapp.domain.errors import UsageError
 
 PRICE = ("--price-in", "1", "--price-out", "2")
@@ -283,10 +285,22 @@ def test_python_adds_a_model_as_the_command_does(job: Path, tmp_path: Path) -> N
     assert documents[0] == documents[1]
 
 
-def test_a_command_that_is_killed_leaves_what_was_there_and_can_be_run_again(job: Path) -> None:
-    process = start(job, "add-model", "runs/r", "bard", "p.jsonl", *PRICE)
-    process.kill()
-    finish(process)
+def test_a_command_that_is_interrupted_between_seeds_leaves_what_was_there_and_can_be_run_again(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(job, *PRICE)
+    before = (job / "runs/r/newcomers.json").read_bytes()
+    opened = TorchRouters.open
+
+    def interrupted(self: TorchRouters, directories: Sequence[str]) -> RouterEnsemble:
+        if [Path(one).name for one in directories] == ["seed-1"]:
+            raise KeyboardInterrupt
+        return opened(self, directories)
+
+    words = ("add-model", "runs/r", "bard", "p.jsonl", "--price-in", "9", "--price-out", "9", "--overwrite")
+    with monkeypatch.context() as patch:
+        patch.setattr(TorchRouters, "open", interrupted)
+        call(job, *words, code=130)
+    assert (job / "runs/r/newcomers.json").read_bytes() == before
     assert call(job, "verify", "runs/r", "--json").json["ok"]
-    assert set(fusionapp.load(job / "runs/r").models) == set(MODELS)
-    assert add(job, *PRICE)["probes"] == 30
+    assert call(job, *words, "--json").json["costs"]["input_price_usd_per_mtok"] == 9
