@@ -170,3 +170,18 @@ def test_tuning_without_a_transformer_is_refused(tmp_path: Path) -> None:
 def test_what_does_not_go_with_tuning_is_refused(setting: str, told: str, tmp_path: Path) -> None:
     write_routes(tmp_path)
     assert told in refused(tmp_path, "train", *words(setting), code=2)
+
+
+def test_a_new_model_enters_the_routers_over_the_tuned_encoder_alone(job: Path) -> None:
+    texts, topics = prompts(24, 7)
+    rows = [
+        {"prompt": f"{text} anew", "score": QUALITY[topic][0]}
+        for text, topic in zip(texts, topics, strict=True)
+    ]
+    write_rows(job / "p.jsonl", rows)
+    price = ("--price-in", "1", "--price-out", "1")
+    added = call(job, "add-model", "runs/r", "twin", "p.jsonl", "--scores", "score", *price, "--json").json
+    assert max(added["weights"], key=added["weights"].get) == MODELS[0]
+    for place in ("runs/r", "runs/r/models/seed-1"):
+        assert set(call(job, "route", place, stdin=PROMPTS).lines[0]["scores"]) == {*MODELS, "twin"}
+    assert set(call(job, "route", "runs/r/untuned/seed-0", stdin=PROMPTS).lines[0]["scores"]) == set(MODELS)
