@@ -24,8 +24,7 @@ from fusionapp.application.services.measure_cold_start import (
 )
 from fusionapp.application.services.read_answers import ANSWERS, BATTLES, MODELS
 from fusionapp.application.services.read_probes import Probes, read_probes
-from fusionapp.application.services.train_classifier import TRAINED
-from fusionapp.application.services.train_router import GROUP
+from fusionapp.application.services.train_router import GROUP, read_trained
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.expected_costs import ExpectedCosts
@@ -150,11 +149,10 @@ class AddModel:
         )
 
     def _trained(self) -> Mapping[str, Any]:
-        found = self.runs.read_document(f"{GROUP}/{TRAINED}")
+        found = read_trained(self.runs)
         if found is None or not found["routers"]:
             raise UsageError(f"{self.runs.directory} is not trained; run `fusionapp train` first")
-        trained: Mapping[str, Any] = found
-        return trained
+        return found
 
     def _refuse_changed(self, carried: Mapping[str, Any], inventory: Mapping[str, Json]) -> None:
         """Refuse stored embeddings and answers that are not those of the training."""

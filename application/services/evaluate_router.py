@@ -9,7 +9,6 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.application.ports.router import AnsweredPrompts
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.router_metrics import (
     COMPARED,
@@ -102,7 +101,6 @@ class EvaluateRouter:
     def __call__(
         self,
         split: str,
-        test: AnsweredPrompts,
         prompt_ids: Sequence[str],
         field: Field,
         result: Contestant,
@@ -111,11 +109,10 @@ class EvaluateRouter:
         draws: int,
         baselines: bool,
     ) -> RouterEvaluation:
-        """Judge by `test`; a control none of whose chosen answers is known is left out.
+        """Judge everyone by a split; a control none of whose chosen answers is known is left out.
 
         Args:
             split: its name.
-            test: prompts and answers.
             prompt_ids: names of the prompts.
             field: what all contestants share: qualities, costs, the best single model of train, weak and strong.
             result: the router's seeds.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from time import perf_counter
+from typing import Any
 
 import attrs
 import numpy as np
@@ -34,6 +35,39 @@ def flat(embeddings: Embeddings) -> NDArray[np.float32]:
     """Dense (prompts, layers, dim) as (prompts, layers * dim)."""
     values = np.asarray(embeddings, dtype=np.float32)
     return values.reshape(len(values), -1)
+
+
+def read_trained(runs: RunStore, group: str = GROUP) -> Mapping[str, Any] | None:
+    """What is kept of a training: what it carries (None where it is void), its seconds and its routers.
+
+    Args:
+        runs: the run.
+        group: directory in which its routers stand.
+
+    Returns:
+        The group's ``trained.json``, or None where there is none.
+
+    Raises:
+        CorruptArtifactError: it describes no training.
+    """
+    name = f"{group}/{TRAINED}"
+    found = runs.read_document(name)
+    if found is not None and not _describes_training(found):
+        raise CorruptArtifactError(
+            f"{runs.directory}/{name}: does not describe a training of routers; restore it, or remove it and "
+            "run `fusionapp train` again"
+        )
+    return found
+
+
+def _describes_training(document: Json) -> bool:
+    return (
+        isinstance(document, dict)
+        and {"carried", "seconds", "routers"} <= document.keys()
+        and isinstance(document["carried"], dict | None)
+        and isinstance(document["routers"], list)
+        and all(isinstance(router, dict) and "seed" in router for router in document["routers"])
+    )
 
 
 @attrs.frozen
@@ -97,7 +131,8 @@ class TrainRouter:
 
         Raises:
             UsageError: the recipe does not fit the data.
-            CorruptArtifactError: a router that stands there was changed, and `overwrite` is not set.
+            CorruptArtifactError: a router that stands there was changed, and `overwrite` is not set, or what is
+                kept of its training describes none.
         """
         names = [f"{group}/seed-{seed}" for seed in seeds]
         found = self._reusable(group, names, carried, overwrite)
@@ -159,7 +194,7 @@ class TrainRouter:
         self, group: str, names: Sequence[str], carried: Mapping[str, Json], overwrite: bool
     ) -> RouterTraining | None:
         """What an earlier training left; where it is another one, nothing of it is trusted from now on."""
-        found = self.runs.read_document(f"{group}/{TRAINED}")
+        found = read_trained(self.runs, group)
         if found is None:
             return None
         other = len(found["routers"]) != len(names) or any(differences(found["carried"], dict(carried)))

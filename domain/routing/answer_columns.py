@@ -53,7 +53,8 @@ class AnswerColumns:
         layout: one of the four, or "auto".
         prompt: the prompt's column; default "prompt".
         conversation: a column of conversations instead, the first turn of whose user is the prompt.
-        id: columns that name the prompt.
+        id: columns that name the prompt in what is kept; equal texts are one prompt whatever they say, and go by
+            the first one's name.
         task: the task's column; default "task" where there is one.
         prompt_tokens: the column of the prompt's tokens; default "prompt_tokens" where there is one.
         scores: a column of mappings, a pattern such as "score_*", a column for each model, or the column of

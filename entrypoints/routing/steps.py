@@ -18,8 +18,7 @@ from fusionapp.application.services.guard_experiment import differences
 from fusionapp.application.services.load_answers import LoadAnswers, LoadedAnswers
 from fusionapp.application.services.read_answers import AnswersRead
 from fusionapp.application.services.router_metrics import Contestant, Field
-from fusionapp.application.services.train_classifier import TRAINED
-from fusionapp.application.services.train_router import GROUP, RouterTraining, TrainRouter
+from fusionapp.application.services.train_router import GROUP, RouterTraining, TrainRouter, read_trained
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.answers import Battles, ScoreMatrix
 from fusionapp.domain.routing.metrics import best_single
@@ -176,8 +175,12 @@ def carried_settings(session: RoutingSession) -> dict[str, Any]:
 
 
 def carried_before(session: RoutingSession) -> dict[str, Any] | None:
-    """What the run's routers carry of their training; None where there are none."""
-    found = session.gateways.runs().read_document(f"{GROUP}/{TRAINED}")
+    """What the run's routers carry of their training; None where there are none.
+
+    Raises:
+        CorruptArtifactError: what is kept of it describes no training.
+    """
+    found = read_trained(session.gateways.runs())
     return None if found is None else found["carried"]
 
 
@@ -186,6 +189,7 @@ def refuse_changed(session: RoutingSession, carried: Mapping[str, Any]) -> None:
 
     Raises:
         UsageError: it is such a run.
+        CorruptArtifactError: what is kept of its training describes none.
     """
     runs = session.gateways.runs()
     found = carried_before(session)
@@ -244,7 +248,6 @@ def judge(
     ids = session.gateways.spool().read(split).ids()
     evaluation: RouterEvaluation = session.services.evaluate()(
         split=split,
-        test=test,
         prompt_ids=[str(next(iter(ids[row].values()))) for row in loaded.rows],
         field=field,
         result=contestant("router", [routers.open([one]) for one in directories]),

@@ -210,6 +210,20 @@ def test_a_changed_router_is_corrupt_for_everyone_who_reads_it(job: Path) -> Non
     assert call(job, "verify", "runs/r", "--json").json["ok"]
 
 
+@pytest.mark.parametrize(
+    "damaged", ['{"seconds": 1.0, "routers": []}', '{"carried": [], "seconds": 1.0, "routers": []}', "[]"]
+)
+def test_what_describes_no_training_is_refused_with_a_way_out(damaged: str, job: Path) -> None:
+    trained = job / "runs/r/models/trained.json"
+    trained.write_text(damaged, encoding="utf-8")
+    for command in ("evaluate", "train"):
+        said = refused(job, command, "r.toml", code=3)
+        assert f"{trained.relative_to(job)}: does not describe a training of routers" in said
+    trained.unlink()
+    assert not call(job, "train", "r.toml", "--json").json["reused"]
+    call(job, "evaluate", "r.toml")
+
+
 def test_status_and_verify_know_a_routing(routed: RouteJob) -> None:
     status = call(routed.directory, "status", "runs/r", "--json").json
     assert (status["durable_rows"], status["complete"]) == (100, True)

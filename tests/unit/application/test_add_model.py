@@ -209,7 +209,7 @@ def test_probes_without_an_answer_of_the_model_are_refused(
 
 
 def test_a_run_that_is_not_trained_is_refused(bench: ColdBench) -> None:
-    bench.runs.write_document("models/trained.json", {"carried": None, "routers": []})
+    bench.runs.write_document("models/trained.json", {"carried": None, "seconds": 0.0, "routers": []})
     with pytest.raises(UsageError, match="is not trained"):
         bench.add()
 

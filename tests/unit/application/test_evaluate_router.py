@@ -44,7 +44,6 @@ def evaluate(
 ) -> RouterEvaluation:
     return EvaluateRouter(runs or MemoryRunStore())(
         split="test",
-        test=attrs.evolve(TEST, scores=attrs.evolve(TEST.scores, quality=field.quality)),
         prompt_ids=[f"p{row}" for row in range(80)],
         field=field,
         result=contestant("router", 0.1, 0.2),
@@ -60,7 +59,6 @@ def evaluate_exactly(field: Field) -> RouterEvaluation:
     sure = contestant("router", 0.0)
     return EvaluateRouter(MemoryRunStore())(
         split="test",
-        test=TEST,
         prompt_ids=[f"p{row}" for row in range(80)],
         field=field,
         result=sure,

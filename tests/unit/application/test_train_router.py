@@ -123,6 +123,22 @@ def test_a_training_that_is_cut_short_voids_the_routers_before_it(bench: Bench) 
     assert not bench.train().reused
 
 
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        [],
+        {"seconds": 1.0, "routers": []},
+        {"carried": {}, "seconds": 1.0, "routers": {}},
+        {"carried": {}, "seconds": 1.0, "routers": [{"directory": ""}]},
+    ],
+)
+def test_what_describes_no_training_is_corrupt(bench: Bench, damaged: Any) -> None:
+    bench.train()
+    bench.runs.write_document("models/trained.json", damaged)
+    with pytest.raises(CorruptArtifactError, match=r"models/trained\.json: does not describe a training"):
+        bench.train()
+
+
 def test_a_changed_router_is_corrupt_and_trained_anew_only_when_told_to(bench: Bench) -> None:
     bench.train()
     before = bench.router(3).read_bytes()
