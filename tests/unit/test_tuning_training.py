@@ -36,10 +36,14 @@ CPU = torch.device("cpu")
 
 
 def tune(
-    folder: Path, kind: str = "bert", train: PairSet | None = None, **changes: Any
+    folder: Path,
+    kind: str = "bert",
+    train: PairSet | None = None,
+    encoder: dict[str, Any] | None = None,
+    **changes: Any,
 ) -> tuple[TunedEncoder, list[dict[str, float]]]:
     tracker = RecordingTracker()
-    tuned = HuggingFaceTuner(EncoderSettings(str(tiny_model(kind)))).tune(
+    tuned = HuggingFaceTuner(EncoderSettings(str(tiny_model(kind)), **(encoder or {}))).tune(
         recipe(**{"epochs": 1, **changes}),
         0,
         train or toy_pairs(),
@@ -49,6 +53,16 @@ def tune(
         CountingProgress(),
     )
     return tuned, [metrics for _, _, metrics in tracker.logged if "train_loss" in metrics]
+
+
+@pytest.mark.parametrize(
+    ("encoder", "told"), [({"max_length": 4}, True), ({}, False), ({"max_document_length": 4}, False)]
+)
+def test_training_says_where_many_documents_are_cut_that_the_encoder_could_read_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, encoder: dict[str, Any], told: bool
+) -> None:
+    tune(tmp_path, encoder=encoder)
+    assert ("of the documents are cut at 4 tokens" in caplog.text) == told
 
 
 def gradients(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -15,7 +16,11 @@ from fusionapp.adapters.huggingface.tuning.loop import TrainingLoop
 from fusionapp.adapters.huggingface.tuning.objective import TEMPERATURE_TIMES, Objective
 from fusionapp.adapters.huggingface.tuning.optimizers import EncoderOptimizer, group_weights
 from fusionapp.adapters.huggingface.tuning.plan import plan_steps
-from fusionapp.adapters.huggingface.tuning.pool_embeddings import PoolEmbeddings, tokenize_pairs
+from fusionapp.adapters.huggingface.tuning.pool_embeddings import (
+    PoolEmbeddings,
+    TokenizedPairs,
+    tokenize_pairs,
+)
 from fusionapp.adapters.huggingface.tuning.scoring import Scoring
 from fusionapp.adapters.huggingface.tuning.steps import Stepper
 from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder
@@ -24,6 +29,11 @@ from fusionapp.application.ports.encoder_tuner import PairSet
 from fusionapp.application.ports.progress import Progress, ProgressTask
 from fusionapp.application.ports.tracker import Tracker
 from fusionapp.domain.retrieval.recipe import TuningRecipe
+
+logger = logging.getLogger(__name__)
+
+_OFTEN = 0.1
+"""Share of texts that are cut above which people are told."""
 
 
 def build_loop(
@@ -45,7 +55,10 @@ def build_loop(
     dtype = compute_dtype(recipe, crew.device)
     objective, optimizer = build_objective(encoder, recipe)
     embeddings = PoolEmbeddings(encoder, dtype, recipe.batch_tokens)
+    learned = tokenize_pairs(encoder, train, "train")
     judged = tokenize_pairs(encoder, validation, "validation")
+    if crew.leads:
+        _tell_cuts(encoder, learned)
     fingerprint = fingerprint_run(encoder, recipe, seed, train, validation, crew.size, dtype)
     # Dropout differs between processes, which hold different texts.
     torch.manual_seed(seed * 1009 + crew.rank)
@@ -55,7 +68,7 @@ def build_loop(
         seed=seed,
         plan=plan_steps(recipe, len(train.pairs)),
         rate=recipe.step_size,
-        train=tokenize_pairs(encoder, train, "train"),
+        train=learned,
         objective=objective,
         optimizer=optimizer,
         stepper=Stepper(encoder, embeddings, objective, optimizer, crew, recipe.clip),
@@ -86,6 +99,27 @@ def compute_dtype(recipe: TuningRecipe, device: torch.device) -> torch.dtype:
     chosen = automatic_dtype(device)
     # float16 gradients vanish without a scaled loss; a GPU without bfloat16 trains in float32.
     return chosen if chosen is torch.bfloat16 else torch.float32
+
+
+def _tell_cuts(encoder: TrainableEncoder, train: TokenizedPairs) -> None:
+    """Warn where many texts are cut that the encoder has positions for: nobody finds what stands at their ends."""
+    positions, longest = encoder.decisions.architecture.positions, encoder.decisions.max_length
+    if positions is None or positions <= longest:
+        return
+    asked = encoder.settings
+    for side, own, table in (
+        ("queries", asked.max_query_length, train.queries),
+        ("documents", asked.max_document_length, train.documents),
+    ):
+        share = table.truncated / len(table.lengths)
+        if share > _OFTEN and own is None:
+            logger.warning(
+                "train: %.0f %% of the %s are cut at %d tokens; max_length in the encoder's table may be up to %d",
+                100 * share,
+                side,
+                longest,
+                positions,
+            )
 
 
 class _Silent(Tracker, Progress, ProgressTask):
