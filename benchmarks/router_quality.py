@@ -1,6 +1,6 @@
 """The router against its own base, ridge, nearest neighbours and the best single model, on several prompt splits.
 
-    python benchmarks/router_quality.py SCORES [--splits 5] [--seeds 5] [--cache DIRECTORY] [--set loss=margin ...]
+    python benchmarks/router_quality.py SCORES [--splits 5] [--first 0] [--seeds 5] [--cache DIRECTORY] [--set loss=margin ...]
 
 SCORES is a JSONL file (or .gz) with a `prompt` and its `scores` by model, between 0 and 1, in each line. Prompts
 are embedded by MiniLM (extra `demo`), once: the cache keeps the vectors. A prompt's split is drawn from the
@@ -188,6 +188,7 @@ def main() -> None:
     )
     parser.add_argument("scores", type=Path)
     parser.add_argument("--splits", type=int, default=5)
+    parser.add_argument("--first", type=int, default=0, help="number of the first split")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=Path(".cache/benchmarks"))
     parser.add_argument("--set", dest="sets", nargs="*", default=[], help="settings of the recipe, NAME=JSON")
@@ -197,7 +198,7 @@ def main() -> None:
     recipe = RouterRecipe(**settings)
     answers = read_answers(asked.scores, asked.cache)
     results, gains, accuracies = [], [], []
-    for split in range(asked.splits):
+    for split in range(asked.first, asked.first + asked.splits):
         scores, rows, told = score_split(answers, split, recipe, range(asked.seeds))
         gain, accuracy = compare(scores, answers.quality[rows])
         gains.append((gain, rows))
@@ -213,6 +214,7 @@ def main() -> None:
         "scores": asked.scores.name,
         "encoder": "minilm",
         "splits": asked.splits,
+        "first": asked.first,
         "seeds": asked.seeds,
         "recipe": settings,
     }

@@ -10,7 +10,7 @@ import numpy as np
 from cattrs import Converter
 from numpy.typing import NDArray
 
-from fusionapp.adapters.routers.dense import GAMMAS, DenseEstimate
+from fusionapp.adapters.routers.dense import DenseEstimate
 from fusionapp.adapters.routers.lexical import SparseEstimate, TextEstimate
 from fusionapp.adapters.routers.ngrams import BUCKETS
 from fusionapp.adapters.routers.stack import FittedStack, Stack, fit_stack
@@ -63,7 +63,7 @@ class _Restored:
 
     def _dense(self, width: int) -> DenseEstimate:
         landmarks = self._take("dense.landmarks", (None, width))
-        smooth = self._take("dense.smooth", (len(GAMMAS), len(landmarks), self._models))
+        smooth = self._take("dense.smooth", (len(landmarks), self._models))
         linear = self._take("dense.linear", (width, self._models))
         return DenseEstimate(linear, landmarks, smooth, self._take("dense.level", (self._models,)))
 

@@ -1,8 +1,8 @@
-"""Quality from dense embeddings: linear, and smooth at several widths."""
+"""Quality from dense embeddings: linear, and smooth."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import attrs
 import numpy as np
@@ -13,18 +13,18 @@ from fusionapp.adapters.routers.ridge import Wide, fit_ridge
 
 Floats = NDArray[np.float32]
 LANDMARKS = 1000
-GAMMAS = (1.0, 3.0)
-"""Each the power of an integer of the first, so that one exponential serves them all."""
+GAMMA = 1.0
+"""Of the kernel exp(-gamma |x - y|^2) between unit vectors."""
 
 
 @attrs.frozen(eq=False)
 class DenseEstimate:
-    """centred quality = units @ linear + sum of kernels to landmarks @ smooth + level.
+    """centred quality = units @ linear + kernel to landmarks @ smooth + level.
 
     Attributes:
         linear: (dim, models) float32.
         landmarks: (landmarks, dim) float32, prompts of train.
-        smooth: (kernels, landmarks, models) float32, one for each of `GAMMAS`.
+        smooth: (landmarks, models) float32.
         level: (models,) float32.
     """
 
@@ -35,27 +35,18 @@ class DenseEstimate:
 
     def __call__(self, units: Floats) -> Floats:
         """(prompts, models) of unit vectors (prompts, dim)."""
-        cosines = units @ self.landmarks.T
-        kernel = similarity(cosines, GAMMAS[0])
-        told: Floats = units @ self.linear + self.level
-        for gamma, weights in zip(GAMMAS, self.smooth, strict=True):
-            told += _power(kernel, round(gamma / GAMMAS[0])) @ weights
+        kernel = similarity(units @ self.landmarks.T, GAMMA)
+        told: Floats = units @ self.linear + kernel @ self.smooth + self.level
         return told
 
-    def weighed(self, weights: Mapping[str, float]) -> DenseEstimate:
-        """The sum of its parts, each as often as its name in `weights` says."""
-        smooth = np.stack(
-            [
-                part * np.float32(weights[_name(gamma)])
-                for gamma, part in zip(GAMMAS, self.smooth, strict=True)
-            ]
-        )
-        linear = np.float32(weights["linear"])
-        return attrs.evolve(self, linear=self.linear * linear, level=self.level * linear, smooth=smooth)
+    def weighed(self, weights: Mapping[str, Wide]) -> DenseEstimate:
+        """The sum of its parts, each times the matrix (models, models) of its name in `weights`."""
+        linear, smooth = (weights[name].astype(np.float32) for name in ("linear", "smooth"))
+        return DenseEstimate(self.linear @ linear, self.landmarks, self.smooth @ smooth, self.level @ linear)
 
 
 def fit_dense(units: Floats, target: Wide) -> tuple[DenseEstimate, dict[str, Wide]]:
-    """All parts at full weight, and what each says of rows left out.
+    """Both parts at full weight, and what each says of rows left out.
 
     Args:
         units: (prompts, dim) unit vectors of train.
@@ -63,31 +54,9 @@ def fit_dense(units: Floats, target: Wide) -> tuple[DenseEstimate, dict[str, Wid
     """
     centre = units.mean(0, dtype=np.float64).astype(np.float32)
     ridge = fit_ridge(units - centre, target)
-    left_out = {"linear": ridge.left_out}
     chosen = choose_landmarks(len(units), LANDMARKS)
     landmarks = units[chosen]
-    kernel = similarity(units @ landmarks.T, GAMMAS[0])
-    smooth = []
-    for gamma in GAMMAS:
-        weights, fitted = fit_over_landmarks(_power(kernel, round(gamma / GAMMAS[0])), chosen, target)
-        smooth.append(weights)
-        left_out[_name(gamma)] = fitted.left_out
+    smooth, over = fit_over_landmarks(similarity(units @ landmarks.T, GAMMA), chosen, target)
     linear = ridge.weights.astype(np.float32)
-    return DenseEstimate(linear, landmarks, np.stack(smooth), -(centre @ linear)), left_out
-
-
-def names() -> Sequence[str]:
-    """Of its parts."""
-    return ["linear", *map(_name, GAMMAS)]
-
-
-def _name(gamma: float) -> str:
-    return f"rbf_{gamma:g}"
-
-
-def _power(kernel: Floats, exponent: int) -> Floats:
-    """By multiplication, which is far quicker than `**`."""
-    powered = kernel
-    for _ in range(exponent - 1):
-        powered = powered * kernel
-    return powered
+    estimate = DenseEstimate(linear, landmarks, smooth, -(centre @ linear))
+    return estimate, {"linear": ridge.left_out, "smooth": over.left_out}

@@ -40,10 +40,10 @@ class TextEstimate:
         told: Floats = sums[:, :-1] / _length(sums[:, -1:])
         return told
 
-    def weighed(self, weight: float) -> TextEstimate:
-        """The same, so many times as large."""
+    def weighed(self, weight: Wide) -> TextEstimate:
+        """The same times a matrix (models, models)."""
         table = self.table.copy()
-        table[:, :-1] *= np.float32(weight)
+        table[:, :-1] = self.table[:, :-1] @ weight.astype(np.float32)
         return TextEstimate(table)
 
 

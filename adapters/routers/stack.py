@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from fusionapp.adapters.routers.dense import DenseEstimate, fit_dense
+from fusionapp.adapters.routers.directions import find_directions
 from fusionapp.adapters.routers.lexical import SparseEstimate, TextEstimate, fit_sparse, fit_texts
 from fusionapp.adapters.routers.ridge import Wide
 from fusionapp.adapters.torch_shared.router_inputs import (
@@ -29,8 +30,9 @@ from fusionapp.domain.lexical_weighting import LexicalWeighting
 from fusionapp.domain.routing.answers import ScoreMatrix
 
 Floats = NDArray[np.float32]
-_SHRUNK = 0.5
-"""How far weights are drawn to their mean: those of alike estimates are poorly told apart."""
+_PRIOR = 0.1
+"""How much weights are drawn to those of a plain mean, as a share of what an estimate varies by: weights of alike
+estimates are poorly told apart, and those of one that says next to nothing not at all."""
 _AT_ONCE = 2048
 _WORKERS = 2
 """Texts are hashed by one thread while another multiplies; NumPy lets go of the interpreter in both."""
@@ -47,7 +49,7 @@ class Stack(RouterBase):
         dense: of dense embeddings; None where there are none.
         text: of the texts.
         sparse: by encoder.
-        weights: of each estimate, for the reader.
+        weights: of each estimate, the mean over all directions, for the reader.
     """
 
     models: Sequence[str]
@@ -144,40 +146,57 @@ def fit_stack(train: AnsweredPrompts) -> FittedStack:
         if card.sparse:
             counts = counts_of(card, train.prompts)
             weighting = LexicalWeighting.fit(counts)
-            weights, left_out[f"sparse {card.name}"] = fit_sparse(weighting.transform(counts), target)
-            sparse[card.name] = SparseEstimate(weighting, weights)
-    weights_by = weigh(left_out, target)
+            columns, left_out[f"sparse {card.name}"] = fit_sparse(weighting.transform(counts), target)
+            sparse[card.name] = SparseEstimate(weighting, columns)
+    weights = weigh(left_out, target)
     stack = Stack(
         tuple(train.scores.models),
         cards,
         level.astype(np.float32),
-        None if dense is None else dense.weighed(weights_by),
-        text.weighed(weights_by["text"]),
+        None if dense is None else dense.weighed(weights),
+        text.weighed(weights["text"]),
         {
-            name: attrs.evolve(each, weights=each.weights * np.float32(weights_by[f"sparse {name}"]))
+            name: attrs.evolve(each, weights=each.weights @ weights[f"sparse {name}"].astype(np.float32))
             for name, each in sparse.items()
         },
-        weights_by,
+        {name: float(np.trace(matrix) / len(matrix)) for name, matrix in weights.items()},
     )
-    told = level + sum(weights_by[name] * part for name, part in left_out.items())
+    told = level + sum(part @ weights[name] for name, part in left_out.items())
     return FittedStack(stack, np.clip(told, 0.0, 1.0).astype(np.float32))
 
 
-def weigh(left_out: Mapping[str, Wide], target: Wide) -> dict[str, float]:
-    """Non-negative weights of least squared error over known answers of all models, drawn to their mean.
+def weigh(left_out: Mapping[str, Wide], target: Wide) -> dict[str, Wide]:
+    """What each estimate is multiplied by, so that their sum has the least squared error on rows left out.
 
-    Breiman's stacked regressions (1996). Weights need not sum to 1: every estimate is shrunk to the mean quality
-    for its own sake, and together they deserve less of that.
+    Breiman's stacked regressions (1996), in each of `find_directions` by itself: non-negative weights, drawn to
+    those of a plain mean. They need not sum to 1: every estimate is shrunk to the mean quality for its own sake,
+    and together they deserve less of that.
 
     Args:
         left_out: (prompts, models) by estimate, each by weights that did not see the row.
         target: (prompts, models) centred qualities; NaN where unknown.
+
+    Returns:
+        A matrix (models, models) for each estimate, to multiply it by on the right: its weights in all directions,
+        turned back to models.
     """
-    known = ~np.isnan(target)
-    columns = np.column_stack([part[known] for part in left_out.values()])
-    found, _ = nnls(columns.T @ columns, columns.T @ target[known])
-    drawn = (1 - _SHRUNK) * found + _SHRUNK * found.mean()
-    return {name: float(weight) for name, weight in zip(left_out, drawn, strict=True)}
+    matrices = {name: np.zeros((target.shape[1],) * 2) for name in left_out}
+    for group in find_directions(target):
+        aims = group.of(target)
+        told = np.stack([group.of(part) for part in left_out.values()], axis=-1)
+        weights = np.stack([_weights(told[:, one], aims[:, one]) for one in range(aims.shape[1])])
+        for matrix, weight in zip(matrices.values(), weights.T, strict=True):
+            matrix[np.ix_(group.models, group.models)] = (group.axes * weight) @ group.axes.T
+    return matrices
+
+
+def _weights(told: Wide, aim: Wide) -> Wide:
+    """(estimates,) weights, none negative, by which (rows, estimates) come nearest to (rows,)."""
+    count = told.shape[1]
+    prior = _PRIOR * np.square(told).sum() / count
+    drawn = np.vstack([told, np.sqrt(prior) * np.eye(count)])
+    found, _ = nnls(drawn, np.append(aim, np.full(count, np.sqrt(prior) / count)))
+    return found
 
 
 def centred(scores: ScoreMatrix) -> tuple[Wide, Wide]:

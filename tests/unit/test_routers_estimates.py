@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from fakes.routers import toy_answers
 from hypothesis import given, settings, strategies as st
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge as LibraryRidge
 
-from fusionapp.adapters.routers.dense import GAMMAS, fit_dense
+from fusionapp.adapters.routers.dense import fit_dense
+from fusionapp.adapters.routers.directions import find_directions
 from fusionapp.adapters.routers.landmarks import choose_landmarks, fit_over_landmarks, similarity
 from fusionapp.adapters.routers.lexical import fit_texts
 from fusionapp.adapters.routers.neighbours import Clusters, Neighbours, known_mean
@@ -32,34 +32,74 @@ def drawn(rows: int = 24, columns: int = 5, models: int = 3, seed: int = 0) -> t
     return x, y
 
 
+def test_directions_are_the_principal_axes_of_models_that_answered_the_same_prompts() -> None:
+    _, y = drawn(models=4)
+    y[:8, 1] = np.nan
+    y[:8, 3] = np.nan
+    first, second = find_directions(y)
+    for group, models, rows in ((first, [1, 3], range(8, 24)), (second, [0, 2], range(24))):
+        assert (group.models.tolist(), group.rows.tolist()) == (models, list(rows))
+        np.testing.assert_allclose(group.axes.T @ group.axes, np.eye(2), atol=1e-12)
+        across = group.of(y).T @ group.of(y)
+        np.testing.assert_allclose(across, np.diag(np.diag(across)), atol=1e-12)
+
+
+def by_hand(x: np.ndarray, y: np.ndarray, penalties: np.ndarray) -> np.ndarray:
+    """Weights (columns, models) by scikit-learn, one direction after the other."""
+    (group,) = find_directions(y)
+    turned = [
+        LibraryRidge(alpha=penalty, fit_intercept=False).fit(x, y @ axis).coef_
+        for penalty, axis in zip(penalties, group.axes.T, strict=True)
+    ]
+    return np.asarray(np.column_stack(turned) @ group.axes.T)
+
+
 def test_what_a_row_is_predicted_as_without_it_is_what_a_fit_without_it_says() -> None:
     x, y = drawn()
-    fitted = fit_ridge(x, y)
+    (group,), fitted = find_directions(y), fit_ridge(x, y)
     for row in range(len(x)):
         rest = np.arange(len(x)) != row
-        gram = x[rest].T @ x[rest] + fitted.penalty * np.eye(5)
-        weights = np.linalg.solve(gram, x[rest].T @ y[rest])
-        np.testing.assert_allclose(fitted.left_out[row], x[row] @ weights, atol=1e-4)
+        for penalty, axis in zip(fitted.penalties[0], group.axes.T, strict=True):
+            gram = x[rest].T @ x[rest] + penalty * np.eye(5)
+            weights = np.linalg.solve(gram, x[rest].T @ y[rest] @ axis)
+            np.testing.assert_allclose(fitted.left_out[row] @ axis, x[row] @ weights, atol=1e-4)
 
 
 def test_weights_are_those_of_scikit_learn() -> None:
     x, y = drawn()
     fitted = fit_ridge(x, y)
-    library = LibraryRidge(alpha=fitted.penalty, fit_intercept=False).fit(x, y)
-    np.testing.assert_allclose(fitted.weights, library.coef_.T, atol=1e-5)
+    np.testing.assert_allclose(fitted.weights, by_hand(x, y, fitted.penalties[0]), atol=1e-5)
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(4, 20), st.integers(1, 6), st.integers(0, 99))
-def test_no_penalty_would_have_left_less_error(rows: int, columns: int, seed: int) -> None:
+def test_no_penalty_would_have_left_less_error_in_any_direction(rows: int, columns: int, seed: int) -> None:
     x, y = drawn(rows, columns, 2, seed)
-    found = fit_ridge(x, y)
-    assert found.error == pytest.approx(float(np.square(found.left_out - y).mean()))
+    (group,), found = find_directions(y), fit_ridge(x, y)
+    error = np.square((found.left_out - y) @ group.axes).mean(axis=0)
     for penalty in PENALTIES:
         gram = x.T @ x + penalty * np.eye(columns)
         leverage = np.einsum("ij,ji->i", x, np.linalg.solve(gram, x.T))
         left = (y - x @ np.linalg.solve(gram, x.T @ y)) / (1 - np.minimum(leverage, 1 - 1e-6))[:, None]
-        assert float(np.square(left).mean()) >= found.error * (1 - 1e-3)
+        assert (np.square(left @ group.axes).mean(axis=0) >= error * (1 - 1e-3)).all()
+
+
+def test_a_judge_chooses_one_penalty_for_all_directions() -> None:
+    x, y = drawn()
+    found = fit_ridge(x, y, lambda weights: float(np.square(weights).sum()))
+    np.testing.assert_array_equal(found.penalties[0], np.full(3, max(PENALTIES)))
+    library = LibraryRidge(alpha=max(PENALTIES), fit_intercept=False).fit(x, y)
+    np.testing.assert_allclose(found.weights, library.coef_.T, atol=1e-5)
+
+
+def test_what_all_models_share_and_what_sets_them_apart_have_penalties_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 20)).astype(np.float32)
+    shared = x @ rng.normal(size=(20, 1)) * np.ones((1, 3))
+    noise = rng.normal(size=(200, 3))
+    found = fit_ridge(x, shared + noise - noise.mean(axis=1, keepdims=True))
+    assert found.penalties[0].min() == min(PENALTIES)
+    assert found.penalties[0].max() == max(PENALTIES)
 
 
 def test_models_are_fitted_on_the_prompts_that_they_answered() -> None:
@@ -67,7 +107,7 @@ def test_models_are_fitted_on_the_prompts_that_they_answered() -> None:
     gaps = y.copy()
     gaps[:8, 1] = np.nan
     found = fit_ridge(x, gaps)
-    alone = LibraryRidge(alpha=found.penalty, fit_intercept=False).fit(x[8:], y[8:, 1])
+    alone = LibraryRidge(alpha=found.penalties[0][0], fit_intercept=False).fit(x[8:], y[8:, 1])
     np.testing.assert_allclose(found.weights[:, 1], alone.coef_, atol=1e-5)
     np.testing.assert_allclose(found.left_out[:8, 1], x[:8] @ alone.coef_, atol=1e-5)
 
@@ -76,8 +116,9 @@ def test_with_every_row_a_landmark_it_is_kernel_ridge() -> None:
     x, y = drawn()
     units = x / np.linalg.norm(x, axis=1, keepdims=True)
     kernel = similarity(units @ units.T, 1.5)
+    y = y[:, :1]
     weights, ridge = fit_over_landmarks(kernel, choose_landmarks(len(x), 100), y)
-    library = KernelRidge(alpha=ridge.penalty, kernel="rbf", gamma=1.5).fit(units, y)
+    library = KernelRidge(alpha=ridge.penalties[0][0], kernel="rbf", gamma=1.5).fit(units, y)
     np.testing.assert_allclose(kernel @ weights, library.predict(units), atol=2e-3)
 
 
@@ -93,8 +134,8 @@ def test_parts_of_the_dense_estimate_add_up() -> None:
     units = x / np.linalg.norm(x, axis=1, keepdims=True)
     whole, left_out = fit_dense(units, y)
     names = list(left_out)
-    assert names == ["linear", *(f"rbf_{gamma:g}" for gamma in GAMMAS)]
-    parts = [whole.weighed({name: float(name == only) for name in names})(units) for only in names]
+    assert names == ["linear", "smooth"]
+    parts = [whole.weighed({name: np.eye(3) * (name == only) for name in names})(units) for only in names]
     np.testing.assert_allclose(sum(parts), whole(units), atol=1e-5)
 
 

@@ -28,10 +28,30 @@ def test_weights_are_not_negative_and_a_better_estimate_weighs_more() -> None:
     target = rng.normal(size=(50, 3))
     good, bad = target + rng.normal(size=(50, 3)) * 0.1, rng.normal(size=(50, 3))
     target[::7] = np.nan
-    weights = weigh({"good": good, "bad": bad, "against": -good}, target)
-    assert min(weights.values()) >= 0
-    assert weights["good"] > weights["bad"]
-    assert weights["good"] > weights["against"]
+    matrices = weigh({"good": good, "bad": bad, "against": -good}, target)
+    weights = {name: np.linalg.eigvalsh(matrix) for name, matrix in matrices.items()}
+    assert min(one.min() for one in weights.values()) >= -1e-12
+    assert weights["good"].min() > weights["bad"].max()
+    assert weights["good"].min() > weights["against"].max()
+
+
+def test_an_estimate_that_says_next_to_nothing_gets_no_weight_without_bounds() -> None:
+    rng = np.random.default_rng(0)
+    target = rng.normal(size=(50, 3))
+    said = {"good": target + rng.normal(size=(50, 3)) * 0.1, "faint": target * 1e-9}
+    assert np.abs(weigh(said, target)["faint"]).max() < 1.0
+
+
+def test_an_estimate_may_weigh_more_for_what_models_share_than_for_what_sets_them_apart() -> None:
+    rng = np.random.default_rng(0)
+    shared, own = rng.normal(size=(200, 1)) * 3, rng.normal(size=(200, 3))
+    target = shared + own - own.mean(axis=1, keepdims=True)
+    matrix = weigh({"of the prompt": np.broadcast_to(shared, (200, 3)), "noise": own[::-1]}, target)[
+        "of the prompt"
+    ]
+    alike, apart = np.ones(3) / np.sqrt(3), np.array([1.0, -1.0, 0.0]) / np.sqrt(2)
+    assert alike @ matrix @ alike > 0.8
+    assert abs(apart @ matrix @ apart) < 0.6
 
 
 def test_predictions_of_train_do_not_know_the_answers_they_are_held_against() -> None:
@@ -48,7 +68,7 @@ def test_predictions_of_train_do_not_know_the_answers_they_are_held_against() ->
 
 def test_a_sparse_encoder_enters_beside_the_dense_one() -> None:
     fitted = fit_stack(with_counts(toy_answers()))
-    assert list(fitted.base.weights) == ["linear", "rbf_1", "rbf_3", "text", "sparse counts"]
+    assert list(fitted.base.weights) == ["linear", "smooth", "text", "sparse counts"]
     assert fitted.base.quality(with_counts(toy_answers(9, seed=2)).prompts).shape == (9, 4)
 
 
