@@ -1,6 +1,7 @@
 """The router against its own base, ridge, nearest neighbours and the best single model, on several prompt splits.
 
-    python benchmarks/router_quality.py SCORES [--splits 5] [--first 0] [--seeds 5] [--cache DIRECTORY] [--set loss=margin ...]
+    python benchmarks/router_quality.py SCORES [--splits 5] [--first 0] [--seeds 5] [--cache DIRECTORY]
+                                        [--set loss=margin ...]
 
 SCORES is a JSONL file (or .gz) with a `prompt` and its `scores` by model, between 0 and 1, in each line. Prompts
 are embedded by MiniLM (extra `demo`), once: the cache keeps the vectors. A prompt's split is drawn from the
