@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import attrs
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.router_metrics import (
     COMPARED,
+    LESS_IS_BETTER,
     Contestant,
     Field,
     Judgement,
@@ -23,7 +25,7 @@ from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.cost_quality import pareto_front
 from fusionapp.domain.routing.reliability import ReliabilityBin, reliability
 from fusionapp.domain.scores import Summary
-from fusionapp.domain.statistics.bootstrap import Difference, paired_difference
+from fusionapp.domain.statistics.bootstrap import Difference, Interval, paired_difference
 from fusionapp.domain.statistics.holm import holm
 from fusionapp.domain.statistics.sign_flips import differing_units
 from fusionapp.domain.statistics.verdict import Verdict, verdict
@@ -31,6 +33,7 @@ from fusionapp.domain.statistics.verdict import Verdict, verdict
 logger = logging.getLogger(__name__)
 
 VERDICT_ON = "quality"
+Value = TypeVar("Value")
 
 
 @attrs.frozen
@@ -66,7 +69,8 @@ class RouterEvaluation:
         verdicts: the result against each control, on quality, corrected by Holm among the baselines and among the
             single models.
         differences: quality of the result less each control's.
-        other_differences: by control, the same for pairwise accuracy and AIQ, where both have them.
+        other_differences: by control, the same for what both have of `COMPARED` beside quality.
+        other_verdicts: likewise, each metric corrected by itself.
         leaderboard: everyone, by quality.
         calibration: the ensemble's reliability table.
         curves: mean cost and quality at each setting of the trade-off, by contestant; empty without prices.
@@ -82,6 +86,7 @@ class RouterEvaluation:
     verdicts: Mapping[str, Verdict]
     differences: Mapping[str, Difference]
     other_differences: Mapping[str, Mapping[str, Difference]]
+    other_verdicts: Mapping[str, Mapping[str, Verdict]]
     leaderboard: Sequence[RouterRow]
     calibration: Sequence[ReliabilityBin]
     curves: Mapping[str, Sequence[tuple[float, float]]]
@@ -131,13 +136,18 @@ class EvaluateRouter:
             else []
         )
         judged_others = _judge_controls([*controls, *single], field, draws, split)
-        differences = {name: _compare(judged, other, VERDICT_ON) for name, other in judged_others.items()}
-        verdicts: dict[str, Verdict] = {}
+        differences = {
+            metric: {
+                name: _compare(judged, other, metric)
+                for name, other in judged_others.items()
+                if metric in judged.replicates and metric in other.replicates
+            }
+            for metric in COMPARED
+        }
         # Two families: that a router beats a poor model must not cost it a word about a good baseline.
-        for family in (controls, single):
-            known = [one.name for one in family if one.name in differences]
-            adjusted = holm({name: differences[name].p_value for name in known})
-            verdicts |= {name: verdict(differences[name].interval, p) for name, p in adjusted.items()}
+        families = [[one.name for one in family] for family in (controls, single)]
+        verdicts = {metric: _verdicts(found, families, metric) for metric, found in differences.items()}
+        on_quality, differing = verdicts.pop(VERDICT_ON), differences.pop(VERDICT_ON)
         everyone = {result.name: judged, ensemble.name: ensemble_judged, **judged_others}
         if baselines:
             everyone["oracle"] = judge_contestant(oracle_of(field), field, draws)
@@ -149,10 +159,11 @@ class EvaluateRouter:
             result=judged.metrics,
             ensemble=ensemble_judged.metrics,
             controls={name: one.metrics for name, one in judged_others.items()},
-            verdicts=verdicts,
-            differences=differences,
-            other_differences={name: _others(judged, other) for name, other in judged_others.items()},
-            leaderboard=_leaderboard(everyone, verdicts),
+            verdicts=on_quality,
+            differences=differing,
+            other_differences=_by_control(differences, judged_others),
+            other_verdicts=_by_control(verdicts, judged_others),
+            leaderboard=_leaderboard(everyone, on_quality),
             calibration=list(reliability(ensemble.success[0], field.quality)),
             curves={name: one.curve for name, one in everyone.items() if one.curve},
             shares=field.shares,
@@ -201,10 +212,27 @@ def _judge_controls(
     return found
 
 
-def _others(first: Judgement, second: Judgement) -> dict[str, Difference]:
-    """Differences of what both have beside quality."""
-    both = [metric for metric in COMPARED if metric in first.replicates and metric in second.replicates]
-    return {metric: _compare(first, second, metric) for metric in both if metric != VERDICT_ON}
+def _verdicts(
+    differences: Mapping[str, Difference], families: Sequence[Sequence[str]], metric: str
+) -> dict[str, Verdict]:
+    """What may be said of the router against each control on a metric, corrected by Holm in each family."""
+    found: dict[str, Verdict] = {}
+    for family in families:
+        known = {name: differences[name] for name in family if name in differences}
+        adjusted = holm({name: one.p_value for name, one in known.items()})
+        for name, one in known.items():
+            gain = one.interval
+            if metric in LESS_IS_BETTER:
+                gain = Interval(-gain.high, -gain.low)
+            found[name] = verdict(gain, adjusted[name])
+    return found
+
+
+def _by_control(
+    found: Mapping[str, Mapping[str, Value]], controls: Iterable[str]
+) -> dict[str, dict[str, Value]]:
+    """By control and metric what is given by metric and control."""
+    return {name: {metric: each[name] for metric, each in found.items() if name in each} for name in controls}
 
 
 def _compare(first: Judgement, second: Judgement, metric: str) -> Difference:

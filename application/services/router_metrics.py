@@ -34,7 +34,19 @@ from fusionapp.domain.statistics.bootstrap import Replicates, interval
 
 Floats = NDArray[np.floating]
 
-COMPARED = ("quality", "pairwise_accuracy", "aiq")
+COMPARED = (
+    "quality",
+    "pairwise_accuracy",
+    "pairwise_accuracy_with_ties",
+    "aiq",
+    "apgr",
+    "cpt@50",
+    "cpt@80",
+    "ece",
+)
+"""What contestants are compared on. The gap to the oracle is not among them: it differs as quality does."""
+
+LESS_IS_BETTER = frozenset({"cpt@50", "cpt@80", "ece"})
 
 SETTINGS = 30
 """Settings of the trade-off at which cost and quality are read off."""
@@ -101,7 +113,7 @@ class Judgement:
 
     Attributes:
         metrics: by name.
-        replicates: by metric, of those that contestants are compared on: quality, pairwise_accuracy, aiq.
+        replicates: by metric, of those that contestants are compared on; of the same draws of prompts for all.
         by_prompt: (prompts,) quality of the chosen answer, the mean of seeds; NaN where it is unknown.
         cost: mean USD of the chosen answers; None where prices are unknown.
         curve: mean (cost, quality) at each setting of the trade-off; empty where prices are unknown.
@@ -147,8 +159,8 @@ def judge_contestant(contestant: Contestant, field: Field, draws: int) -> Judgem
     }
     few = min(draws, HULL_DRAWS)
     if contestant.ranks:
-        metrics |= _calibration(contestant, field, few)
-        metrics |= _handover(contestant, field, few)
+        metrics |= _calibration(contestant, field, few, replicates)
+        metrics |= _handover(contestant, field, few, replicates)
     curve: list[tuple[float, float]] = []
     cost = None
     if field.priced:
@@ -184,14 +196,23 @@ def _agreement(scores: Floats, field: Field, ties: bool) -> Ratio:
     return battle_agreement(scores, field.battles, ties)
 
 
-def _calibration(contestant: Contestant, field: Field, draws: int) -> dict[str, Summary]:
+def _calibration(
+    contestant: Contestant, field: Field, draws: int, replicates: dict[str, Replicates]
+) -> dict[str, Summary]:
+    """The error of foretold success; its replicates are added to the others."""
     values = np.array([success_error(success, field.quality) for success in contestant.success])
     drawn = [bootstrap_success_error(success, field.quality, draws=draws) for success in contestant.success]
-    return {"ece": _summary(values, np.mean(drawn, axis=0))}
+    replicates["ece"] = np.mean(drawn, axis=0)
+    return {"ece": _summary(values, replicates["ece"])}
 
 
-def _handover(contestant: Contestant, field: Field, draws: int) -> dict[str, Summary]:
-    """APGR and CPT between the weak model and the best single one; none where the weak one is as good."""
+def _handover(
+    contestant: Contestant, field: Field, draws: int, replicates: dict[str, Replicates]
+) -> dict[str, Summary]:
+    """APGR and CPT between the weak model and the best single one, and their replicates.
+
+    There are none where the weak one is as good.
+    """
     weak, strong = field.weak, field.best_single
     known = np.isfinite(field.quality[:, [weak, strong]]).all(axis=1)
     quality = field.quality[known]
@@ -207,11 +228,9 @@ def _handover(contestant: Contestant, field: Field, draws: int) -> dict[str, Sum
         "cpt@50": [cpt(one, 0.5) for one in handovers],
         "cpt@80": [cpt(one, 0.8) for one in handovers],
     }
-    return {
-        # Whether the strong model is better in a draw depends on the draw alone: all seeds are NaN, or none.
-        name: _summary(np.array(each), np.mean([one[name] for one in drawn], axis=0))
-        for name, each in values.items()
-    }
+    # Whether the strong model is better in a draw depends on the draw alone: all seeds are NaN, or none.
+    replicates |= {name: np.mean([one[name] for one in drawn], axis=0) for name in values}
+    return {name: _summary(np.array(each), replicates[name]) for name, each in values.items()}
 
 
 def _settings(success: Floats, scores: Floats, field: Field) -> tuple[Floats, Floats]:

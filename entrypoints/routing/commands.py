@@ -12,12 +12,14 @@ from fusionapp.entrypoints.output import print_json, print_table
 from fusionapp.entrypoints.routing import api
 from fusionapp.entrypoints.routing.reports import (
     COLUMNS,
+    VERDICT_COLUMNS,
     balance_rows,
     evaluation_json,
     leaderboard_rows,
     reading,
     training_json,
     tuning_sentence,
+    verdict_rows,
 )
 from fusionapp.entrypoints.routing.schema import RoutingExperiment
 
@@ -63,6 +65,8 @@ def evaluate(settings: RoutingExperiment, split: str, runs: str, overwrite: bool
             f"the router is {said} {'from' if said == 'not separable' else 'than'} {name}: quality "
             f"{difference.estimate:+.4f} [{difference.interval.low:+.4f}, {difference.interval.high:+.4f}]"
         )
+    if others := verdict_rows(evaluation):
+        print_table(VERDICT_COLUMNS, others, numbers_from=len(VERDICT_COLUMNS))
     click.echo(reading(evaluation))
 
 

@@ -33,14 +33,17 @@ COLUMNS = (
 )
 _METRICS = ("gap_to_oracle", "pairwise_accuracy", "aiq", "apgr", "cpt@50", "cpt@80", "ece")
 
+VERDICT_COLUMNS = ("the router against", *(COLUMNS[4:10]))
+_OTHERS = _METRICS[1:]
+
 UNTUNED = "untuned encoder"
 """The name in tables of routers over the encoder as it was."""
 
 READING = (
     "Mean ± standard deviation over seeds; 95 % intervals by paired bootstrap over the prompts, which are not "
-    "corrected; verdicts on quality after Holm's correction. Quality is that of the chosen model's answer. APGR "
-    "and CPT go from the cheapest model (without prices the worst on train) to the one that is best on train. "
-    "Pareto: nothing else is as cheap and as good."
+    "corrected; verdicts on quality, and on each other metric by itself, after Holm's correction. Quality is that "
+    "of the chosen model's answer. APGR and CPT go from the cheapest model (without prices the worst on train) to "
+    "the one that is best on train. Pareto: nothing else is as cheap and as good."
 )
 
 READING_SHARES = (
@@ -126,6 +129,7 @@ def evaluation_json(evaluation: RouterEvaluation) -> dict[str, Any]:
             name: {metric: attrs.asdict(one) for metric, one in found.items()}
             for name, found in evaluation.other_differences.items()
         },
+        "other_verdicts": {name: dict(found) for name, found in evaluation.other_verdicts.items()},
         "leaderboard": [
             {**attrs.asdict(row, recurse=False), "metrics": metrics_json(row.metrics)}
             for row in evaluation.leaderboard
@@ -166,6 +170,15 @@ def leaderboard_rows(evaluation: RouterEvaluation) -> list[tuple[str, ...]]:
     return [_cells(row) for row in evaluation.leaderboard]
 
 
+def verdict_rows(evaluation: RouterEvaluation) -> list[tuple[str, ...]]:
+    """Cells in the order of `VERDICT_COLUMNS`: verdicts on what stands beside quality, by control that has any."""
+    return [
+        (name, *(found.get(metric, "") for metric in _OTHERS))
+        for name, found in evaluation.other_verdicts.items()
+        if found
+    ]
+
+
 def _cells(row: RouterRow) -> tuple[str, ...]:
     quality = row.metrics["quality"]
     return (
@@ -186,6 +199,8 @@ def _mean(summary: Summary) -> str:
 def leaderboard_markdown(evaluation: RouterEvaluation) -> str:
     """The leaderboard and the reliability table as Markdown, and how to read them."""
     lines = markdown_table(COLUMNS, leaderboard_rows(evaluation))
+    if others := verdict_rows(evaluation):
+        lines += ["", *markdown_table(VERDICT_COLUMNS, others)]
     lines += [
         "",
         reading(evaluation),

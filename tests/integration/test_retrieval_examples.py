@@ -30,6 +30,8 @@ CATEGORIES = {
 QUICK = {
     "arxiv-retrieval.toml": (
         "encoders.minilm.device=cpu",
+        "encoders.minilm.max_length=64",
+        "encoders.as_it_comes.device=cpu",
         "train.device=cpu",
         "train.negatives_pool=8",
         "train.epochs=1",
@@ -79,7 +81,8 @@ def test_a_retrieval_example_runs_from_papers_to_a_search(
     write_papers(tmp_path / "data/arxiv", CATEGORIES[file])
     name, kind = MODELS[file]
     model = save_tiny(kind, tmp_path / "models" / name, layers=2)
-    settings = (*QUICK[file], f"encoders.{name}.model={model}")
+    names = (name, "as_it_comes") if file == "arxiv-retrieval.toml" else (name,)
+    settings = (*QUICK[file], *(f"encoders.{one}.model={model}" for one in names))
     words: tuple[str | Path, ...] = (EXAMPLES / file, *(word for one in settings for word in ("--set", one)))
     run = f"runs/{Path(file).stem}"
 

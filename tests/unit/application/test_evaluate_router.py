@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from fusionapp.application.services.evaluate_router import EvaluateRouter, RouterEvaluation
 from fusionapp.application.services.router_metrics import (
+    COMPARED,
+    LESS_IS_BETTER,
     Contestant,
     Field,
     judge_contestant,
@@ -189,7 +191,6 @@ def test_a_router_beats_noise_and_is_not_told_from_its_twin() -> None:
     assert evaluation.differences["noise"].estimate == pytest.approx(
         evaluation.result["quality"].mean - evaluation.controls["noise"]["quality"].mean
     )
-    assert set(evaluation.other_differences["noise"]) == {"pairwise_accuracy", "aiq"}
     assert set(evaluation.controls) == {"noise", "twin", *(f"always {model}" for model in MODELS)}
 
 
@@ -327,3 +328,19 @@ def test_battles_of_every_two_models_say_what_the_scores_say() -> None:
     for name in ("pairwise_accuracy", "pairwise_accuracy_with_ties"):
         both = [judge_contestant(contestant("x", 0.5), one, 200).metrics[name] for one in (FIELD, fought)]
         assert both[0] == both[1]
+
+
+def test_there_is_a_verdict_on_each_metric_that_both_have() -> None:
+    found = evaluate()
+    assert set(found.other_verdicts["noise"]) == set(COMPARED) - {"quality"}
+    assert set(found.other_verdicts["always both"]) == {"aiq"}
+    assert found.other_verdicts["noise"]["pairwise_accuracy"] == "better"
+    assert set(found.other_verdicts["twin"].values()) == {"not separable"}
+
+
+@pytest.mark.parametrize("metric", sorted(LESS_IS_BETTER))
+def test_a_verdict_on_what_should_be_small_says_better_of_the_smaller(metric: str) -> None:
+    found = evaluate()
+    difference, said = found.other_differences["noise"][metric], found.other_verdicts["noise"][metric]
+    assert difference.estimate < 0
+    assert said == ("better" if difference.interval.high < 0 else "not separable")
