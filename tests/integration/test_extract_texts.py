@@ -29,10 +29,10 @@ WORDS = (
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """bge-tiny-v1.5 and e5-tiny, the same weights."""
+    """bge-tiny-v1.5, and e5-tiny of other weights: equal models are computed once."""
     directory = tmp_path_factory.mktemp("models")
-    for name in ("bge-tiny-v1.5", "e5-tiny"):
-        save_tiny("bert", directory / name)
+    save_tiny("bert", directory / "bge-tiny-v1.5")
+    save_tiny("bert", directory / "e5-tiny", layers=LAYERS + 1)
     return directory
 
 
