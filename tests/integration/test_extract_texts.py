@@ -17,7 +17,7 @@ from command_line import call, refused
 from numpy.typing import NDArray
 from scipy.sparse import load_npz
 from small_job import Job
-from tiny_models import DIM, POSITIONS, save_tiny
+from tiny_models import DIM, LAYERS, POSITIONS, save_tiny
 
 WORDS = (
     "the quick brown fox",
