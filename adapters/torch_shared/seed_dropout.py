@@ -35,4 +35,4 @@ class SeedDropout(nn.Module):
         for row, stream in zip(words, self.streams, strict=True):
             row.random_(_FULL_RANGE, None, generator=stream)
         kept = words.view(torch.uint8)[:, :numbers] >= self.threshold
-        return x * (kept.to(x.dtype) * (256 / (256 - self.threshold))).view_as(x)
+        return x * kept.to(x.dtype).mul_(256 / (256 - self.threshold)).view_as(x)
