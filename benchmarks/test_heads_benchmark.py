@@ -16,11 +16,12 @@ import torch
 from scipy.sparse import csr_array
 
 from fusionapp.adapters.torch_heads.bag import StackedBag
-from fusionapp.adapters.torch_heads.layers import SeedDropout, StackedLinear
-from fusionapp.adapters.torch_heads.muon import orthogonalize
+from fusionapp.adapters.torch_heads.layers import StackedLinear
 from fusionapp.adapters.torch_heads.row_adam import RowAdam
 from fusionapp.adapters.torch_heads.sparse import SparseRows
 from fusionapp.adapters.torch_heads.trainer import TorchHeadTrainer
+from fusionapp.adapters.torch_shared.muon import orthogonalize
+from fusionapp.adapters.torch_shared.seed_dropout import SeedDropout
 from fusionapp.adapters.torch_shared.streams import seed_streams
 from fusionapp.adapters.tracking.fan_out import FanOutTracker
 from fusionapp.application.ports.heads import LabelledEmbeddings

@@ -8,7 +8,8 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-from fusionapp.adapters.torch_heads.layers import SeedDropout, Span, StackedLinear, StackedMLP
+from fusionapp.adapters.torch_heads.layers import Span, StackedLinear, StackedMLP
+from fusionapp.adapters.torch_shared.seed_dropout import SeedDropout
 from fusionapp.domain.cooccurrence import cooccurrence_features
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.fusion.low_rank import low_rank_bilinear

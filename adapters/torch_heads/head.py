@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from fusionapp.adapters.torch_heads.bag import StackedBag
 from fusionapp.adapters.torch_heads.fusions import Attention, View, build_fusion, spans_of
 from fusionapp.adapters.torch_heads.late import LateFusion
-from fusionapp.adapters.torch_heads.layers import SeedDropout, SourceDropout, StackedLinear, StackedMLP
+from fusionapp.adapters.torch_heads.layers import SourceDropout, StackedLinear, StackedMLP
 from fusionapp.adapters.torch_heads.sources import SourceCard
 from fusionapp.adapters.torch_heads.sparse import SparseRows
+from fusionapp.adapters.torch_shared.seed_dropout import SeedDropout
 from fusionapp.adapters.torch_shared.streams import seed_streams
 from fusionapp.domain.fusion.products import with_residual
 from fusionapp.domain.fusion.spec import FusionSpec

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from fusionapp.adapters.torch_heads.fusions import View
-from fusionapp.adapters.torch_heads.layers import SeedDropout, Span, StackedLinear, StackedMLP
+from fusionapp.adapters.torch_heads.layers import Span, StackedLinear, StackedMLP
+from fusionapp.adapters.torch_shared.seed_dropout import SeedDropout
 from fusionapp.domain.fusion.mixtures import late_fusion
 from fusionapp.domain.normalization import softmax
 from fusionapp.domain.recipe import TrainingRecipe

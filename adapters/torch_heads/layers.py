@@ -9,8 +9,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
-_FULL_RANGE = -(2**63)
-"""`Tensor.random_` from here on fills all 64 bits; its default leaves the sign bit at 0."""
+from fusionapp.adapters.torch_shared.seed_dropout import SeedDropout
 
 
 @attrs.frozen
@@ -58,33 +57,6 @@ class StackedLinear(nn.Module):
         """(seeds, batch, in_dim) -> (seeds, batch, out_dim), float32."""
         dtype = self.train_dtype if self.training else torch.float32
         return torch.baddbmm(self.bias.to(dtype), x.to(dtype), self.weight.to(dtype)).float()
-
-
-class SeedDropout(nn.Module):
-    """Dropout whose draws for one seed do not depend on the other seeds.
-
-    Eight decisions are cut from each 64-bit draw: one Bernoulli call per seed and batch took ten times as long
-    (36 ms against 3.6 ms for 5 x 256 x 2368). The rate is therefore rounded to a multiple of 1/256.
-
-    Attributes:
-        streams: each seed's generator, on the device of the inputs; `FusionHead.draw` sets them.
-    """
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.threshold = min(round(rate * 256), 255)
-        self.streams: Sequence[torch.Generator] = ()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(seeds, ...) -> the same shape: dropped or scaled by 1 / (1 - rate); x itself in evaluation."""
-        if not self.training or not self.threshold:
-            return x
-        numbers = x[0].numel()
-        words = torch.empty(len(self.streams), -(-numbers // 8), dtype=torch.int64, device=x.device)
-        for row, stream in zip(words, self.streams, strict=True):
-            row.random_(_FULL_RANGE, None, generator=stream)
-        kept = words.view(torch.uint8)[:, :numbers] >= self.threshold
-        return x * (kept.to(x.dtype) * (256 / (256 - self.threshold))).view_as(x)
 
 
 class SourceDropout(nn.Module):

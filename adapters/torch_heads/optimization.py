@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from fusionapp.adapters.torch_heads.bag import StackedBag
 from fusionapp.adapters.torch_heads.head import FusionHead
 from fusionapp.adapters.torch_heads.layers import StackedLinear
-from fusionapp.adapters.torch_heads.muon import StackedMuon
 from fusionapp.adapters.torch_heads.row_adam import RowAdam
+from fusionapp.adapters.torch_shared.muon import StackedMuon
 from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.domain.schedules import rate_factor
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from fusionapp.adapters.torch_routers.network import RouterNetwork
 from fusionapp.adapters.torch_routers.objective import answers_loss, battles_loss, is_pairwise
 from fusionapp.adapters.torch_routers.rows import Rows
+from fusionapp.adapters.torch_routers.stacked import set_dropout
 from fusionapp.adapters.torch_routers.training import make_optimizers, measure_split, score_all
 from fusionapp.adapters.torch_shared.streams import seed_stream
 from fusionapp.adapters.torch_shared.tunable import TunableEncoder
@@ -57,19 +58,20 @@ class JointRouting:
         """Set up.
 
         Args:
-            network: as it starts.
+            network: as it starts, a stack of one.
             recipe: of both.
             encoder: that has read the texts of "train" and "validation".
             train: rows to learn from; of their columns, those after the first `width` are looked at.
             validation: likewise rows to choose by.
             width: columns of the encoder's embedding.
-            seed: of the order of prompts.
+            seed: of the order of prompts and of the network's dropout.
         """
         self._network, self._recipe, self._encoder = network, recipe, encoder
         self._train, self._validation, self._width = train, validation, width
         self._tuning = recipe.encoder_tuning()
         self._optimizers = make_optimizers(network, recipe)
         self._order = seed_stream(seed, "order")
+        set_dropout(network, [seed_stream(seed, "dropout", train.prompts.device)])
         self._best = _Best()
         self._epoch_steps = ceil(len(train.prompts) / self._tuning.batch_size)
         self.steps = self._epoch_steps * self._tuning.epochs
@@ -144,7 +146,7 @@ class JointRouting:
         rows, recipe = self._train, self._recipe
         logits: Tensor = self._network(self._columns(views, rows.prompts[prompts]))
         if not is_pairwise(recipe):
-            return answers_loss(logits, rows.quality[prompts], rows.model_weights)
+            return answers_loss(logits, rows.quality[prompts], rows.model_weights)[0]
         place = torch.full((len(rows.prompts),), -1, device=prompts.device)
         place[prompts] = torch.arange(len(prompts), device=prompts.device)
         at = place[rows.battle_prompts]
@@ -152,7 +154,7 @@ class JointRouting:
         if not len(battles):
             return logits.sum() * 0.0
         threshold, weights = self._network.free_threshold, rows.battle_weights[battles]
-        return battles_loss(recipe, logits[at[battles]], rows, battles, threshold, weights)
+        return battles_loss(recipe, logits, at[battles], rows, battles, threshold, weights)[0]
 
     def _columns(self, views: Tensor, stored: Tensor) -> Tensor:
         """What `prompt_columns` makes of embeddings, of (prompts, layers, dim) with gradients."""
@@ -165,7 +167,7 @@ class JointRouting:
         rows = self._validation
         columns = self._columns(self._encoder.embed("validation"), rows.prompts)
         logits = score_all(self._network, columns)
-        metrics = measure_split(self._network, self._recipe, "validation", logits, rows)
+        (metrics,) = measure_split(self._network, self._recipe, "validation", logits, rows)
         tracker.log(SERIES, self.step, metrics | ({"train_loss": loss} if isfinite(loss) else {}))
         judged = (metrics["validation_quality"], -metrics["validation_loss"])
         if not judged > self._best.judged:

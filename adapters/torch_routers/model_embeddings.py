@@ -10,6 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from fusionapp.adapters.torch_routers.rows import take
+from fusionapp.adapters.torch_routers.stacked import StackedLinear
+
 Method = Literal["triplet", "attention"]
 MARGIN = 0.3
 """Of squared distances between unit vectors, which are at most 4."""
@@ -34,12 +37,12 @@ class Contests:
 
 
 class PromptTower(nn.Sequential):
-    """From a prompt's embedding to the space of model embeddings: (prompts, dim) -> (prompts, widths[-1])."""
+    """From prompts' embeddings to the space of models': (seeds, prompts, dim) -> (seeds, prompts, widths[-1])."""
 
     def __init__(self, dim: int, widths: Sequence[int]) -> None:
         layers: list[nn.Module] = []
         for before, after in zip([dim, *widths], widths, strict=False):
-            layers += [nn.Linear(before, after), nn.LeakyReLU()]
+            layers += [StackedLinear(before, after), nn.LeakyReLU(inplace=True)]
         super().__init__(*layers[:-1])
 
 
@@ -48,24 +51,25 @@ class TripletModels(nn.Module):
 
     max(0, |t - w|^2 - |t - l|^2 + margin) of unit vectors (Schroff et al., "FaceNet", 2015): the anchor t is a
     prompt's embedding through a tower, the positive w the model that won on it, the negative l the one that lost.
+    Between unit vectors the two distances differ by 2 (t . l - t . w), which is what is computed.
     """
 
     def __init__(self, dim: int, widths: Sequence[int], models: int) -> None:
         super().__init__()
         self.tower = PromptTower(dim, widths)
-        self.models = nn.Parameter(torch.randn(models, widths[-1]))
+        self.models = nn.Parameter(torch.randn(1, models, widths[-1]))
 
     def loss(self, prompts: Tensor, contests: Contests, drawn: Tensor) -> Tensor:
-        """Mean loss of the drawn contests."""
-        anchors = normalize(self.tower(prompts[contests.prompts[drawn]]), dim=-1)
-        models = normalize(self.models, dim=-1)
-        near, far = (
-            (anchors - models[side[drawn]]).square().sum(-1) for side in (contests.winners, contests.losers)
+        """Each seed's mean loss of its drawn contests (seeds, batch): (seeds,)."""
+        anchors = normalize(self.tower(take(prompts, contests.prompts[drawn])), dim=-1)
+        likeness = anchors @ normalize(self.models, dim=-1).mT
+        won, lost = (
+            likeness.gather(2, side[drawn][..., None])[..., 0] for side in (contests.winners, contests.losers)
         )
-        return torch.relu(near - far + MARGIN).mean()
+        return torch.relu(2 * (lost - won) + MARGIN).mean(-1)
 
     def embeddings(self) -> Tensor:
-        """(models, widths[-1]) unit vectors."""
+        """(seeds, models, widths[-1]) unit vectors."""
         return normalize(self.models.detach(), dim=-1)
 
 
@@ -80,77 +84,104 @@ class AttentiveModels(nn.Module):
     def __init__(self, dim: int, widths: Sequence[int]) -> None:
         super().__init__()
         self.tower = PromptTower(dim, widths)
-        self.query = nn.Parameter(torch.zeros(widths[-1]))
-        self.scale = nn.Parameter(torch.ones(()))
+        self.query = nn.Parameter(torch.zeros(1, widths[-1]))
+        self.scale = nn.Parameter(torch.ones(1))
 
     def pooled(self, prompts: Tensor, quality: Tensor) -> Tensor:
-        """(models, widths[-1]) of prompts (n, dim) and centred qualities (n, models), NaN where unknown."""
+        """(seeds, models, widths[-1]) of prompts (seeds, n, dim) and centred qualities (seeds, n, models).
+
+        Qualities that are not known are NaN.
+        """
         told = normalize(self.tower(prompts), dim=-1)
         known = ~quality.isnan()
-        asked = (told @ self.query)[:, None].expand(-1, quality.shape[1])
-        attention = torch.where(known, asked, -1e9).softmax(dim=0) * known
-        return (attention * quality.nan_to_num()).T @ told
+        asked = (told * self.query[:, None]).sum(-1, keepdim=True).expand(-1, -1, quality.shape[-1])
+        attention = torch.where(known, asked, -1e9).softmax(dim=1) * known
+        return (attention * quality.nan_to_num()).mT @ told
 
     def loss(self, prompts: Tensor, quality: Tensor, weights: Tensor) -> Tensor:
-        """Squared error, weighed by model, of the second half of a batch by the sums over its first."""
-        half = len(prompts) // 2
-        models = self.pooled(prompts[:half], quality[:half])
-        asked = normalize(self.tower(prompts[half:]), dim=-1)
-        target = quality[half:]
+        """Squared error, weighed by model, of the second half of each seed's batch by the sums over its first.
+
+        Args:
+            prompts: (seeds, batch, dim).
+            quality: (seeds, batch, models) centred; NaN where unknown.
+            weights: (models,).
+
+        Returns:
+            (seeds,).
+        """
+        half = prompts.shape[1] // 2
+        models = self.pooled(prompts[:, :half], quality[:, :half])
+        asked = normalize(self.tower(prompts[:, half:]), dim=-1)
+        target = quality[:, half:]
         weigh = (~target.isnan()) * weights
-        errors = (self.scale * 10 * asked @ models.T - target.nan_to_num()).square()
-        return (errors * weigh).sum() / weigh.sum().clamp(min=1e-9)
+        errors = (self.scale[:, None, None] * 10 * asked @ models.mT - target.nan_to_num()).square()
+        return (errors * weigh).sum((1, 2)) / weigh.sum((1, 2)).clamp(min=1e-9)
+
+
+def draw_learner(
+    method: Method, dim: int, widths: Sequence[int], models: int
+) -> TripletModels | AttentiveModels:
+    """What learns the embeddings of one seed, drawn by torch's own seed; `stack` joins several.
+
+    Args:
+        method: which.
+        dim: of a prompt's embedding.
+        widths: of the tower.
+        models: how many.
+    """
+    return TripletModels(dim, widths, models) if method == "triplet" else AttentiveModels(dim, widths)
 
 
 def embed_models(
-    method: Method,
+    learner: TripletModels | AttentiveModels,
     prompts: Tensor,
     quality: Tensor,
     contests: Contests,
     model_weights: Tensor,
-    widths: Sequence[int],
     epochs: int,
     learning_rate: float,
-    order: torch.Generator,
-) -> tuple[Tensor, list[float]]:
-    """Model embeddings (models, widths[-1]) of length 1, and each epoch's mean loss.
+    orders: Sequence[torch.Generator],
+) -> tuple[Tensor, list[list[float]]]:
+    """Model embeddings (seeds, models, widths[-1]) of length 1, and each epoch's mean losses, one a seed.
 
     Args:
-        method: which.
+        learner: a stack, on the device of the prompts.
         prompts: (prompts, dim) float32.
         quality: (prompts, models) centred qualities; NaN where unknown.
         contests: for "triplet"; at least one.
         model_weights: (models,) for "attention": what an answer of each model weighs.
-        widths: of the tower.
         epochs: passes over contests or prompts.
         learning_rate: of AdamW.
-        order: what contests and prompts are drawn by.
+        orders: what each seed's contests and prompts are drawn by.
     """
-    triplets = method == "triplet"
-    dim, models = prompts.shape[1], quality.shape[1]
-    learner = TripletModels(dim, widths, models) if triplets else AttentiveModels(dim, widths)
-    learner.to(prompts.device)
-    optimizer = torch.optim.AdamW(learner.parameters(), lr=learning_rate)
+    triplets = isinstance(learner, TripletModels)
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=learning_rate, fused=True)
     losses = []
     for _ in range(epochs):
-        if triplets:
-            drawn = torch.multinomial(contests.weights, len(contests.weights), True, generator=order)
-        else:
-            drawn = torch.randperm(len(prompts), generator=order)
-        total = 0.0
-        for batch in torch.split(drawn.to(prompts.device), _BATCH):
+        drawn = torch.stack(
+            [
+                torch.multinomial(contests.weights, len(contests.weights), True, generator=order)
+                if triplets
+                else torch.randperm(len(prompts), generator=order)
+                for order in orders
+            ]
+        ).to(prompts.device)
+        total = torch.zeros(len(orders), device=prompts.device)
+        for batch in torch.split(drawn, _BATCH, dim=1):
             if isinstance(learner, TripletModels):
                 loss = learner.loss(prompts, contests, batch)
-            elif len(batch) > 1:
-                loss = learner.loss(prompts[batch], quality[batch], model_weights)
+            elif batch.shape[1] > 1:
+                loss = learner.loss(take(prompts, batch), quality[batch], model_weights)
             else:
                 continue
-            torch.autograd.backward(loss)
+            torch.autograd.backward(loss.sum())
             optimizer.step()
             optimizer.zero_grad()
-            total += float(loss.detach()) * len(batch)
-        losses.append(total / len(drawn))
+            total += loss.detach() * batch.shape[1]
+        losses.append((total / drawn.shape[1]).tolist())
     with torch.no_grad():
         if isinstance(learner, TripletModels):
             return learner.embeddings(), losses
-        return normalize(learner.pooled(prompts, quality), dim=-1), losses
+        seeds = len(orders)
+        everything = learner.pooled(prompts.expand(seeds, -1, -1), quality.expand(seeds, -1, -1))
+        return normalize(everything, dim=-1), losses

@@ -21,6 +21,7 @@ from fusionapp.adapters.torch_routers.artefact import (
 from fusionapp.adapters.torch_routers.network import RouterNetwork
 from fusionapp.adapters.torch_routers.rows import base_logits, prompt_columns
 from fusionapp.adapters.torch_routers.share import joined
+from fusionapp.adapters.torch_routers.stacked import load_state
 from fusionapp.adapters.torch_routers.training import score_all
 from fusionapp.adapters.torch_shared.router_inputs import check_inputs
 from fusionapp.application.ports.router import Prompts, Router, Routers
@@ -40,7 +41,7 @@ class OpenedRouter:
 
     Attributes:
         card: what it is.
-        network: ready to score; None where its share is 0.
+        network: ready to score, a stack of one; None where its share is 0.
         features: of the text, as train had them; None where the network reads none.
         calibration: from scores to success.
         base: which of the ensemble's bases is its own; None without one.
@@ -71,7 +72,7 @@ class OpenedRouter:
                 prompts.texts[rows], {name: each[rows] for name, each in prompts.embeddings.items()}
             )
             columns = prompt_columns(self.card.inputs, self.features, some)
-            told = score_all(self.network, torch.from_numpy(columns)).numpy()
+            told = score_all(self.network, torch.from_numpy(columns))[0].numpy()
             scores[rows] = joined(logits[rows], told, self.card.share)
         return scores
 
@@ -184,14 +185,12 @@ def _network(card: RouterCard, state: Arrays, width: int, place: str) -> RouterN
     models = torch.zeros(len(card.models), card.model_dim)
     with torch.device("meta"):
         network = RouterNetwork(card.score, width, models.to("meta"), card.hidden_dims, 0.0, False)
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    expected = {name: tuple(value.shape[1:]) for name, value in network.state_dict().items()}
     found = {name: value.shape for name, value in state.items() if value.dtype == np.float32}
     if expected != found:
         wrong = sorted(n for n in expected.keys() | state.keys() if expected.get(n) != found.get(n))
         raise CorruptArtifactError(f"{place}: tensor {wrong[0]!r} does not fit the network; train again")
-    network.load_state_dict(
-        {name: torch.from_numpy(value.copy()) for name, value in state.items()}, assign=True
-    )
+    load_state(network, {name: torch.from_numpy(value.copy()) for name, value in state.items()})
     return network.eval()
 
 

@@ -101,3 +101,8 @@ def as_rows(
         floats(battle_weights),
         floats(model_weights),
     )
+
+
+def take(table: Tensor, rows: Tensor) -> Tensor:
+    """``table[rows]``, (rows, columns) by (seeds, batch) -> (seeds, batch, columns), faster on a CPU."""
+    return table.index_select(0, rows.flatten()).view(*rows.shape, -1)

@@ -7,16 +7,14 @@ from typing import Any
 
 import attrs
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from fusionapp.adapters.torch_routers.artefact import RouterCard, save_router
-from fusionapp.adapters.torch_routers.network import RouterNetwork
-from fusionapp.adapters.torch_routers.phases import first_phase
+from fusionapp.adapters.torch_routers.phases import draw_networks
 from fusionapp.adapters.torch_routers.rows import Rows, as_rows, base_logits, prompt_columns
 from fusionapp.adapters.torch_routers.saved_models import save_model_embeddings
 from fusionapp.adapters.torch_routers.share import choose_share, joined
-from fusionapp.adapters.torch_routers.training import SeedRun, measure_scores, train_network
+from fusionapp.adapters.torch_routers.training import SeedRun, StackTraining, measure_scores
 from fusionapp.adapters.torch_shared.device import resolve_device
 from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.adapters.torch_shared.router_inputs import (
@@ -25,8 +23,7 @@ from fusionapp.adapters.torch_shared.router_inputs import (
     has_dense,
     read_cards,
 )
-from fusionapp.adapters.torch_shared.streams import seed_stream
-from fusionapp.application.ports.progress import Progress, ProgressTask
+from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.router import AnsweredPrompts, RouterTrainer, TrainedRouter
 from fusionapp.application.ports.router_base import FittedBase, RouterBases
 from fusionapp.application.ports.tracker import Tracker
@@ -57,7 +54,7 @@ class _Prepared:
 
 
 class TorchRouterTrainer(RouterTrainer):
-    """Trains a network per seed over one base, which is the same for all of them."""
+    """Trains a network per seed, all of them at once, over one base, which is the same for all."""
 
     def __init__(self, bases: RouterBases) -> None:
         """Args:
@@ -83,12 +80,16 @@ class TorchRouterTrainer(RouterTrainer):
         check_training(recipe, seeds, train, validation, directories)
         with memory_guard(_WAY_OUT):
             prepared = self._prepare(recipe, train, validation)
-            routers = []
             with progress.task("train routers", len(seeds) * recipe.epochs, "epochs") as task:
-                for seed, directory in zip(seeds, directories, strict=True):
-                    network, run = _train_seed(prepared, seed, directory, tracker, task)
-                    routers.append(_save(prepared, network, run, directory))
-            return routers
+                series = [f"seed-{seed}-model-embeddings" for seed in seeds]
+                network = draw_networks(recipe, prepared.models, prepared.train, seeds, tracker, series)
+                parameters = sum(p[0].numel() for p in network.parameters() if p.requires_grad)
+                training = StackTraining(network, recipe, seeds, prepared.train, prepared.validation)
+                runs = training(tracker, task)
+            return [
+                _save(prepared, parameters, run, directory)
+                for run, directory in zip(runs, directories, strict=True)
+            ]
 
     def _prepare(
         self, recipe: RouterRecipe, train: AnsweredPrompts, validation: AnsweredPrompts
@@ -118,44 +119,11 @@ class TorchRouterTrainer(RouterTrainer):
         return _Prepared(recipe, models, cards, features, base, rows[0], rows[1], validation.scores.quality)
 
 
-def _train_seed(
-    prepared: _Prepared, seed: int, directory: str, tracker: Tracker, task: ProgressTask
-) -> tuple[RouterNetwork, SeedRun]:
-    recipe, train = prepared.recipe, prepared.train
-    device = train.prompts.device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(int(seed_stream(seed, "weights").initial_seed() % 2**63))
-        series = f"seed-{seed}-model-embeddings"
-        network = draw_network(recipe, prepared.models, train, seed, tracker, series)
-        order = seed_stream(seed, "order")
-        run = train_network(network, recipe, seed, train, prepared.validation, order, tracker, task)
-    network.load_state_dict(dict(run.state))
-    save_model_embeddings(
-        directory, prepared.models, run.state["models"].numpy(), recipe.model_embeddings, seed
-    )
-    return network, run
-
-
-def draw_network(
-    recipe: RouterRecipe, models: Sequence[str], train: Rows, seed: int, tracker: Tracker, series: str
-) -> RouterNetwork:
-    """A network as it starts, after the first phase, which the tracker is told of; torch's seed is set before."""
-    embeddings, losses = first_phase(recipe, models, train, seed)
-    for epoch, loss in enumerate(losses, 1):
-        tracker.log(series, epoch, {"train_loss": loss})
-    learned = recipe.model_embeddings == "learned" and recipe.load_embedding_model_from is None
-    return RouterNetwork(
-        recipe.score,
-        train.prompts.shape[1],
-        embeddings,
-        recipe.hidden_dims,
-        recipe.dropout,
-        recipe.finetune_model_embeddings or learned,
-    ).to(train.prompts.device)
-
-
-def _save(prepared: _Prepared, network: RouterNetwork, run: SeedRun, directory: str) -> TrainedRouter:
+def _save(prepared: _Prepared, parameters: int, run: SeedRun, directory: str) -> TrainedRouter:
     recipe, base = prepared.recipe, prepared.validation.base.cpu().numpy()
+    save_model_embeddings(
+        directory, prepared.models, run.state["models"].numpy(), recipe.model_embeddings, run.seed
+    )
     share = 1.0 if prepared.base is None else choose_share(base, run.logits, prepared.quality)
     scores = joined(base, run.logits, share)
     metrics = measure_scores(scores, prepared.quality)
@@ -163,7 +131,6 @@ def _save(prepared: _Prepared, network: RouterNetwork, run: SeedRun, directory: 
     temperature = 1.0
     if recipe.calibration == "temperature":
         temperature = Temperature.fit(scores, prepared.quality).temperature
-    parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
     best_epoch = run.best_epoch if share else 0
     card = RouterCard(
         models=tuple(prepared.models),

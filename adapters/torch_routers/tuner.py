@@ -10,9 +10,11 @@ import torch
 
 from fusionapp.adapters.torch_routers.joint import JointRouting
 from fusionapp.adapters.torch_routers.network import RouterNetwork
+from fusionapp.adapters.torch_routers.phases import draw_networks
 from fusionapp.adapters.torch_routers.rows import Rows, as_rows, prompt_columns
-from fusionapp.adapters.torch_routers.trainer import among, check_training, draw_network
-from fusionapp.adapters.torch_routers.training import train_network
+from fusionapp.adapters.torch_routers.stacked import load_state
+from fusionapp.adapters.torch_routers.trainer import among, check_training
+from fusionapp.adapters.torch_routers.training import StackTraining
 from fusionapp.adapters.torch_shared.device import resolve_device
 from fusionapp.adapters.torch_shared.failures import memory_guard
 from fusionapp.adapters.torch_shared.router_inputs import InputCard, check_inputs, read_cards
@@ -83,9 +85,9 @@ class TorchRouterEncoderTuner(RouterEncoderTuner):
             opened = self._open(recipe, encoder, seed, train, validation)
             preflight = opened.preflight
             device = splits.train.prompts.device
+            network = _start(recipe, splits, seed, tracker, progress)
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                torch.manual_seed(int(seed_stream(seed, "weights").initial_seed() % 2**63))
-                network = _start(recipe, splits, seed, tracker, progress)
+                # The network's dropout has a stream of its own; an encoder's draws what torch gives it.
                 torch.manual_seed(int(seed_stream(seed, "dropout").initial_seed() % 2**63))
                 joint = JointRouting(
                     network, recipe, opened, splits.train, splits.validation, splits.width, seed
@@ -151,9 +153,11 @@ def _start(
     recipe: RouterRecipe, splits: _Splits, seed: int, tracker: Tracker, progress: Progress
 ) -> RouterNetwork:
     """The network after its own training over untuned embeddings."""
-    network = draw_network(recipe, splits.models, splits.train, seed, tracker, "encoder-model-embeddings")
-    order = seed_stream(seed, "order")
+    network = draw_networks(
+        recipe, splits.models, splits.train, [seed], tracker, ["encoder-model-embeddings"]
+    )
     with progress.task("train a network to tune under", recipe.epochs, "epochs") as task:
-        run = train_network(network, recipe, seed, splits.train, splits.validation, order, tracker, task)
-    network.load_state_dict(dict(run.state))
-    return network
+        training = StackTraining(network, recipe, [seed], splits.train, splits.validation)
+        (run,) = training(tracker, task)
+    load_state(network, run.state)
+    return network.to(splits.train.prompts.device)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fusionapp.adapters.torch_heads.layers import SeedDropout, StackedLinear, StackedMLP
+from fusionapp.adapters.torch_heads.layers import StackedLinear, StackedMLP
+from fusionapp.adapters.torch_shared.seed_dropout import SeedDropout
 from fusionapp.adapters.torch_shared.streams import seed_stream, seed_streams
 
 

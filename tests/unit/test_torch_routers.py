@@ -12,6 +12,7 @@ import torch
 from fakes.heads import CountingProgress
 from fakes.routers import MODELS, answers_of, toy_answers
 from fakes.tracker import RecordingTracker
+from torch.nn.functional import leaky_relu
 
 from fusionapp.adapters.routers.bases import StackBases
 from fusionapp.adapters.torch_routers.artefact import load_router
@@ -20,6 +21,7 @@ from fusionapp.adapters.torch_routers.network import RouterNetwork
 from fusionapp.adapters.torch_routers.opened import RouterEnsemble, TorchRouters
 from fusionapp.adapters.torch_routers.saved_models import load_model_embeddings
 from fusionapp.adapters.torch_routers.share import choose_share, joined
+from fusionapp.adapters.torch_routers.stacked import state_of
 from fusionapp.adapters.torch_routers.trainer import TorchRouterTrainer
 from fusionapp.application.ports.router import AnsweredPrompts, TrainedRouter
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
@@ -130,10 +132,10 @@ def test_models_that_win_on_the_same_prompts_lie_together(tmp_path: Path) -> Non
 def test_attention_looks_only_at_answered_prompts() -> None:
     torch.manual_seed(0)
     learner = AttentiveModels(4, (3,))
-    prompts, quality = torch.randn(6, 4), torch.randn(6, 2)
-    quality[2:, 1] = float("nan")
+    prompts, quality = torch.randn(1, 6, 4), torch.randn(1, 6, 2)
+    quality[:, 2:, 1] = float("nan")
     whole = learner.pooled(prompts, quality)
-    torch.testing.assert_close(whole[1], learner.pooled(prompts[:2], quality[:2])[1])
+    torch.testing.assert_close(whole[:, 1], learner.pooled(prompts[:, :2], quality[:, :2])[:, 1])
     assert whole.isfinite().all()
 
 
@@ -179,8 +181,8 @@ def test_damaged_model_embeddings_are_told(tmp_path: Path) -> None:
 
 def test_a_network_begins_at_the_base() -> None:
     for score in ("mlp", "two_towers"):
-        network = RouterNetwork(score, 5, torch.randn(3, 4), (8, 8), 0.5, finetune_models=False)
-        torch.testing.assert_close(network(torch.randn(7, 5)), torch.zeros(7, 3))
+        network = RouterNetwork(score, 5, torch.randn(3, 4), (8, 8), 0.5, finetune_models=False).eval()
+        torch.testing.assert_close(network(torch.randn(7, 5)), torch.zeros(1, 7, 3))
 
 
 def test_the_mlp_reads_a_prompt_and_a_model_joined() -> None:
@@ -188,14 +190,15 @@ def test_the_mlp_reads_a_prompt_and_a_model_joined() -> None:
     network = RouterNetwork("mlp", 5, torch.randn(3, 4), (8, 6), 0.0, finetune_models=False).eval()
     torch.nn.init.normal_(network.last.weight)
     prompts = torch.randn(7, 5)
-    joint = torch.cat([network.first.weight, network.of_model.weight], dim=1)
+    state = state_of(network, 0)
+    joint = torch.cat([state["first.weight"], state["of_model.weight"]], dim=1)
     for row in range(7):
         for model in range(3):
-            x = torch.cat([prompts[row], network.models[model]])
-            hidden = network.activation(joint @ x + network.first.bias)
-            for layer in network.inner:
-                hidden = network.activation(layer(hidden))
-            torch.testing.assert_close(network(prompts)[row, model], network.last(hidden)[0])
+            x = torch.cat([prompts[row], state["models"][model]])
+            hidden = leaky_relu(joint @ x + state["first.bias"])
+            hidden = leaky_relu(state["inner.0.weight"] @ hidden + state["inner.0.bias"])
+            expected = state["last.weight"] @ hidden + state["last.bias"]
+            torch.testing.assert_close(network(prompts)[0, row, model], expected[0])
 
 
 def test_a_network_that_gains_nothing_has_no_say(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fusionapp.adapters.torch_heads.muon import StackedMuon, orthogonalize
+from fusionapp.adapters.torch_shared.muon import StackedMuon, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 20), (3, 20, 8), (2, 6, 6)])
