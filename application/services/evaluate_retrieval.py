@@ -1,4 +1,4 @@
-"""Judge a tuned encoder's rankings beside every control, query by query."""
+"""Judge an encoder's rankings beside every control, query by query."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fusionapp.domain.statistics.query_values import JudgedValues, compare_value
 from fusionapp.domain.statistics.verdict import Verdict, verdict
 
 VERDICT_ON = "mrr@10"
-"""The metric that verdicts are on and contenders are ranked by."""
+"""The metric that verdicts are on and contenders are ranked by, where there is a validation split."""
 
 RAGAS_METRICS = ("ragas_id_precision@10", "ragas_id_recall@10")
 
@@ -32,15 +32,15 @@ class RetrievalRow:
 
     Attributes:
         name: as printed.
-        validation: mean validation MRR@10, which the leaderboard is ranked by.
+        validation: mean validation MRR@10, which the leaderboard is ranked by; None without such a split.
         metrics: on the split that was judged.
         seconds: what its rankings took, training included.
-        note: what was chosen on validation.
+        note: what was chosen on validation, or taken without a choice.
         verdict: the result against this control; "" for the result itself.
     """
 
     name: str
-    validation: float
+    validation: float | None
     metrics: Mapping[str, Summary]
     seconds: float
     note: str
@@ -49,22 +49,23 @@ class RetrievalRow:
 
 @attrs.frozen
 class RetrievalEvaluation:
-    """A tuned encoder beside its controls.
+    """An encoder, tuned or as it came, beside its controls.
 
     Attributes:
         split: which split was scored.
         queries: how many.
         documents: how many they were searched in.
-        result: the tuned encoder alone, the mean of seeds.
+        result: the encoder alone, the mean of seeds.
         controls: by name.
         verdicts: the result against each control, on MRR@10, corrected by Holm.
         differences: MRR@10 of the result less each control's.
-        hybrid: the tuned encoder with words; None without controls.
+        hybrid: the encoder with words; None without controls.
         hybrid_verdicts: the hybrid against each other contender, corrected by Holm among themselves.
         hybrid_differences: MRR@10 of the hybrid less each other contender's.
-        leaderboard: every contender, ranked by validation MRR@10.
+        leaderboard: every contender, ranked by validation MRR@10; as they came, where there is no validation.
         skipped: contenders that were left out, and why.
         vectors: what shorter and coarser vectors of the result lose, one row each; empty where not asked for.
+        contender: what the result is called: tuned, or untuned.
     """
 
     split: str
@@ -80,6 +81,12 @@ class RetrievalEvaluation:
     leaderboard: Sequence[RetrievalRow]
     skipped: Mapping[str, str]
     vectors: Sequence[Mapping[str, Json]] = ()
+    contender: str = "tuned"
+
+    @property
+    def chosen(self) -> bool:
+        """Whether there was a validation split to choose by."""
+        return all(row.validation is not None for row in self.leaderboard)
 
 
 @attrs.frozen(eq=False)
@@ -88,14 +95,14 @@ class _Judged:
 
     Attributes:
         ranking: the contender.
-        validation: mean validation MRR@10.
+        validation: mean validation MRR@10; None without such a split.
         values: by metric (seeds, queries).
         metrics: the same, summed up.
         judged: mean MRR@10 with its replicates.
     """
 
     ranking: Ranking
-    validation: float
+    validation: float | None
     values: Mapping[str, NDArray[np.float64]]
     metrics: Mapping[str, Summary]
     judged: JudgedValues
@@ -118,7 +125,7 @@ class EvaluateRetrieval:
     def __call__(
         self,
         split: str,
-        validation: SearchProblem,
+        validation: SearchProblem | None,
         test: SearchProblem,
         rankings: Sequence[Ranking],
         metrics: Sequence[str],
@@ -130,7 +137,7 @@ class EvaluateRetrieval:
 
         Args:
             split: its name.
-            validation: what was chosen by.
+            validation: what was chosen by; None where nothing was.
             test: what is judged by.
             rankings: the result first; one named "hybrid" is compared with all others as well.
             metrics: by name.
@@ -169,30 +176,35 @@ class EvaluateRetrieval:
             hybrid=None if hybrid is None else hybrid.metrics,
             hybrid_verdicts=hybrid_verdicts,
             hybrid_differences=hybrid_differences,
-            leaderboard=sorted(rows, key=lambda row: -row.validation),
+            # Stable: rows without validation stay as they came.
+            leaderboard=sorted(rows, key=lambda row: -(row.validation or 0.0)),
             skipped=dict(skipped),
             vectors=list(vectors),
+            contender=result.ranking.name,
         )
 
     def _judge(
         self,
         ranking: Ranking,
-        validation: SearchProblem,
+        validation: SearchProblem | None,
         test: SearchProblem,
         metrics: Sequence[str],
         draws: int,
     ) -> _Judged:
         wanted = list(dict.fromkeys((VERDICT_ON, *metrics)))
-        chosen = [self.measures.score(hits, validation.relevant, [VERDICT_ON]) for hits in ranking.validation]
         values = _stack([self._score(hits, test, wanted) for hits in ranking.test])
         judged = {name: judge_values(each, draws) for name, each in values.items()}
         return _Judged(
             ranking,
-            float(np.mean([one[VERDICT_ON].mean() for one in chosen])),
+            None if validation is None else self._mean(ranking.validation, validation),
             values,
             {name: one.summary for name, one in judged.items()},
             judged[VERDICT_ON],
         )
+
+    def _mean(self, rankings: Sequence[Hits], problem: SearchProblem) -> float:
+        scored = [self.measures.score(hits, problem.relevant, [VERDICT_ON]) for hits in rankings]
+        return float(np.mean([one[VERDICT_ON].mean() for one in scored]))
 
     def _score(
         self, hits: Hits, problem: SearchProblem, metrics: Sequence[str]

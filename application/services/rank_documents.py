@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from time import perf_counter
 
 import attrs
@@ -33,10 +33,10 @@ class Ranking:
 
     Attributes:
         name: as printed.
-        validation: of the validation queries, once a seed.
+        validation: of the validation queries, once a seed; empty where there are none.
         test: of the queries to judge by, once a seed.
         seconds: spent on ranking and, where something was trained for it, on that.
-        note: what was chosen.
+        note: what was chosen, or taken without a choice.
     """
 
     name: str
@@ -59,58 +59,69 @@ class RankDocuments:
     """Ranks two problems alike: validation, where choices are made, and test, which is judged.
 
     Attributes:
-        validation: where weights are chosen.
+        validation: where weights are chosen; None where there is none, and then nothing is chosen.
         test: what is judged.
         depth: how many documents of each ranking are kept.
     """
 
-    validation: SearchProblem
+    validation: SearchProblem | None
     test: SearchProblem
     depth: int
 
     def dense(
-        self, name: str, vectors: Sequence[tuple[SplitVectors, SplitVectors]], seconds: float = 0.0
+        self, name: str, vectors: Sequence[tuple[SplitVectors | None, SplitVectors]], seconds: float = 0.0
     ) -> Ranking:
         """By inner product.
 
         Args:
             name: of the contender.
-            vectors: of validation and of test, once a seed.
+            vectors: of validation, None where there is none, and of test, once a seed.
             seconds: spent before.
         """
         start = perf_counter()
-        validation = [self._nearest(one) for one, _ in vectors]
+        validation = [self._nearest(one) for one, _ in vectors if one is not None]
         test = [self._nearest(other) for _, other in vectors]
         return Ranking(name, validation, test, seconds + perf_counter() - start)
 
     def lexical(self, name: str, ranker: LexicalRanker) -> Ranking:
         """By words in common."""
         start = perf_counter()
-        validation, test = (
-            ranker.rank(
-                list(problem.documents.stream()),
-                list(problem.queries.stream()),
-                min(self.depth, problem.documents.rows),
-            )
-            for problem in (self.validation, self.test)
-        )
-        return Ranking(name, [validation], [test], perf_counter() - start)
+        validation = [] if self.validation is None else [self._by_words(ranker, self.validation)]
+        test = [self._by_words(ranker, self.test)]
+        return Ranking(name, validation, test, perf_counter() - start)
 
     def hybrid(self, name: str, dense: Ranking, lexical: Sequence[Ranking]) -> Ranking:
         """The dense ranking with one of the lexical ones, by ranks or by weighted scores: the best on validation.
 
-        Each seed chooses for itself.
+        Each seed chooses for itself. Without validation it is the first of them, by ranks, which need no weight.
         """
+        if self.validation is None:
+            return self._unchosen(name, dense, lexical[0])
+        relevant = self.validation.relevant
         start = perf_counter()
         validations, tests, notes = [], [], []
         for validation, test in zip(dense.validation, dense.test, strict=True):
-            ways = (way for one in lexical for way in self._ways(validation, test, one))
+            ways = (way for one in lexical for way in self._ways(validation, test, one, relevant))
             _, fused_validation, fused_test, note = max(ways, key=lambda way: way[0])
             validations.append(fused_validation)
             tests.append(fused_test)
             notes.append(note)
         seconds = dense.seconds + sum(one.seconds for one in lexical) + perf_counter() - start
         return Ranking(name, validations, tests, seconds, "; ".join(dict.fromkeys(notes)))
+
+    def _unchosen(self, name: str, dense: Ranking, words: Ranking) -> Ranking:
+        start = perf_counter()
+        tests = [self._by_ranks(one, words.test[0]) for one in dense.test]
+        seconds = dense.seconds + words.seconds + perf_counter() - start
+        return Ranking(name, [], tests, seconds, f"reciprocal ranks of dense and {words.name}, not chosen")
+
+    def _by_words(self, ranker: LexicalRanker, problem: SearchProblem) -> Hits:
+        depth = min(self.depth, problem.documents.rows)
+        return ranker.rank(list(problem.documents.stream()), list(problem.queries.stream()), depth)
+
+    def _by_ranks(self, dense: Hits, words: Hits) -> Hits:
+        ranked = [dense.rows, above_zero(words.rows, words.scores)]
+        return Hits(*reciprocal_rank_fusion(ranked, self.depth))
 
     def _nearest(self, vectors: SplitVectors) -> Hits:
         depth = min(self.depth, len(vectors.documents))
@@ -121,16 +132,15 @@ class RankDocuments:
         ]
         return Hits(*(np.concatenate(each) for each in zip(*parts, strict=True)))
 
-    def _ways(self, validation: Hits, test: Hits, words: Ranking) -> Iterator[tuple[float, Hits, Hits, str]]:
+    def _ways(
+        self, validation: Hits, test: Hits, words: Ranking, relevant: Sequence[Mapping[int, int]]
+    ) -> Iterator[tuple[float, Hits, Hits, str]]:
         """Weighted scores and reciprocal ranks, each with its MRR on validation, its two lists and its name."""
         pairs = ((validation, words.validation[0]), (test, words.test[0]))
         lists = [((one.rows, one.scores), (other.rows, other.scores)) for one, other in pairs]
-        relevant = self.validation.relevant
         weight, _ = choose_weight(lists[0][0], lists[0][1], relevant)
         by_score = [Hits(*weighted_fusion(one, other, weight, self.depth)) for one, other in lists]
-        by_rank = [
-            Hits(*reciprocal_rank_fusion([one[0], above_zero(*other)], self.depth)) for one, other in lists
-        ]
+        by_rank = [self._by_ranks(one, other) for one, other in pairs]
         for fused, note in (
             (by_score, f"{weight:g} dense + {1 - weight:g} {words.name}"),
             (by_rank, f"reciprocal ranks of dense and {words.name}"),

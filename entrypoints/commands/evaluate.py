@@ -45,7 +45,7 @@ def command(
     Controls are the linear path alone, each source alone, plain concatenation, a tuned linear SVM and a tuned
     logistic regression. Every number comes with a 95 % interval (paired bootstrap over examples), every comparison
     with a verdict: better, worse or not separable. A second call prints what the first one found; --overwrite
-    scores again.
+    scores again. A retrieval's dataset without train needs no training: its encoder is judged as it comes.
     """
     settings = any_experiment_from(experiment, sets, encoders, device, **flags)
     from fusionapp.entrypoints.experiment.load import runs_directory

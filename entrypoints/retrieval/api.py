@@ -9,13 +9,14 @@ from fusionapp.adapters.torch_shared.launcher import leads
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.evaluate_retrieval import RetrievalEvaluation
 from fusionapp.application.services.extract_parts import PARTS, PartsExtraction
+from fusionapp.application.services.read_pairs import PairsRead
 from fusionapp.application.services.tuned_rounds import Tuning, read_tuning
-from fusionapp.domain.embeddings import fingerprint
+from fusionapp.domain.embeddings import Json, fingerprint
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.splits import chosen_splits
 from fusionapp.entrypoints.leaderboards import leaderboard_csv
 from fusionapp.entrypoints.retrieval.cards import write_cards
-from fusionapp.entrypoints.retrieval.contest import find_skipped, run_contest
+from fusionapp.entrypoints.retrieval.contest import find_skipped, judging_splits, run_contest
 from fusionapp.entrypoints.retrieval.crew import follow, leading
 from fusionapp.entrypoints.retrieval.reports import (
     leaderboard_markdown,
@@ -30,6 +31,7 @@ from fusionapp.entrypoints.retrieval.steps import (
     refuse_changed,
     tune,
 )
+from fusionapp.entrypoints.retrieval.untuned import EVALUATED, carry_untuned, refuse_other
 from fusionapp.entrypoints.task_session import Directory
 
 
@@ -88,30 +90,33 @@ def evaluate(
 ) -> RetrievalEvaluation:
     """Score a split of a tuned run, beside its controls.
 
+    Of a dataset without train, where nothing was tuned, the experiment's first transformer is judged as it comes.
     It is scored once, as a classification's is, but for controls that were skipped and can be asked by now.
 
     Raises:
-        UsageError: the run is not tuned for this experiment and these data.
+        UsageError: the run is not tuned, or not evaluated, for this experiment and these data.
         FusionAppError: see `fusionapp.domain.errors`.
     """
     session = open_retrieval(experiment, runs, quiet)
     store = session.gateways.runs()
-    tuning = _trained(store)
-    with store.lock():
-        session.services.guard()(session.resolved, overwrite)
+    tuning = _tuning(session)
+    with store.lock(), session.services.guard().around(session.resolved, overwrite):
         read = read_pairs(session)
         chosen_splits(read.splits, [split])
-        refuse_changed(session)
-        basis = _basis(session, split)
+        models: Json = _untuned(session, read, overwrite) if tuning is None else _tuned(session)
+        splits = judging_splits(read, split)
+        basis = _basis(session, models, split, splits)
         earlier = None if overwrite else read_evaluation(store, split, basis)
-        skipped = find_skipped(session, split)
+        skipped = find_skipped(session, splits)
         if earlier is not None and skipped.keys() >= earlier.skipped.keys():
             return earlier
         evaluation = run_contest(session, tuning, split, read, skipped)
+        if tuning is None:
+            store.write_document(EVALUATED, models)
         write_evaluation(store, evaluation, basis)
         store.write_text(f"leaderboard-{split}.md", leaderboard_markdown(evaluation))
         store.write_text(f"leaderboard-{split}.csv", leaderboard_csv(evaluation.leaderboard))
-        if split == "test":
+        if split == "test" and tuning is not None:
             write_cards(session, tuning, read, evaluation)
         return evaluation
 
@@ -123,18 +128,39 @@ def _trained(store: RunStore) -> Tuning:
     return tuning
 
 
-def _basis(session: RetrievalSession, split: str) -> str:
+def _tuning(session: RetrievalSession) -> Tuning | None:
+    """What the run was tuned to; None where it was not, and the dataset has no train to do it by."""
+    store = session.gateways.runs()
+    if read_tuning(store) is None and "train" not in session.gateways.pairs().splits():
+        return None
+    return _trained(store)
+
+
+def _tuned(session: RetrievalSession) -> str:
+    """What stands for the tuned encoders; errors as of `refuse_changed`."""
+    refuse_changed(session)
+    digest: str = session.gateways.runs().hash_file("models/trained.json")
+    return digest
+
+
+def _untuned(session: RetrievalSession, read: PairsRead, overwrite: bool) -> dict[str, Json]:
+    """What stands for the encoder as it comes; errors as of `refuse_other`."""
+    carried = carry_untuned(session, read)
+    if not overwrite:
+        refuse_other(session, carried)
+    return carried
+
+
+def _basis(session: RetrievalSession, models: Json, split: str, splits: Sequence[str]) -> str:
     """A fingerprint of everything that an evaluation's numbers depend on."""
     runs, spool = session.gateways.runs(), session.gateways.spool()
     return fingerprint(
         {
-            "models": runs.hash_file("models/trained.json"),
+            "models": models,
             "encoders": session.resolved["encoders"],
             "split": split,
-            "texts": [
-                spool.read(f"{one}.{part}").texts_sha256 for one in ("validation", split) for part in PARTS
-            ],
-            "pairs": [runs.hash_file(f"pairs/{one}.parquet") for one in ("validation", split)],
+            "texts": [spool.read(f"{one}.{part}").texts_sha256 for one in splits for part in PARTS],
+            "pairs": [runs.hash_file(f"pairs/{one}.parquet") for one in splits],
             "evaluate": session.resolved["evaluate"],
         }
     )

@@ -13,10 +13,10 @@ from fusionapp.entrypoints.commands.options import is_quiet
 from fusionapp.entrypoints.output import print_json, print_table
 from fusionapp.entrypoints.retrieval import api
 from fusionapp.entrypoints.retrieval.reports import (
-    READING,
     evaluation_json,
     leaderboard_columns,
     leaderboard_rows,
+    reading,
     tuning_json,
 )
 from fusionapp.entrypoints.retrieval.schema import RetrievalExperiment
@@ -63,15 +63,14 @@ def evaluate(settings: RetrievalExperiment, split: str, runs: str, overwrite: bo
         return
     title = f"{split}: {evaluation.queries:,} queries, {evaluation.documents:,} documents"
     print_table(leaderboard_columns(evaluation), leaderboard_rows(evaluation), title, numbers_from=1)
-    _say("tuned", evaluation.verdicts, evaluation.differences)
+    _say(evaluation.contender, evaluation.verdicts, evaluation.differences)
     _say("hybrid", evaluation.hybrid_verdicts, evaluation.hybrid_differences)
     if evaluation.vectors:
         columns = list(evaluation.vectors[0])
         rows = [tuple(_cell(row[column]) for column in columns) for row in evaluation.vectors]
-        print_table(
-            columns, rows, "what shorter and coarser vectors of the tuned encoder find", numbers_from=2
-        )
-    click.echo(READING)
+        what = f"what shorter and coarser vectors of the {evaluation.contender} encoder find"
+        print_table(columns, rows, what, numbers_from=2)
+    click.echo(reading(evaluation))
 
 
 def _say(who: str, verdicts: Mapping[str, Verdict], differences: Mapping[str, Difference]) -> None:

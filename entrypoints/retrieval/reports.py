@@ -21,8 +21,12 @@ from fusionapp.entrypoints.reports import metrics_json
 
 READING = (
     "Mean ± standard deviation over seeds; 95 % intervals by paired bootstrap over the queries, which are not "
-    "corrected; verdicts on MRR@10 after Holm's correction. The rows stand in the order of validation, where "
-    "hybrids chose their partner and its weight."
+    "corrected; verdicts on MRR@10 after Holm's correction. "
+)
+CHOSEN = "The rows stand in the order of validation, where hybrids chose their partner and its weight."
+UNCHOSEN = (
+    "There is no validation split, so nothing was chosen: hybrids go by reciprocal ranks with BM25, and the rows "
+    "stand in a fixed order."
 )
 
 
@@ -57,6 +61,11 @@ def tuning_json(tuning: Tuning) -> dict[str, Any]:
     }
 
 
+def reading(evaluation: RetrievalEvaluation) -> str:
+    """How to read a leaderboard."""
+    return READING + (CHOSEN if evaluation.chosen else UNCHOSEN)
+
+
 def evaluation_json(evaluation: RetrievalEvaluation) -> dict[str, Any]:
     """The object of `evaluate --json`."""
     found: dict[str, Any] = {
@@ -64,6 +73,7 @@ def evaluation_json(evaluation: RetrievalEvaluation) -> dict[str, Any]:
         "split": evaluation.split,
         "queries": evaluation.queries,
         "documents": evaluation.documents,
+        "contender": evaluation.contender,
         "result": metrics_json(evaluation.result),
         "controls": {name: metrics_json(metrics) for name, metrics in evaluation.controls.items()},
         "verdicts": dict(evaluation.verdicts),
@@ -110,7 +120,7 @@ def leaderboard_columns(evaluation: RetrievalEvaluation) -> list[str]:
         VERDICT_ON,
         "95 % interval",
         *metrics,
-        "tuned is",
+        f"{evaluation.contender} is",
         "seconds",
     ]
 
@@ -127,7 +137,7 @@ def _cells(row: RetrievalRow) -> tuple[str, ...]:
     rest: Mapping[str, Summary] = {name: one for name, one in row.metrics.items() if name != VERDICT_ON}
     return (
         f"{row.name} ({row.note})" if row.note else row.name,
-        f"{row.validation:.4f}",
+        "" if row.validation is None else f"{row.validation:.4f}",
         f"{main.mean:.4f}" + (f" ± {main.sd:.4f}" if main.sd else ""),
         f"[{main.low:.4f}, {main.high:.4f}]",
         *(f"{one.mean:.4f}" for one in rest.values()),
@@ -140,4 +150,4 @@ def leaderboard_markdown(evaluation: RetrievalEvaluation) -> str:
     """The leaderboard as a Markdown table, and how to read it."""
     columns = leaderboard_columns(evaluation)
     lines = markdown_table(columns, leaderboard_rows(evaluation))
-    return "\n".join(lines) + f"\n\n{READING}\n"
+    return "\n".join(lines) + f"\n\n{reading(evaluation)}\n"

@@ -44,7 +44,9 @@ class PairSettings:
 
     source: Literal["files", "huggingface", "arxiv", "beir"] = setting("where pairs come from", "files")
     train: str | tuple[str, ...] | None = setting(
-        "files, arxiv: path or paths of the training pairs; arxiv: what `fusionapp fetch arxiv` wrote", None
+        "files, arxiv: path or paths of the training pairs; arxiv: what `fusionapp fetch arxiv` wrote; absent: "
+        "test is evaluated without training",
+        None,
     )
     validation: str | tuple[str, ...] | None = setting(
         "files, arxiv: path or paths of the validation pairs; absent: a part of train", None
@@ -210,8 +212,11 @@ def _role_problems(name: str, encoder: EncoderSettings) -> list[str]:
 
 def _pair_problems(dataset: PairSettings) -> list[str]:
     found = []
-    if dataset.source in ("files", "arxiv") and dataset.train is None:
-        found.append('dataset.train: missing; name the training pairs, such as train = "pairs.jsonl"')
+    if dataset.source in ("files", "arxiv") and dataset.train is None and dataset.test is None:
+        found.append(
+            'dataset.train: missing; name the training pairs, such as train = "pairs.jsonl", or dataset.test to '
+            "evaluate without training"
+        )
     if dataset.source in ("huggingface", "beir") and dataset.name is None:
         found.append(f"dataset.name: missing; name the directory of the {dataset.source} data")
     if dataset.split_by == "date" and dataset.date is None and dataset.source != "arxiv":

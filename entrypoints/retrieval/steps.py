@@ -94,7 +94,9 @@ def tune(session: RetrievalSession, read: PairsRead, overwrite: bool) -> Tuning:
     """Tune the run's encoder, or return what stands there already; `overwrite` as of `TuneEncoder`."""
     for split in ("train", "validation"):
         if split not in read.splits:
-            raise UsageError(f"the dataset has no {split} split (it has {', '.join(read.splits)})")
+            way_out = "; `fusionapp evaluate` judges the encoder as it comes" if split == "train" else ""
+            there = ", ".join(read.splits)
+            raise UsageError(f"the dataset has no {split} split (it has {there}) to tune by{way_out}")
     load = session.services.load()
     experiment = session.experiment
     mine = session.services.mine(
@@ -144,25 +146,35 @@ def refuse_damaged(runs: RunStore, group: str) -> None:
 
 def carry(session: RetrievalSession) -> dict[str, Any]:
     """What makes a tuned encoder what it is, beside its weights: the encoder it was, data and settings."""
-    name, runs = session.experiment.tunable[0], session.gateways.runs()
-    roles = session.roles(name)
-    spool = session.gateways.spool()
     return {
-        "encoders": {
-            name: {
-                "settings": session.resolved["encoders"][name],
-                "identity": [dict(roles.query.identity), dict(roles.document.identity)],
-            }
-        },
-        "data": {
-            split: [
-                spool.read(f"{split}.{QUERIES}").texts_sha256,
-                spool.read(f"{split}.{DOCUMENTS}").texts_sha256,
-                runs.hash_file(f"pairs/{split}.parquet"),
-            ]
-            for split in ("train", "validation")
-        },
+        "encoders": carried_encoder(session),
+        "data": carried_data(session, ("train", "validation")),
         "settings": {key: session.resolved[key] for key in ("seed", "train")},
+    }
+
+
+def carried_encoder(session: RetrievalSession) -> dict[str, Any]:
+    """The encoder that is tuned, as it came: its settings, and what it is in either role."""
+    name = session.experiment.tunable[0]
+    roles = session.roles(name)
+    return {
+        name: {
+            "settings": session.resolved["encoders"][name],
+            "identity": [dict(roles.query.identity), dict(roles.document.identity)],
+        }
+    }
+
+
+def carried_data(session: RetrievalSession, splits: Sequence[str]) -> dict[str, Any]:
+    """Digests of some splits' texts, and of which of them belong together."""
+    runs, spool = session.gateways.runs(), session.gateways.spool()
+    return {
+        split: [
+            spool.read(f"{split}.{QUERIES}").texts_sha256,
+            spool.read(f"{split}.{DOCUMENTS}").texts_sha256,
+            runs.hash_file(f"pairs/{split}.parquet"),
+        ]
+        for split in splits
     }
 
 

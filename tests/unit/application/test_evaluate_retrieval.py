@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 from fakes.stores import MemoryRunStore, MemorySpool
@@ -85,7 +86,9 @@ def evaluate(
     rankings: Sequence[Ranking] = RANKINGS, runs: MemoryRunStore | None = None, **how: Any
 ) -> RetrievalEvaluation:
     step = EvaluateRetrieval(IrMeasures(), runs or MemoryRunStore(), how.pop("sets", None))
-    return step("test", VALIDATION, TEST, rankings, METRICS, 300, how.pop("skipped", {}), **how)
+    return step(
+        "test", how.pop("validation", VALIDATION), TEST, rankings, METRICS, 300, how.pop("skipped", {}), **how
+    )
 
 
 def test_the_first_ranking_is_the_result_and_the_rest_are_controls() -> None:
@@ -160,3 +163,49 @@ def test_leaderboards_for_papers_have_a_line_for_each_contender() -> None:
     assert [row[0] for row in rows] == ["hybrid", "tuned", "bm25", "untuned"]
     column = header.index("mrr@10_mean")
     assert float(rows[1][column]) == pytest.approx(found.result["mrr@10"].mean)
+
+
+UNVALIDATED = tuple(
+    attrs.evolve(one, validation=[])
+    for one in (ranking("untuned", 0, 0.2), ranking("hybrid", 0, 0.4), ranking("bm25", 0, 0.85))
+)
+
+
+def test_without_validation_rows_stay_as_they_came_and_have_no_validation() -> None:
+    found = evaluate(UNVALIDATED, validation=None)
+    assert [(row.name, row.validation) for row in found.leaderboard] == [
+        ("untuned", None),
+        ("hybrid", None),
+        ("bm25", None),
+    ]
+    assert not found.chosen
+    assert found.contender == "untuned"
+    assert (found.verdicts["bm25"], found.leaderboard[2].verdict) == ("worse", "worse")
+
+
+def test_without_validation_the_tables_leave_its_column_empty_and_say_that_nothing_was_chosen() -> None:
+    found = evaluate(UNVALIDATED, validation=None)
+    markdown = leaderboard_markdown(found)
+    assert "| untuned is |" in markdown
+    assert "| bm25 |  | " in markdown
+    assert "nothing was chosen" in markdown
+    assert "in the order of validation" not in markdown
+    header, *rows = csv.reader(leaderboard_csv(found.leaderboard).splitlines())
+    assert [row[header.index("validation")] for row in rows] == ["", "", ""]
+    assert [row["validation"] for row in evaluation_json(found)["leaderboard"]] == [None] * 3
+
+
+def test_an_evaluation_without_validation_is_read_back_as_it_was_written() -> None:
+    runs = MemoryRunStore()
+    found = evaluate(UNVALIDATED, validation=None)
+    write_evaluation(runs, found, "basis")
+    read = read_evaluation(runs, "test", "basis")
+    assert read is not None
+    assert evaluation_json(read) == evaluation_json(found)
+    assert leaderboard_markdown(read) == leaderboard_markdown(found)
+
+
+def test_a_result_with_validation_is_said_to_be_chosen_by_it() -> None:
+    markdown = leaderboard_markdown(evaluate())
+    assert "| tuned is |" in markdown
+    assert "in the order of validation" in markdown

@@ -11,7 +11,7 @@ from fusionapp.adapters.tfidf.ranker import TfIdf
 from fusionapp.application.ports.vector_index import Hits
 from fusionapp.application.services import rank_documents
 from fusionapp.application.services.load_pairs import SearchProblem
-from fusionapp.application.services.rank_documents import RankDocuments, SplitVectors
+from fusionapp.application.services.rank_documents import RankDocuments, Ranking, SplitVectors
 from fusionapp.domain.examples import Example
 from fusionapp.domain.retrieval.ranking import reciprocal_ranks
 
@@ -109,3 +109,43 @@ def test_what_is_judged_by_has_no_part_in_the_choice() -> None:
     dense, words = RANK.dense("tuned", [BOTH]), [RANK.lexical("bm25", Bm25())]
     blind = RankDocuments(VALIDATION, SearchProblem(TEST.queries, TEST.documents, [{24: 1}] * 9), 15)
     assert blind.hybrid("hybrid", dense, words).note == RANK.hybrid("hybrid", dense, words).note
+
+
+def unvalidated() -> tuple[RankDocuments, Ranking, list[Ranking]]:
+    """A dense ranking and two by words, of a test without validation."""
+    rank = RankDocuments(None, TEST, 15)
+    words = [rank.lexical("bm25", Bm25()), rank.lexical("tfidf", TfIdf())]
+    return rank, rank.dense("untuned", [(None, BOTH[1])], seconds=2.0), words
+
+
+def test_without_validation_the_lists_are_those_of_test_alone() -> None:
+    _, dense, (words, _) = unvalidated()
+    assert (dense.validation, words.validation) == ([], [])
+    assert np.array_equal(dense.test[0].rows, RANK.dense("untuned", [BOTH]).test[0].rows)
+    assert np.array_equal(words.test[0].rows, RANK.lexical("bm25", Bm25()).test[0].rows)
+
+
+def test_without_validation_a_hybrid_is_the_reciprocal_ranks_with_the_first_by_words() -> None:
+    rank, dense, words = unvalidated()
+    hybrid = rank.hybrid("hybrid", dense, words)
+    assert hybrid.note == "reciprocal ranks of dense and bm25, not chosen"
+    assert hybrid.validation == []
+    assert hybrid.seconds >= dense.seconds + words[0].seconds
+    for query in range(TEST.queries.rows):
+        gains: dict[int, float] = {}
+        for place, row in enumerate(dense.test[0].rows[query].tolist(), 1):
+            gains[row] = gains.get(row, 0.0) + 1 / (60 + place)
+        found = zip(words[0].test[0].rows[query].tolist(), words[0].test[0].scores[query], strict=True)
+        for place, (row, score) in enumerate(found, 1):
+            if row >= 0 and score > 0:
+                gains[row] = gains.get(row, 0.0) + 1 / (60 + place)
+        expected = sorted(gains, key=lambda row: (-gains[row], row))[:15]
+        assert hybrid.test[0].rows[query].tolist() == expected
+
+
+def test_without_validation_what_is_relevant_has_no_part_in_a_hybrid() -> None:
+    rank, dense, words = unvalidated()
+    blind = RankDocuments(None, SearchProblem(TEST.queries, TEST.documents, [{24: 1}] * 9), 15)
+    assert np.array_equal(
+        blind.hybrid("hybrid", dense, words).test[0].rows, rank.hybrid("hybrid", dense, words).test[0].rows
+    )

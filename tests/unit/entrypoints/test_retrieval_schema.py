@@ -93,6 +93,7 @@ def test_a_schedule_that_is_none_is_refused(schedule: Any, said: str) -> None:
     ("changes", "said"),
     [
         ({"dataset": {}}, "dataset.train: missing"),
+        ({"dataset": {"validation": "v.jsonl"}}, "dataset.train: missing"),
         ({"dataset": {"source": "beir"}}, "dataset.name: missing; name the directory of the beir data"),
         ({"dataset__split_by": "date"}, "dataset.date: missing"),
         ({"dataset__topics": ["a", "b"]}, "dataset.topics: 2 topics for 1 files of train"),
