@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from fusionapp.adapters.torch_routers.artefact import (
     WEIGHTS_FILE,
@@ -53,28 +54,23 @@ class OpenedRouter:
     calibration: Calibration
     base: int | None
 
-    def score(self, prompts: Prompts, bases: Sequence[Floats]) -> Floats:
+    @property
+    def reads(self) -> Hashable:
+        """What its columns hang on: routers that read alike share them."""
+        if self.features is None:
+            return self.card.inputs
+        return (self.card.inputs, self.features.mean.tobytes(), self.features.deviation.tobytes())
+
+    def score(self, columns: Tensor | None, base: Floats) -> Floats:
         """(prompts, models) in [-1, 1].
 
         Args:
-            prompts: checked.
-            bases: logits of each base of the ensemble.
+            columns: (prompts, width) of its network; None where it has none.
+            base: (prompts, models) logits of its base; 0 without one.
         """
-        logits = np.zeros((len(prompts.texts), len(self.card.models)), dtype=np.float32)
-        if self.base is not None:
-            logits = bases[self.base]
-        if self.network is None:
-            return joined(logits, np.zeros_like(logits), 0.0)
-        scores = np.empty_like(logits)
-        for start in range(0, len(logits), _AT_ONCE):
-            rows = slice(start, min(start + _AT_ONCE, len(logits)))
-            some = Prompts(
-                prompts.texts[rows], {name: each[rows] for name, each in prompts.embeddings.items()}
-            )
-            columns = prompt_columns(self.card.inputs, self.features, some)
-            told = score_all(self.network, torch.from_numpy(columns))[0].numpy()
-            scores[rows] = joined(logits[rows], told, self.card.share)
-        return scores
+        if self.network is None or columns is None:
+            return joined(base, np.zeros_like(base), 0.0)
+        return joined(base, score_all(self.network, columns)[0].numpy(), self.card.share)
 
 
 @attrs.frozen(eq=False)
@@ -96,10 +92,26 @@ class RouterEnsemble(Router):
         for member in self.members:
             check_inputs(member.card.inputs, prompts)
         bases = [base_logits(base.quality(prompts)) for base in self.bases]
+        scores = np.empty((len(prompts.texts), len(self.models)), dtype=np.float32)
+        for start in range(0, len(scores), _AT_ONCE):
+            rows = slice(start, start + _AT_ONCE)
+            embeddings = {name: each[rows] for name, each in prompts.embeddings.items()}
+            some = Prompts(prompts.texts[rows], embeddings)
+            scores[rows] = self._score(some, [base[rows] for base in bases])
+        return scores
+
+    def _score(self, prompts: Prompts, bases: Sequence[Floats]) -> NDArray[np.float64]:
+        """The mean of all members; columns that several read are made once."""
         total = np.zeros((len(prompts.texts), len(self.models)))
+        nothing = np.zeros(total.shape, dtype=np.float32)
+        columns: dict[Hashable, Tensor] = {}
         for member in self.members:
-            total += member.score(prompts, bases)
-        return (total / len(self.members)).astype(np.float32)
+            if member.network is not None and member.reads not in columns:
+                made = prompt_columns(member.card.inputs, member.features, prompts)
+                columns[member.reads] = torch.from_numpy(made)
+            base = nothing if member.base is None else bases[member.base]
+            total += member.score(columns.get(member.reads), base)
+        return total / len(self.members)
 
     def success(self, scores: Floats) -> Floats:
         """See `Router.success`."""
