@@ -43,7 +43,8 @@ class WeightedCells(nn.Module):
         """
         cells = (1 + torch.log(counts) if self.sublinear else counts) * self.worth.index_select(0, columns)
         owners = owners_of(starts, columns)
-        squared = cells.new_zeros(starts.shape[0] - 1).index_add(0, owners, cells * cells)
+        # Not `index_add`, which becomes ONNX's ScatterND: there threads of onnxruntime lose what they add.
+        squared = cells.new_zeros(starts.shape[0] - 1).scatter_add(0, owners, cells * cells)
         length = torch.sqrt(torch.where(squared > 0, squared, torch.ones_like(squared)))
         return SparseRows(starts, self.place.index_select(0, columns), cells / length.index_select(0, owners))
 
@@ -63,7 +64,8 @@ class BagGraph(nn.Module):
         tables, _, width = self.table.shape
         cells = self.table.index_select(1, batch.columns) * batch.weights[None, :, None]
         sums = cells.new_zeros(tables, batch.starts.shape[0] - 1, width)
-        return sums.index_add(1, owners_of(batch.starts, batch.columns), cells)[:, :, None]
+        owners = owners_of(batch.starts, batch.columns)[None, :, None].expand_as(cells)
+        return sums.scatter_add(1, owners, cells)[:, :, None]
 
 
 def owners_of(starts: Tensor, columns: Tensor) -> Tensor:
