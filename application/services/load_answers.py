@@ -72,16 +72,12 @@ class LoadAnswers:
         runs: of the run.
         tie_below: scores that differ by less make a tie where battles are made of them.
         bad_below: two scores that lie below make both answers bad.
-        most_pairs: most battles made of one prompt's scores; None for all.
-        seed: of the draw of these.
     """
 
     spool: Spool
     runs: RunStore
     tie_below: float = 0.0
     bad_below: float = 0.0
-    most_pairs: int | None = None
-    seed: int = 0
 
     def compared(self, minimum: int = 1) -> Sequence[ComparedModel]:
         """Every model, and whether it is compared in train often enough.
@@ -155,7 +151,7 @@ class LoadAnswers:
         Shares of wins are no qualities, so they never stand beside some. Costs and latencies stay.
         """
         if np.isfinite(scores.quality).any():
-            made = battles_of_scores(scores, self.tie_below, self.bad_below, self.most_pairs, self.seed)
+            made = battles_of_scores(scores, self.tie_below, self.bad_below)
             return scores, battles_of_both(made, battles) if len(battles.outcome) else made
         shares = scores_of_battles(battles, len(scores.quality))
         return attrs.evolve(scores, quality=shares.quality), battles

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.answers import BOTH_BAD, FIRST, SECOND, TIE, Battles, ScoreMatrix
 
 _CELLS_AT_ONCE = 4_000_000
@@ -19,8 +18,6 @@ def battles_of_scores(
     scores: ScoreMatrix,
     tie_below: float = 0.0,
     bad_below: float = 0.0,
-    most_pairs: int | None = None,
-    seed: int = 0,
 ) -> Battles:
     """Every pair of models that a prompt knows, compared; ordered by prompt, then by the models' columns.
 
@@ -28,21 +25,11 @@ def battles_of_scores(
         scores: what is known.
         tie_below: a difference below it is a tie; equal qualities always are.
         bad_below: a battle whose qualities both lie below it is `BOTH_BAD`.
-        most_pairs: most battles of a prompt, drawn at random without replacement; None keeps all.
-        seed: of the draw.
-
-    Raises:
-        UsageError: `most_pairs` below 1.
     """
-    if most_pairs is not None and most_pairs < 1:
-        raise UsageError(f"most_pairs {most_pairs} leaves no battle; use 1 or more, or leave it out")
     left, right = np.triu_indices(len(scores.models), 1)
-    rng = np.random.default_rng(seed)
     prompts, pairs = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
     for start, quality in _chunks(scores.quality, len(left)):
         known = ~np.isnan(quality[:, left] + quality[:, right])
-        if most_pairs is not None and most_pairs < len(left):
-            known &= _drawn(known, most_pairs, rng)
         row, pair = np.nonzero(known)
         prompts.append(row + start)
         pairs.append(pair)
@@ -100,14 +87,6 @@ def _outcomes(
     outcome[(np.abs(lead) < tie_below - _ROUNDING) | (np.abs(lead) <= _ROUNDING)] = TIE
     outcome[np.maximum(a, b) < bad_below - _ROUNDING] = BOTH_BAD
     return outcome.astype(np.int8)
-
-
-def _drawn(known: NDArray[np.bool_], most: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """(prompts, pairs): the `most` known pairs of each prompt with the smallest random numbers."""
-    keys = np.where(known, rng.random(known.shape), np.inf)
-    chosen = np.zeros_like(known)
-    np.put_along_axis(chosen, np.argpartition(keys, most - 1, axis=1)[:, :most], True, axis=1)
-    return chosen
 
 
 def _chunks(quality: NDArray[np.float64], pairs: int) -> Iterator[tuple[int, NDArray[np.float64]]]:

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 Chunk = Sequence[NDArray[np.int64]]
 """Batches of texts, as positions; a chunk's activations are held until its gradient is taken."""
 
+_CPU_TOKENS, _GPU_TOKENS = 1024, 16384
+
 _FILLED = 0.9
 """A batch is closed where a text is shorter than this share of its longest: padding stays below a tenth."""
+
+
+def enough_tokens(device: torch.device) -> int:
+    """Tokens from which on a batch is worth its launch: few on a CPU, where they stay in its cache."""
+    return _GPU_TOKENS if device.type == "cuda" else _CPU_TOKENS
 
 
 def cut_chunks(lengths: NDArray[np.int64], budget: int, batch_tokens: int) -> list[Chunk]:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusionapp.adapters.huggingface.tuning.chunks import Chunk, cut_chunks
+from fusionapp.adapters.huggingface.tuning.chunks import Chunk, cut_chunks, enough_tokens
 from fusionapp.adapters.huggingface.tuning.gradcache import backward
 from fusionapp.adapters.huggingface.tuning.opening import open_trainable
 from fusionapp.adapters.huggingface.tuning.optimizers import EncoderOptimizer, group_weights
@@ -28,9 +28,6 @@ from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.normalization import l2_normalize
 from fusionapp.domain.recipe import EncoderTuning, TrainingRecipe
-
-_CPU_TOKENS, _GPU_TOKENS = 1024, 16384
-"""Tokens from which on a batch is worth its launch."""
 
 
 def open_joint(name: str, settings: EncoderSettings, recipe: TrainingRecipe, seed: int) -> HuggingFaceTunable:
@@ -164,8 +161,7 @@ class HuggingFaceTunable(TunableEncoder):
         }
 
     def _cut(self, lengths: NDArray[np.int64]) -> list[Chunk]:
-        least = _GPU_TOKENS if self._encoder.device.type == "cuda" else _CPU_TOKENS
-        return cut_chunks(lengths, self._tuning.batch_tokens, least)
+        return cut_chunks(lengths, self._tuning.batch_tokens, enough_tokens(self._encoder.device))
 
     def _views(self, table: TokenTable, rows: NDArray[np.int64], chunk: Chunk) -> Tensor:
         layers = self._encoder.decisions.layers

@@ -12,14 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fusionapp.adapters.huggingface.sentence_config import Side
-from fusionapp.adapters.huggingface.tuning.chunks import Chunk, cut_chunks
+from fusionapp.adapters.huggingface.tuning.chunks import Chunk, cut_chunks, enough_tokens
 from fusionapp.adapters.huggingface.tuning.gradcache import Part
 from fusionapp.adapters.huggingface.tuning.token_table import TokenTable, token_table
 from fusionapp.adapters.huggingface.tuning.trainable import TrainableEncoder
 from fusionapp.application.ports.encoder_tuner import PairSet
-
-_CPU_TOKENS, _GPU_TOKENS = 1024, 16384
-"""Tokens from which on a batch is worth its launch: few on a CPU, where they stay in its cache."""
 
 
 @attrs.frozen(eq=False)
@@ -64,8 +61,7 @@ class PoolEmbeddings:
         self._encoder = encoder
         self._dtype = dtype
         self._budget = budget
-        on_gpu = encoder.device.type == "cuda"
-        self._batch_tokens = _GPU_TOKENS if on_gpu else _CPU_TOKENS
+        self._batch_tokens = enough_tokens(encoder.device)
         # Where a prefix takes no part in the pooling, queries and documents are pooled differently.
         self._apart = encoder.skip("query") != encoder.skip("document")
 

@@ -43,8 +43,6 @@ def test_how_scores_become_battles_can_be_chosen(bench: Bench) -> None:
         (0, "a", "c", TIE),
         (0, "b", "c", BOTH_BAD),
     ]
-    one = LoadAnswers(bench.spool, bench.runs, most_pairs=1)
-    assert len(one(bench.embedded("train")).answered.battles.outcome) == 1
 
 
 def test_battles_alone_become_scores(bench: Bench) -> None:

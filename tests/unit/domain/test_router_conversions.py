@@ -66,35 +66,6 @@ def test_a_decimal_difference_at_the_threshold_is_no_tie() -> None:
     assert rows_of(battles_of_scores(matrix(np.array([[0.3, 0.2]])), tie_below=0.1)) == [(0, 0, 1, FIRST)]
 
 
-@given(st.integers(0, 500), st.integers(1, 8))
-def test_most_pairs_are_kept_of_each_prompt_and_no_others(seed: int, most: int) -> None:
-    scores = matrix(random_quality(seed))
-    every = Counter(prompt for prompt, *_ in rows_of(battles_of_scores(scores)))
-    capped = battles_of_scores(scores, most_pairs=most, seed=seed)
-    assert Counter(capped.prompts.tolist()) == {p: min(n, most) for p, n in every.items()}
-    assert set(rows_of(capped)) <= set(rows_of(battles_of_scores(scores)))
-
-
-def test_the_same_seed_draws_the_same_pairs_and_another_draws_others() -> None:
-    scores = matrix(random_quality(1))
-    first, again, other = (rows_of(battles_of_scores(scores, most_pairs=2, seed=s)) for s in (3, 3, 4))
-    assert first == again
-    assert first != other
-
-
-def test_drawn_pairs_are_spread_over_all_pairs() -> None:
-    scores = matrix(np.linspace(0, 1, 4)[None].repeat(6000, 0))
-    drawn = battles_of_scores(scores, most_pairs=1)
-    counts = np.array(list(Counter(zip(drawn.first, drawn.second, strict=True)).values()))
-    assert len(counts) == 6
-    assert np.abs(counts - 1000).max() < 150
-
-
-def test_a_cap_without_a_battle_is_refused() -> None:
-    with pytest.raises(UsageError, match="most_pairs 0"):
-        battles_of_scores(matrix(random_quality(0)), most_pairs=0)
-
-
 def test_battles_of_both_kinds_are_ordered_by_prompt_and_none_is_lost() -> None:
     made, given = (
         battles([(0, 0, 1, FIRST), (2, 0, 1, TIE)]),
