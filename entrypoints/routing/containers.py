@@ -58,7 +58,6 @@ class RoutingServices(containers.DeclarativeContainer):
         runs=gateways.runs,
         tie_below=config.experiment.dataset.tie_below,
         bad_below=config.experiment.dataset.bad_below,
-        seed=config.experiment.seed,
     )
     extract = providers.Factory(
         ExtractEmbeddings, store=gateways.store, executor=gateways.executor, progress=gateways.progress
