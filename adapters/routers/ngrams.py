@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from fusionapp.domain.span_hashes import BASE, SpanHashes
+
 BUCKETS = 2**18
 BYTE_SIZES = (4,)
 _BITS = 32 - 18
-_BASE = 0x01000193
-_INVERSE = pow(_BASE, -1, 2**32)
 _SPREAD = 0x9E3779B1
 _WORD_BYTES = np.array([chr(b).isalnum() or b >= 128 or b == ord("'") for b in range(256)])
 _SPACE = b" "
@@ -47,10 +47,11 @@ def _byte_ngrams(
     lengths = np.diff(ends, prepend=0)
     counts = np.maximum(lengths - size + 1, 0)
     windows = max(0, len(codes) - size + 1)
+    wide = codes.astype(np.uint32)
     rolled = np.full(windows, size, dtype=np.uint32)
     for place in range(size):
-        rolled *= np.uint32(_BASE)
-        rolled += codes[place : place + windows]
+        rolled *= np.uint32(BASE)
+        rolled += wide[place : place + windows]
     inside = np.ones(windows, dtype=bool)
     for back in range(1, size):
         # Windows that begin in one text and end in the next.
@@ -63,28 +64,21 @@ def _word_ngrams(
     codes: NDArray[np.uint8], ends: NDArray[np.int64]
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int32]]]:
     """Words and pairs of neighbouring words, as `_byte_ngrams`. Texts begin and end with a space."""
-    edges = np.flatnonzero(np.diff(_WORD_BYTES[codes].astype(np.int8), prepend=np.int8(0)))
+    in_word = _WORD_BYTES[codes]
+    edges = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1
     starts, stops = edges[::2], edges[1::2]
-    # A polynomial hash with prefix sums gives the hash of any span in constant time.
-    places = np.arange(len(codes) + 1, dtype=np.uint32)
-    powers, inverses = _powers(_BASE, len(places)), _powers(_INVERSE, len(places))
-    sums = np.zeros(len(places), dtype=np.uint32)
-    np.cumsum((codes.astype(np.uint32) + np.uint32(1)) * powers[:-1], dtype=np.uint32, out=sums[1:])
-    words = (sums[stops] - sums[starts]) * inverses[starts] * np.uint32(_SPREAD)
-    rows = np.searchsorted(ends, starts, side="right")
-    pairs = (words[:-1] ^ (words[:-1] >> np.uint32(15))) * np.uint32(_BASE) + words[1:]
-    same = rows[:-1] == rows[1:]
-    texts = len(ends)
+    words = SpanHashes.of(codes).between(starts, stops)
+    words *= np.uint32(_SPREAD)
+    pairs = (words[:-1] ^ (words[:-1] >> np.uint32(15))) * np.uint32(BASE) + words[1:]
+    upto = np.searchsorted(starts, ends)
+    counts = np.diff(upto, prepend=0)
+    same = np.ones(len(pairs), dtype=bool)
+    # Pairs of a text's last word and the next text's first.
+    same[upto[(upto > 0) & (upto <= len(pairs))] - 1] = False
     return [
-        (np.bincount(rows, minlength=texts), _buckets(words ^ np.uint32(0x5BD1E995))),
-        (np.bincount(rows[:-1][same], minlength=texts), _buckets(pairs[same])),
+        (counts, _buckets(words ^ np.uint32(0x5BD1E995))),
+        (np.maximum(counts - 1, 0), _buckets(pairs[same])),
     ]
-
-
-def _powers(base: int, count: int) -> NDArray[np.uint32]:
-    factors = np.full(count, base, dtype=np.uint32)
-    factors[:1] = 1
-    return np.cumprod(factors, dtype=np.uint32)
 
 
 def _buckets(hashes: NDArray[np.uint32]) -> NDArray[np.int32]:

@@ -68,12 +68,7 @@ class Stack(RouterBase):
 
         def tell(start: int) -> None:
             part = slice(start, min(start + _AT_ONCE, rows))
-            told[part] = self._tell(
-                Prompts(
-                    prompts.texts[part],
-                    {card.name: prompts.embeddings[card.name][part] for card in self.cards},
-                )
-            )
+            told[part] = self._tell(prompts.part(part))
 
         with ThreadPoolExecutor(_WORKERS) as pool:
             list(pool.map(tell, range(0, rows, _AT_ONCE)))

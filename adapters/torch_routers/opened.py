@@ -95,9 +95,7 @@ class RouterEnsemble(Router):
         scores = np.empty((len(prompts.texts), len(self.models)), dtype=np.float32)
         for start in range(0, len(scores), _AT_ONCE):
             rows = slice(start, start + _AT_ONCE)
-            embeddings = {name: each[rows] for name, each in prompts.embeddings.items()}
-            some = Prompts(prompts.texts[rows], embeddings)
-            scores[rows] = self._score(some, [base[rows] for base in bases])
+            scores[rows] = self._score(prompts.part(rows), [base[rows] for base in bases])
         return scores
 
     def _score(self, prompts: Prompts, bases: Sequence[Floats]) -> NDArray[np.float64]:

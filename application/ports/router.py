@@ -40,6 +40,10 @@ class Prompts:
     texts: Sequence[str]
     embeddings: Mapping[str, Embeddings]
 
+    def part(self, rows: slice) -> Prompts:
+        """Some of them."""
+        return Prompts(self.texts[rows], {name: each[rows] for name, each in self.embeddings.items()})
+
 
 @attrs.frozen(eq=False)
 class AnsweredPrompts:

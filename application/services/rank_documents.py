@@ -11,14 +11,10 @@ from numpy.typing import NDArray
 
 from fusionapp.application.ports.lexical_ranker import LexicalRanker
 from fusionapp.application.ports.vector_index import Hits
+from fusionapp.application.services.hybrid import Hybrid
 from fusionapp.application.services.load_pairs import SearchProblem
 from fusionapp.domain.retrieval.nearest import rank_scores
-from fusionapp.domain.retrieval.rank_fusion import (
-    above_zero,
-    choose_weight,
-    reciprocal_rank_fusion,
-    weighted_fusion,
-)
+from fusionapp.domain.retrieval.rank_fusion import choose_weight
 from fusionapp.domain.retrieval.ranking import reciprocal_ranks
 
 Vectors = NDArray[np.float32]
@@ -37,6 +33,7 @@ class Ranking:
         test: of the queries to judge by, once a seed.
         seconds: spent on ranking and, where something was trained for it, on that.
         note: what was chosen, or taken without a choice.
+        hybrids: what was chosen, once a seed; empty of what is no hybrid, or was not chosen.
     """
 
     name: str
@@ -44,6 +41,7 @@ class Ranking:
     test: Sequence[Hits]
     seconds: float = 0.0
     note: str = ""
+    hybrids: Sequence[Hybrid] = ()
 
 
 @attrs.frozen(eq=False)
@@ -99,29 +97,28 @@ class RankDocuments:
             return self._unchosen(name, dense, lexical[0])
         relevant = self.validation.relevant
         start = perf_counter()
-        validations, tests, notes = [], [], []
+        validations, tests, hybrids = [], [], []
         for validation, test in zip(dense.validation, dense.test, strict=True):
             ways = (way for one in lexical for way in self._ways(validation, test, one, relevant))
-            _, fused_validation, fused_test, note = max(ways, key=lambda way: way[0])
+            _, fused_validation, fused_test, hybrid = max(ways, key=lambda way: way[0])
             validations.append(fused_validation)
             tests.append(fused_test)
-            notes.append(note)
+            hybrids.append(hybrid)
         seconds = dense.seconds + sum(one.seconds for one in lexical) + perf_counter() - start
-        return Ranking(name, validations, tests, seconds, "; ".join(dict.fromkeys(notes)))
+        return Ranking(
+            name, validations, tests, seconds, "; ".join(dict.fromkeys(map(str, hybrids))), hybrids
+        )
 
     def _unchosen(self, name: str, dense: Ranking, words: Ranking) -> Ranking:
         start = perf_counter()
-        tests = [self._by_ranks(one, words.test[0]) for one in dense.test]
+        hybrid = Hybrid(words.name)
+        tests = [hybrid.fuse(one, words.test[0], self.depth) for one in dense.test]
         seconds = dense.seconds + words.seconds + perf_counter() - start
-        return Ranking(name, [], tests, seconds, f"reciprocal ranks of dense and {words.name}, not chosen")
+        return Ranking(name, [], tests, seconds, f"{hybrid}, not chosen")
 
     def _by_words(self, ranker: LexicalRanker, problem: SearchProblem) -> Hits:
         depth = min(self.depth, problem.documents.rows)
         return ranker.rank(list(problem.documents.stream()), list(problem.queries.stream()), depth)
-
-    def _by_ranks(self, dense: Hits, words: Hits) -> Hits:
-        ranked = [dense.rows, above_zero(words.rows, words.scores)]
-        return Hits(*reciprocal_rank_fusion(ranked, self.depth))
 
     def _nearest(self, vectors: SplitVectors) -> Hits:
         depth = min(self.depth, len(vectors.documents))
@@ -134,15 +131,11 @@ class RankDocuments:
 
     def _ways(
         self, validation: Hits, test: Hits, words: Ranking, relevant: Sequence[Mapping[int, int]]
-    ) -> Iterator[tuple[float, Hits, Hits, str]]:
-        """Weighted scores and reciprocal ranks, each with its MRR on validation, its two lists and its name."""
-        pairs = ((validation, words.validation[0]), (test, words.test[0]))
-        lists = [((one.rows, one.scores), (other.rows, other.scores)) for one, other in pairs]
-        weight, _ = choose_weight(lists[0][0], lists[0][1], relevant)
-        by_score = [Hits(*weighted_fusion(one, other, weight, self.depth)) for one, other in lists]
-        by_rank = [self._by_ranks(one, other) for one, other in pairs]
-        for fused, note in (
-            (by_score, f"{weight:g} dense + {1 - weight:g} {words.name}"),
-            (by_rank, f"reciprocal ranks of dense and {words.name}"),
-        ):
-            yield float(reciprocal_ranks(fused[0].rows, relevant, 10).mean()), fused[0], fused[1], note
+    ) -> Iterator[tuple[float, Hits, Hits, Hybrid]]:
+        """Weighted scores and reciprocal ranks, each with its MRR on validation and its two lists."""
+        first, second = ((hits.rows, hits.scores) for hits in (validation, words.validation[0]))
+        weight, _ = choose_weight(first, second, relevant)
+        for hybrid in (Hybrid(words.name, weight), Hybrid(words.name)):
+            chosen = hybrid.fuse(validation, words.validation[0], self.depth)
+            mrr = float(reciprocal_ranks(chosen.rows, relevant, 10).mean())
+            yield mrr, chosen, hybrid.fuse(test, words.test[0], self.depth), hybrid

@@ -14,14 +14,14 @@ from fusionapp.application.ports.encoder import Encoder
 from fusionapp.application.ports.lexical_ranker import LexicalRanker
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.ports.spool import Spool, SpooledSplit
-from fusionapp.application.ports.vector_index import OpenIndex, VectorIndex
+from fusionapp.application.ports.vector_index import Hits, OpenIndex, VectorIndex
 from fusionapp.application.services.build_index import DOCUMENT, FILE, to_unit
+from fusionapp.application.services.hybrid import Hybrid, kept_hybrid
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
-from fusionapp.domain.retrieval.rank_fusion import above_zero, reciprocal_rank_fusion
 
-FUSED = 100
-"""How many documents of each ranking are fused."""
+UNCHOSEN = Hybrid("bm25"), 100
+"""How rankings are fused where no evaluation chose it, and how many documents of each."""
 
 
 @attrs.frozen
@@ -30,7 +30,8 @@ class Hit:
 
     Attributes:
         id: its name; its id columns where none of them is called "id".
-        score: cosine or inner product, as the index has it; of a hybrid search the sum of reciprocal ranks.
+        score: cosine or inner product, as the index has it; of a hybrid search the weighted mean of scores that
+            are scaled from 0 to 1 for each query, or the sum of reciprocal ranks.
         text: the document's.
         topic: its topic, or None.
     """
@@ -68,7 +69,7 @@ class SearchIndex:
         queries: Iterable[str],
         encoder: Encoder,
         k: int = 10,
-        words: LexicalRanker | None = None,
+        words: Mapping[str, LexicalRanker] | None = None,
         batch_size: int = 256,
         reader: Encoder | None = None,
     ) -> Iterator[Answer]:
@@ -80,7 +81,8 @@ class SearchIndex:
             queries: without any prefix; read as the answers are taken.
             encoder: encodes queries as the documents were encoded.
             k: most hits of a query.
-            words: ranks the same documents by words; the answers then go by both, by reciprocal ranks.
+            words: by name, what ranks the same documents by words; the answers then go by both, in the way that
+                `evaluate` chose for this encoder, or by reciprocal ranks with "bm25" where it did not.
             batch_size: queries encoded at a time; it does not change an answer.
             reader: the same encoder as it reads documents, which the index must hold the vectors of.
 
@@ -103,18 +105,17 @@ class SearchIndex:
                 f"{self.runs.directory}: {index.rows} vectors in the index and {len(rows)} documents beside it; "
                 "run `fusionapp index` again"
             )
-        lexical = None if words is None else words.fit(list(documents.stream()))
-        depth = k if lexical is None else max(k, FUSED)
+        lexical, depth = None, k
+        if words is not None:
+            hybrid, fused = kept_hybrid(self.runs, document["identity"], words) or UNCHOSEN
+            lexical, depth = words[hybrid.words].fit(list(documents.stream())), max(k, fused)
         remaining, start = iter(queries), 0
         while batch := list(islice(remaining, batch_size)):
-            hits = index.search(_encode(batch, start, encoder, document["similarity"] == "cosine"), depth)
-            found = np.where(hits.rows >= 0, rows[hits.rows], -1)
-            scores = hits.scores
+            nearest = index.search(_encode(batch, start, encoder, document["similarity"] == "cosine"), depth)
+            hits = Hits(np.where(nearest.rows >= 0, rows[nearest.rows], -1), nearest.scores)
             if lexical is not None:
-                by_words = lexical.rank(batch, depth)
-                matching = above_zero(by_words.rows, by_words.scores)
-                found, scores = reciprocal_rank_fusion([found, matching], k)
-            for query, of_query, scored in zip(batch, found.tolist(), scores.tolist(), strict=True):
+                hits = hybrid.fuse(hits, lexical.rank(batch, depth), k)
+            for query, of_query, scored in zip(batch, hits.rows.tolist(), hits.scores.tolist(), strict=True):
                 kept = [(row, score) for row, score in zip(of_query, scored, strict=True) if row >= 0]
                 yield Answer(query, tuple(_hit(documents, row, score) for row, score in kept))
             start += len(batch)
@@ -123,7 +124,7 @@ class SearchIndex:
         document = self.runs.read_document(DOCUMENT)
         if document is None:
             raise UsageError(f"{self.runs.directory}: there is no index; run `fusionapp index` first")
-        needed = {"kind", "sha256", "split", "similarity", "left_out"}
+        needed = {"kind", "sha256", "split", "similarity", "left_out", "identity"}
         if (
             not isinstance(document, dict)
             or not needed <= document.keys()

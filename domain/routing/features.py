@@ -8,7 +8,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.domain.routing.text_counts import Column, TextCounts, count_texts
+from fusionapp.domain.routing.joined_texts import Column
+from fusionapp.domain.routing.text_counts import TextCounts, count_texts
 from fusionapp.domain.standardization import Standardization
 
 _FARTHEST = 5.0

@@ -16,7 +16,11 @@ from fusionapp.entrypoints.commands.options import is_quiet, json_option
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("query")
 @click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="Most documents.")
-@click.option("--hybrid", is_flag=True, help="Go by words (BM25) as well, by reciprocal ranks.")
+@click.option(
+    "--hybrid",
+    is_flag=True,
+    help="Go by words as well, as `evaluate` chose on validation; before it, by reciprocal ranks with BM25.",
+)
 @json_option
 def command(run: Path, query: str, k: int, hybrid: bool, as_json: bool) -> None:
     """Search the index of RUN for QUERY; - reads a query a line from stdin and prints a JSON object a line.

@@ -13,6 +13,7 @@ from fusionapp.adapters.openai_compatible.address import read_address
 from fusionapp.application.services.evaluate_retrieval import EvaluateRetrieval, RetrievalEvaluation
 from fusionapp.application.services.extract_parts import PARTS, PartEncoders, PartsExtraction
 from fusionapp.application.services.extracted_sets import job_header, set_key
+from fusionapp.application.services.hybrid import keep_hybrids
 from fusionapp.application.services.load_pairs import SearchProblem
 from fusionapp.application.services.rank_documents import RankDocuments, Ranking, SplitVectors
 from fusionapp.application.services.read_pairs import PairsRead
@@ -101,6 +102,10 @@ def run_contest(
     vectors = _shortened(field, list(contenders), judged) if settings.vectors else []
     sets = session.gateways.ragas() if settings.ragas else None
     judge: EvaluateRetrieval = session.services.evaluate(sets=sets)
+    chosen = next((one.hybrids for one in rankings if one.name == "hybrid"), ())
+    identities = [roles.document.identity for roles in contenders.values()]
+    kept = list(zip(identities, chosen, strict=True)) if chosen else []
+    keep_hybrids(session.gateways.runs(), kept, settings.reach)
     return judge(split, choosing, judged, rankings, settings.metrics, settings.draws, skipped, vectors)
 
 

@@ -70,7 +70,8 @@ def search(
         run: a run directory with an index.
         queries: read as the answers are taken.
         k: most documents of a query.
-        hybrid: go by words (BM25) as well.
+        hybrid: go by words as well, in the way that `evaluate` chose for this encoder on validation; by reciprocal
+            ranks with BM25 where it did not.
         quiet: show no progress bars.
 
     Raises:
@@ -80,7 +81,7 @@ def search(
     session = open_run(run, quiet)
     roles = session.roles(session.experiment.tunable[0], best_encoder(session).directory)
     ask: SearchIndex = session.services.search_index(indexes=_indexes(session))
-    words = session.gateways.bm25() if hybrid else None
+    words = {"bm25": session.gateways.bm25(), "tfidf": session.gateways.tfidf()} if hybrid else None
     try:
         yield from ask(queries, roles.query, k, words, reader=roles.document)
     finally:

@@ -12,6 +12,8 @@ from command_line import call, flip, refused
 from small_search import SearchJob, pair_rows, write_pairs, write_search
 from tiny_models import save_tiny
 
+from fusionapp.application.services.hybrid import Hybrid
+
 METRICS = {"mrr@10", "ndcg@10", "recall@1", "recall@10", "recall@100", "precision@10", "map"}
 CONTROLS = {"hybrid", "untuned", "untuned hybrid", "bm25", "tfidf"}
 MODEL = "runs/s/models/seed-0/model/model.safetensors"
@@ -193,7 +195,21 @@ def test_a_hybrid_search_puts_a_document_of_the_very_words_first(searched: Searc
         searched.directory, "search", "runs/s", row["document"], "--hybrid", "-k", "3", "--json"
     ).json
     assert found["hits"][0]["id"] == row["paper"]
-    assert found["hits"][0]["score"] < 0.04  # reciprocal ranks, no cosines
+
+
+def test_a_hybrid_search_fuses_as_the_evaluation_chose_and_before_it_by_ranks(job: Path) -> None:
+    kept = json.loads((job / "runs/s/hybrids.json").read_text())
+    leaderboard = (job / "runs/s/leaderboard-test.md").read_text()
+    for one in kept["encoders"]:
+        assert str(Hybrid(one["words"], one["weight"])) in leaderboard
+    words = ("search", "runs/s", pair_rows()[-1]["document"], "--hybrid", "-k", "1", "--json")
+    kept["encoders"] = [{**one, "words": "tfidf", "weight": 0.0} for one in kept["encoders"]]
+    (job / "runs/s/hybrids.json").write_text(json.dumps(kept))
+    assert call(job, *words).json["hits"][0]["score"] == pytest.approx(
+        1.0
+    )  # the highest of the words' scores
+    (job / "runs/s/hybrids.json").unlink()
+    assert call(job, *words).json["hits"][0]["score"] < 0.04  # a sum of reciprocal ranks
 
 
 def test_people_get_tables_and_sentences(job: Path) -> None:

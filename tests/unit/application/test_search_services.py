@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ from fusionapp.adapters.bm25.ranker import Bm25
 from fusionapp.adapters.faiss_index.index import FaissIndex
 from fusionapp.adapters.filesystem.run_directory import RunDirectory
 from fusionapp.adapters.numpy_index.index import NumpyIndex
+from fusionapp.adapters.tfidf.ranker import TfIdf
 from fusionapp.application.ports.embedding_store import Quarantined
 from fusionapp.application.ports.vector_index import VectorIndex
 from fusionapp.application.services.build_index import BuildIndex
 from fusionapp.application.services.extracted_sets import job_header
+from fusionapp.application.services.hybrid import Hybrid, keep_hybrids
 from fusionapp.application.services.search_index import SearchIndex
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
@@ -28,6 +31,7 @@ from fusionapp.domain.examples import Example
 TEXTS = [f"document number {row}" for row in range(9)]
 SPLIT = "test.documents"
 LEFT_OUT = 3
+WORDS = {"bm25": Bm25(), "tfidf": TfIdf()}
 
 
 class House:
@@ -95,10 +99,53 @@ def test_dot_keeps_the_vectors_lengths(house: House) -> None:
 def test_documents_without_a_word_of_the_query_have_no_part_in_a_hybrid_search(house: House) -> None:
     house.build()
     (plain,) = house.search(["entirely unlike"], house.encoder, 5)
-    (hybrid,) = house.search(["entirely unlike"], house.encoder, 5, words=Bm25())
+    (hybrid,) = house.search(["entirely unlike"], house.encoder, 5, words={"bm25": Bm25()})
     assert [hit.id for hit in hybrid.hits] == [hit.id for hit in plain.hits]
-    (hybrid,) = house.search(["entirely unlike 7"], house.encoder, 5, words=Bm25())
+    (hybrid,) = house.search(["entirely unlike 7"], house.encoder, 5, words={"bm25": Bm25()})
     assert hybrid.hits[0].id == "d7"
+
+
+def search_by_both(house: House, query: str) -> list[str]:
+    (answer,) = house.search([query], house.encoder, 8, words=WORDS)
+    return [str(hit.id) for hit in answer.hits]
+
+
+def test_a_hybrid_search_weighs_as_the_evaluation_chose_for_its_encoder(house: House) -> None:
+    house.build()
+    (plain,) = house.search(["number 7"], house.encoder, 7)
+    keep_hybrids(house.runs, [(house.encoder.identity, Hybrid("bm25", 1.0))], 100)
+    assert search_by_both(house, "number 7")[:7] == [hit.id for hit in plain.hits]  # all weight on vectors
+    keep_hybrids(house.runs, [(house.encoder.identity, Hybrid("tfidf", 0.0))], 100)
+    assert search_by_both(house, "number 7")[0] == "d7"  # all weight on words
+    (answer,) = house.search(["number 7"], house.encoder, 1, words=WORDS)
+    assert answer.hits[0].score == pytest.approx(1.0)
+
+
+def test_what_was_chosen_for_another_encoder_has_no_part_in_a_hybrid_search(house: House) -> None:
+    house.build()
+    by_ranks = search_by_both(house, "number 7")
+    keep_hybrids(house.runs, [({"model": "another"}, Hybrid("bm25", 1.0))], 100)
+    assert search_by_both(house, "number 7") == by_ranks
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"encoders": [{}]},
+        {"depth": 100},
+        {"depth": 100, "encoders": [{"words": "other", "weight": None}]},
+        {"depth": 100, "encoders": [{"words": "bm25", "weight": "heavy"}]},
+    ],
+)
+def test_a_broken_choice_of_hybrids_is_named(broken: dict[str, Any], house: House) -> None:
+    house.build()
+    encoders = [
+        {"identity": json.loads(json.dumps(dict(house.encoder.identity))), **one}
+        for one in broken.get("encoders", [])
+    ]
+    house.runs.write_document("hybrids.json", {**broken, **({"encoders": encoders} if encoders else {})})
+    with pytest.raises(CorruptArtifactError, match=r"hybrids\.json: .*run `fusionapp evaluate` again"):
+        search_by_both(house, "number 7")
 
 
 def test_the_index_is_described_and_recorded(house: House) -> None:

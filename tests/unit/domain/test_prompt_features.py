@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from fusionapp.domain.routing import word_groups
+from fusionapp.domain.routing.characters import KINDS
 from fusionapp.domain.routing.features import FEATURES, fit_features, prompt_features, standard_features
-from fusionapp.domain.routing.text_counts import KINDS, count_texts
+from fusionapp.domain.routing.text_counts import count_texts
 
 CODE = "Fix this:\n```python\ndef f(x):\n    return x_1[0];\n```\nSee https://docs.python.org"
 MATHS = "What is \\frac{1}{2} + 3.5 >= x? Solve the equation, please! It cost $20 for Mary Smith."

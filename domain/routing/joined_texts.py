@@ -1,0 +1,87 @@
+"""Texts joined into one, so that each kind of thing in them is found by one pass over an array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionapp.domain.routing.characters import KINDS, TABLE_END, Kind, kinds_of_points, lower_points
+
+Column = NDArray[np.float64]
+Places = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@attrs.frozen(eq=False)
+class JoinedTexts:
+    """Texts one behind the other, a line end behind each, over which nothing that is counted runs.
+
+    Attributes:
+        text: all of it.
+        points: (characters,) uint32 code points; `TABLE_END` for all beyond it.
+        lower: (characters,) the same in lower case.
+        kind: (characters,) uint8 numbers of kinds.
+        ends: (texts,) places behind each text and its line end.
+    """
+
+    text: str
+    points: NDArray[np.uint32]
+    lower: NDArray[np.uint32]
+    kind: NDArray[np.uint8]
+    ends: Places
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> JoinedTexts:
+        """Join them: any Unicode is taken, lone surrogates and empty texts included."""
+        joined = "".join([text + "\n" for text in texts])
+        encoded = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        points = np.minimum(encoded, np.uint32(TABLE_END))
+        ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)
+        return cls(joined, points, lower_points()[points], kinds_of_points()[points], ends)
+
+    def is_kind(self, *kinds: Kind) -> Mask:
+        """(characters,) whether each is of one of these kinds."""
+        found: Mask = np.zeros(len(self.kind), dtype=bool)
+        for kind in kinds:
+            found |= self.kind == KINDS.index(kind)
+        return found
+
+    def find(self, *words: str) -> Places:
+        """Where any of the words begins, ascending."""
+        found = []
+        for word in words:
+            place = self.text.find(word)
+            while place >= 0:
+                found.append(place)
+                place = self.text.find(word, place + len(word))
+        return np.array(sorted(found), dtype=np.int64)
+
+    def per_text(self, places: Places) -> Column:
+        """(texts,) how many of these ascending places lie in each."""
+        return np.diff(np.searchsorted(places, self.ends), prepend=0).astype(np.float64)
+
+    def longest(self, starts: Places, lengths: Places) -> Column:
+        """(texts,) the greatest of the lengths that start in each, at ascending places; 0 without any."""
+        stops = np.searchsorted(starts, self.ends)
+        counts = np.diff(stops, prepend=0)
+        some = counts > 0
+        longest = np.zeros(len(self.ends))
+        if some.any():
+            longest[some] = np.maximum.reduceat(lengths, (stops - counts)[some])
+        return longest
+
+
+def runs(inside: Mask) -> tuple[Places, Places]:
+    """Where runs of True start, and where they stop."""
+    padded = np.zeros(len(inside) + 2, dtype=bool)
+    padded[1:-1] = inside
+    edges = np.flatnonzero(padded[1:] != padded[:-1])
+    return edges[::2], edges[1::2]
+
+
+def is_letter(points: NDArray[np.uint32]) -> Mask:
+    """Whether each is one of a to z."""
+    return points - np.uint32(ord("a")) < 26

@@ -1,0 +1,71 @@
+"""Shapes of several characters in texts: list items, options, code, LaTeX, addresses, gaps, numbers, names."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fusionapp.domain.routing.characters import KINDS, kinds_of_points
+from fusionapp.domain.routing.joined_texts import JoinedTexts, Mask, Places, is_letter, runs
+
+Shape = Literal[
+    "list_item", "option", "code_start", "role", "code_end", "latex", "url", "gap", "number", "name"
+]
+"""Things of several characters; a `number` is a run of digits, a `name` a capitalised word within a sentence."""
+
+SHAPES: tuple[Shape, ...] = get_args(Shape)
+
+_LINE_START = re.compile(
+    r"[ \t]*(?:(?P<list_item>(?:[-*•]|\d{1,3}[.)])[ \t])|(?P<option>\(?[A-J][).:][ \t])|"
+    r"(?P<code_start>(?:def|class|import|from|for|while|if|assert|public|var|let|const|function|SELECT|return) |"
+    r"#include|>>>|```)|(?P<role>(?:Q|A|Question|Answer|User|Assistant|System|Human|AI)[ \t]*:))"
+)
+_FIRST = frozenset(" \t-*•(#>`") | frozenset("ABCDEFGHIJQUS") | frozenset("dcifwapvlr")
+"""What a line begins with that may be one of these, beside digits."""
+_TO_LOWER = np.uint32(32)
+"""The bit that makes A to Z a to z, and no other character one of them."""
+
+
+def count_shapes(texts: JoinedTexts) -> NDArray[np.float64]:
+    """(shapes, texts) in the order of `SHAPES`."""
+    digit, lower, upper, space, comma, gap = map(
+        texts.is_kind, ("digit", "lower", "upper", "space", "comma", "underscore")
+    )
+    newline = np.flatnonzero(texts.points == ord("\n"))
+    last = texts.points[np.maximum(newline - 1, 0)]
+    gap[1:] &= gap[:-1]
+    gap[:1] = False
+    found: dict[Shape, Places] = {
+        **_line_starts(texts),
+        "code_end": newline[(last == ord(";")) | (last == ord("{")) | (last == ord("}"))],
+        "latex": np.flatnonzero(texts.is_kind("backslash")[:-1] & is_letter(texts.points[1:] | _TO_LOWER)),
+        "url": texts.find("http", "www."),
+        "gap": np.sort(np.concatenate([runs(gap)[0], texts.find("[MASK]", "[BLANK]")])),
+        "number": np.flatnonzero(digit[:-1] & ~digit[1:]),
+        "name": np.flatnonzero((lower | comma)[:-3] & space[1:-2] & upper[2:-1] & lower[3:]),
+    }
+    return np.stack([texts.per_text(found[shape]) for shape in SHAPES])
+
+
+def _line_starts(texts: JoinedTexts) -> dict[Shape, Places]:
+    starts = np.concatenate([[0], np.flatnonzero(texts.is_kind("newline")) + 1])[:-1]
+    likely = starts[_first_characters()[texts.points[starts]]]
+    found: dict[str, list[int]] = {"list_item": [], "option": [], "code_start": [], "role": []}
+    match, text = _LINE_START.match, texts.text
+    for start in likely.tolist():
+        matched = match(text, start)
+        if matched:
+            found[matched.lastgroup or ""].append(start)
+    return {shape: np.array(found[shape], dtype=np.int64) for shape in SHAPES[:4]}
+
+
+@cache
+def _first_characters() -> Mask:
+    """(code points,) whether a line that begins with it may be of some shape."""
+    table: Mask = kinds_of_points() == KINDS.index("digit")
+    table[[ord(character) for character in _FIRST]] = True
+    return table
