@@ -35,7 +35,7 @@ _PRIOR = 0.1
 estimates are poorly told apart, and those of one that says next to nothing not at all."""
 _AT_ONCE = 2048
 _WORKERS = 2
-"""Texts are hashed by one thread while another multiplies; NumPy lets go of the interpreter in both."""
+"""Texts are hashed by one thread while another hashes others: NumPy lets go of the interpreter."""
 
 
 @attrs.frozen(eq=False)
@@ -66,18 +66,21 @@ class Stack(RouterBase):
         rows = len(prompts.texts)
         told = np.empty((rows, len(self.models)), dtype=np.float32)
 
-        def tell(start: int) -> None:
-            part = slice(start, min(start + _AT_ONCE, rows))
-            told[part] = self._tell(prompts.part(part))
+        parts = [slice(start, start + _AT_ONCE) for start in range(0, rows, _AT_ONCE)]
+
+        def tell(part: slice) -> None:
+            told[part] = self._by_words(prompts.part(part))
 
         with ThreadPoolExecutor(_WORKERS) as pool:
-            list(pool.map(tell, range(0, rows, _AT_ONCE)))
+            list(pool.map(tell, parts))
+        if self.dense is not None:
+            # Not in the pool: products of dense matrices go over all cores, and get in each other's way.
+            for part in parts:
+                told[part] += self.dense(unit_vectors(self.cards, prompts.part(part)))
         return np.clip(told, 0.0, 1.0, out=told)
 
-    def _tell(self, prompts: Prompts) -> Floats:
+    def _by_words(self, prompts: Prompts) -> Floats:
         told: Floats = self.level + self.text(prompts.texts)
-        if self.dense is not None:
-            told += self.dense(unit_vectors(self.cards, prompts))
         for card in self.cards:
             if card.sparse:
                 told += self.sparse[card.name](counts_of(card, prompts))

@@ -33,7 +33,7 @@ from fusionapp.domain.standardization import Standardization
 
 Floats = NDArray[np.float32]
 Calibration = Callable[[Floats], Floats]
-_AT_ONCE = 8192
+_AT_ONCE = 32768
 
 
 @attrs.frozen(eq=False)

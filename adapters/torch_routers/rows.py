@@ -19,7 +19,7 @@ from fusionapp.domain.routing.mapping import logit_of_score, score_of_quality
 from fusionapp.domain.standardization import Standardization
 
 Floats = NDArray[np.float32]
-_AT_ONCE = 2048
+_AT_ONCE = 4096
 _WORKERS = 2
 """Texts are counted by one thread while another counts others: NumPy lets go of the interpreter."""
 

@@ -20,7 +20,7 @@ _SHIFT = np.uint32(16)
 class GroupLookup:
     """The words of all groups by their hashes, in a table where no two of them share a slot.
 
-    Another word is taken for one of theirs about once in seven million.
+    Another word is taken for one of theirs about once in six million.
 
     Attributes:
         factor: odd; the highest bits of factor * hash are a word's slot.

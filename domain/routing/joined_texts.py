@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.domain.routing.characters import KINDS, TABLE_END, Kind, kinds_of_points, lower_points
+from fusionapp.domain.routing.characters import KINDS, Kind, kinds_of_points, lower_points
 
 Column = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -21,8 +21,8 @@ class JoinedTexts:
 
     Attributes:
         text: all of it.
-        points: (characters,) uint32 code points; `TABLE_END` for all beyond it.
-        lower: (characters,) the same in lower case.
+        points: (characters,) uint32 code points.
+        lower: (characters,) the same in lower case; `TABLE_END` for all beyond it.
         kind: (characters,) uint8 numbers of kinds.
         ends: (texts,) places behind each text and its line end.
     """
@@ -38,9 +38,11 @@ class JoinedTexts:
         """Join them: any Unicode is taken, lone surrogates and empty texts included."""
         joined = "".join([text + "\n" for text in texts])
         encoded = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        points = np.minimum(encoded, np.uint32(TABLE_END))
+        places = encoded.astype(np.intp)  # once: every look-up would convert them
+        lower = lower_points().take(places, mode="clip")
+        kind = kinds_of_points().take(places, mode="clip")
         ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)
-        return cls(joined, points, lower_points()[points], kinds_of_points()[points], ends)
+        return cls(joined, encoded, lower, kind, ends)
 
     def is_kind(self, *kinds: Kind) -> Mask:
         """(characters,) whether each is of one of these kinds."""
@@ -50,14 +52,15 @@ class JoinedTexts:
         return found
 
     def find(self, *words: str) -> Places:
-        """Where any of the words begins, ascending."""
-        found = []
-        for word in words:
-            place = self.text.find(word)
-            while place >= 0:
-                found.append(place)
-                place = self.text.find(word, place + len(word))
-        return np.array(sorted(found), dtype=np.int64)
+        """Where any of the words, none of which holds a line end, begins; ascending."""
+        return np.sort(np.concatenate([self._find(word) for word in words]))
+
+    def _find(self, word: str) -> Places:
+        places = np.flatnonzero(self.points == ord(word[-1]))
+        for back, character in enumerate(word[-2::-1], start=1):
+            # Before the first character stands, by NumPy's indices, the last one: a line end.
+            places = places[self.points[places - back] == ord(character)]
+        return places - (len(word) - 1)
 
     def per_text(self, places: Places) -> Column:
         """(texts,) how many of these ascending places lie in each."""

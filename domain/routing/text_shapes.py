@@ -32,9 +32,8 @@ _TO_LOWER = np.uint32(32)
 
 def count_shapes(texts: JoinedTexts) -> NDArray[np.float64]:
     """(shapes, texts) in the order of `SHAPES`."""
-    digit, lower, upper, space, comma, gap = map(
-        texts.is_kind, ("digit", "lower", "upper", "space", "comma", "underscore")
-    )
+    digit, lower, upper = texts.is_kind("digit"), texts.is_kind("lower"), texts.is_kind("upper")
+    space, comma, gap = texts.is_kind("space"), texts.is_kind("comma"), texts.is_kind("underscore")
     newline = np.flatnonzero(texts.points == ord("\n"))
     last = texts.points[np.maximum(newline - 1, 0)]
     gap[1:] &= gap[:-1]
@@ -53,7 +52,7 @@ def count_shapes(texts: JoinedTexts) -> NDArray[np.float64]:
 
 def _line_starts(texts: JoinedTexts) -> dict[Shape, Places]:
     starts = np.concatenate([[0], np.flatnonzero(texts.is_kind("newline")) + 1])[:-1]
-    likely = starts[_first_characters()[texts.points[starts]]]
+    likely = starts[_first_characters().take(texts.points[starts], mode="clip")]
     found: dict[str, list[int]] = {"list_item": [], "option": [], "code_start": [], "role": []}
     match, text = _LINE_START.match, texts.text
     for start in likely.tolist():

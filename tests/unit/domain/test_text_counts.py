@@ -8,6 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+from numpy.typing import NDArray
 
 from fusionapp.domain.routing import text_counts, word_groups
 from fusionapp.domain.routing.text_counts import count_texts
@@ -24,8 +25,9 @@ LINES = {
     "list_item": r"[ \t]*([-*•]|\d{1,3}[.)])[ \t]",
     "option": r"[ \t]*\(?[A-J][).:][ \t]",
     "code_start": r"[ \t]*(def |#include|>>>|```)",
-    "role": r"[ \t]*(Q|User)[ \t]*:",
+    "role": r"[ \t]*(Q|A|User)[ \t]*:",
 }
+"""A line is of the first of them that fits."""
 
 
 def counted_by_loops(text: str) -> dict[str, float]:
@@ -36,6 +38,8 @@ def counted_by_loops(text: str) -> dict[str, float]:
         for word in re.findall("[a-z]+", plain.replace("'", "").replace("’", ""))
         if word in word_groups.GROUP_OF
     )
+    fitting = ([shape for shape, begin in LINES.items() if re.match(begin, line)] for line in lines)
+    begun = [shapes[0] for shapes in fitting if shapes]
     return {
         "characters": len(text),
         "words": len(words),
@@ -44,7 +48,7 @@ def counted_by_loops(text: str) -> dict[str, float]:
         "longest_line": max(map(len, lines)),
         "paragraphs": text.count("\n\n") + 1,
         **{name: groups[name] for name in word_groups.NAMES},
-        **{shape: sum(bool(re.match(begin, line)) for line in lines) for shape, begin in LINES.items()},
+        **{shape: begun.count(shape) for shape in LINES},
         "code_end": len(re.findall(r"[;{}](?=\n|\Z)", text)),
         "latex": len(re.findall(r"\\[a-zA-Z]", text)),
         "url": text.count("http") + text.count("www."),
@@ -55,7 +59,7 @@ def counted_by_loops(text: str) -> dict[str, float]:
 
 def counted_at_once(texts: list[str]) -> list[dict[str, float]]:
     counts = count_texts(texts)
-    columns = {
+    columns: dict[str, NDArray[np.float64]] = {
         "characters": counts.characters,
         "words": counts.words,
         "distinct": counts.distinct,
