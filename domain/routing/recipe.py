@@ -41,7 +41,7 @@ class RouterRecipe:
         "features of the prompt's text (length, code, maths, ...) beside its embedding", True
     )
     hidden_dims: tuple[int, ...] = setting(
-        "widths of the network's hidden layers", (256, 128), deep_iterable(ge(1))
+        "widths of the network's hidden layers", (64, 32), deep_iterable(ge(1))
     )
     dropout: float = setting("dropout between them", 0.5, and_(ge(0.0), lt(1.0)))
     model_embeddings: Literal["triplet", "attention", "learned"] = setting(
