@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 BASE = 0x01000193
 _INVERSE = pow(BASE, -1, 2**32)
 Hashes = NDArray[np.uint32]
+_KEPT = 2**21
+"""Powers of sequences no longer than this are kept between calls: 16 MiB for both bases."""
 
 
 @attrs.frozen(eq=False)
@@ -41,12 +43,16 @@ class SpanHashes:
 
 
 def _powers(base: int, count: int) -> Hashes:
-    """(count,) base^0, base^1, ...: a view, not to be written to."""
-    return _kept_powers(base, 1 << max(count - 1, 0).bit_length())[:count]
+    """(count,) base^0, base^1, ...: not to be written to."""
+    return _kept_powers(base)[:count] if count <= _KEPT else _new_powers(base, count)
 
 
 @cache
-def _kept_powers(base: int, count: int) -> Hashes:
+def _kept_powers(base: int) -> Hashes:
+    return _new_powers(base, _KEPT)
+
+
+def _new_powers(base: int, count: int) -> Hashes:
     factors = np.full(count, base, dtype=np.uint32)
     factors[:1] = 1
     return np.cumprod(factors, dtype=np.uint32)

@@ -67,16 +67,18 @@ class Stack(RouterBase):
         told = np.empty((rows, len(self.models)), dtype=np.float32)
 
         parts = [slice(start, start + _AT_ONCE) for start in range(0, rows, _AT_ONCE)]
+        sparse = [card.name for card in self.cards if card.sparse]
+        dense = [card.name for card in self.cards if not card.sparse]
 
         def tell(part: slice) -> None:
-            told[part] = self._by_words(prompts.part(part))
+            told[part] = self._by_words(prompts.part(part, sparse))
 
         with ThreadPoolExecutor(_WORKERS) as pool:
             list(pool.map(tell, parts))
         if self.dense is not None:
             # Not in the pool: products of dense matrices go over all cores, and get in each other's way.
             for part in parts:
-                told[part] += self.dense(unit_vectors(self.cards, prompts.part(part)))
+                told[part] += self.dense(unit_vectors(self.cards, prompts.part(part, dense)))
         return np.clip(told, 0.0, 1.0, out=told)
 
     def _by_words(self, prompts: Prompts) -> Floats:

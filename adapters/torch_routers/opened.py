@@ -33,7 +33,8 @@ from fusionapp.domain.standardization import Standardization
 
 Floats = NDArray[np.float32]
 Calibration = Callable[[Floats], Floats]
-_AT_ONCE = 32768
+_CELLS_AT_ONCE = 2**24
+"""Numbers of what networks read, in memory at once: 64 MiB."""
 
 
 @attrs.frozen(eq=False)
@@ -53,6 +54,12 @@ class OpenedRouter:
     features: Standardization | None
     calibration: Calibration
     base: int | None
+
+    @property
+    def width(self) -> int:
+        """Columns of a prompt that its network reads; 1 without one."""
+        features = 0 if self.features is None else self.features.mean.shape[1]
+        return max(1, sum(card.layers * card.dim for card in self.card.inputs) + features)
 
     @property
     def reads(self) -> Hashable:
@@ -93,8 +100,9 @@ class RouterEnsemble(Router):
             check_inputs(member.card.inputs, prompts)
         bases = [base_logits(base.quality(prompts)) for base in self.bases]
         scores = np.empty((len(prompts.texts), len(self.models)), dtype=np.float32)
-        for start in range(0, len(scores), _AT_ONCE):
-            rows = slice(start, start + _AT_ONCE)
+        at_once = max(1, _CELLS_AT_ONCE // max(member.width for member in self.members))
+        for start in range(0, len(scores), at_once):
+            rows = slice(start, start + at_once)
             scores[rows] = self._score(prompts.part(rows), [base[rows] for base in bases])
         return scores
 

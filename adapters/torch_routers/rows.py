@@ -59,7 +59,7 @@ def prompt_columns(cards: Sequence[InputCard], features: Standardization | None,
 
     def fill(start: int) -> None:
         part = slice(start, start + _AT_ONCE)
-        some = prompts.part(part)
+        some = prompts.part(part, [card.name for card in cards if not card.sparse])
         np.multiply(unit_vectors(cards, some), np.float32(width**0.5), out=columns[part, :width])
         if features is not None:
             columns[part, width:] = standard_features(prompt_features(some.texts), features)

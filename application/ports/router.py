@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, Protocol
 
 import attrs
@@ -40,9 +40,10 @@ class Prompts:
     texts: Sequence[str]
     embeddings: Mapping[str, Embeddings]
 
-    def part(self, rows: slice) -> Prompts:
-        """Some of them."""
-        return Prompts(self.texts[rows], {name: each[rows] for name, each in self.embeddings.items()})
+    def part(self, rows: slice, encoders: Collection[str] | None = None) -> Prompts:
+        """Some of them, with the embeddings of some encoders; None: of all."""
+        names = self.embeddings if encoders is None else encoders
+        return Prompts(self.texts[rows], {name: self.embeddings[name][rows] for name in names})
 
 
 @attrs.frozen(eq=False)

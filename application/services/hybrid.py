@@ -34,15 +34,18 @@ class Hybrid:
         return f"{self.weight:g} dense + {1 - self.weight:g} {self.words}"
 
     def fuse(self, dense: Hits, words: Hits, k: int) -> Hits:
-        """The k best of both."""
+        """The k best of both; a query that shares no word with any document goes by the dense ranking alone."""
         if self.weight is None:
             return Hits(*reciprocal_rank_fusion([dense.rows, above_zero(words.rows, words.scores)], k))
         first, second = (dense.rows, dense.scores), (words.rows, words.scores)
-        return Hits(*weighted_fusion(first, second, self.weight, k))
+        rows, scores = weighted_fusion(first, second, self.weight, k)
+        silent = ~(words.scores > 0).any(axis=1)
+        rows[silent], scores[silent] = (each[silent] for each in weighted_fusion(first, second, 1.0, k))
+        return Hits(rows, scores)
 
 
 def keep_hybrids(runs: RunStore, chosen: Sequence[tuple[Mapping[str, Json], Hybrid]], depth: int) -> None:
-    """Write down what was chosen for which encoder.
+    """Write down which encoder is fused how.
 
     Args:
         runs: the run directory.
@@ -51,6 +54,11 @@ def keep_hybrids(runs: RunStore, chosen: Sequence[tuple[Mapping[str, Json], Hybr
     """
     encoders = [{"identity": dict(identity), **attrs.asdict(hybrid)} for identity, hybrid in chosen]
     runs.write_document(DOCUMENT, {"depth": depth, "encoders": encoders})
+
+
+def has_hybrids(runs: RunStore) -> bool:
+    """Whether it was written down how encoders are fused."""
+    return runs.read_document(DOCUMENT) is not None
 
 
 def kept_hybrid(
@@ -73,12 +81,22 @@ def kept_hybrid(
     try:
         for one in document["encoders"]:
             if one["identity"] == wanted:
-                weight = None if one["weight"] is None else float(one["weight"])
-                return Hybrid(next(name for name in words if name == one["words"]), weight), int(
-                    document["depth"]
-                )
-    except (KeyError, TypeError, ValueError, StopIteration) as error:
+                return _read(one, words), _read_depth(document["depth"])
+    except (KeyError, TypeError, ValueError) as error:
         raise CorruptArtifactError(
-            f"{runs.path(DOCUMENT)}: does not say how rankings are fused; run `fusionapp evaluate` again"
+            f"{runs.path(DOCUMENT)}: does not say how rankings are fused; run `fusionapp evaluate --overwrite`"
         ) from error
     return None
+
+
+def _read(one: Mapping[str, Json], words: Collection[str]) -> Hybrid:
+    name, weight = one["words"], one["weight"]
+    if name not in words or not (weight is None or 0 <= weight <= 1):
+        raise ValueError(f"{name!r} with weight {weight!r}")
+    return Hybrid(name, weight)
+
+
+def _read_depth(depth: Json) -> int:
+    if not isinstance(depth, int) or depth < 1:
+        raise ValueError(f"depth {depth!r}")
+    return depth

@@ -33,7 +33,7 @@ class Ranking:
         test: of the queries to judge by, once a seed.
         seconds: spent on ranking and, where something was trained for it, on that.
         note: what was chosen, or taken without a choice.
-        hybrids: what was chosen, once a seed; empty of what is no hybrid, or was not chosen.
+        hybrids: how it was fused, once a seed; empty of what is no hybrid.
     """
 
     name: str
@@ -114,7 +114,7 @@ class RankDocuments:
         hybrid = Hybrid(words.name)
         tests = [hybrid.fuse(one, words.test[0], self.depth) for one in dense.test]
         seconds = dense.seconds + words.seconds + perf_counter() - start
-        return Ranking(name, [], tests, seconds, f"{hybrid}, not chosen")
+        return Ranking(name, [], tests, seconds, f"{hybrid}, not chosen", [hybrid] * len(tests))
 
     def _by_words(self, ranker: LexicalRanker, problem: SearchProblem) -> Hits:
         depth = min(self.depth, problem.documents.rows)

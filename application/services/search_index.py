@@ -82,7 +82,8 @@ class SearchIndex:
             encoder: encodes queries as the documents were encoded.
             k: most hits of a query.
             words: by name, what ranks the same documents by words; the answers then go by both, in the way that
-                `evaluate` chose for this encoder, or by reciprocal ranks with "bm25" where it did not.
+                `evaluate` chose for this encoder, over as many documents of each ranking or k, where that is more;
+                where none chose, by reciprocal ranks with "bm25".
             batch_size: queries encoded at a time; it does not change an answer.
             reader: the same encoder as it reads documents, which the index must hold the vectors of.
 

@@ -83,7 +83,7 @@ _SCRIPTS: Sequence[tuple[int, int, Kind]] = (
 
 
 TABLE_END = 0x20000
-"""All code points beyond are rare ideographs: tables have one entry for them, their last."""
+"""Nearly all code points beyond are rare ideographs; tables take all for such, in one entry, their last."""
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import count
 
 import attrs
 import numpy as np
@@ -20,7 +19,7 @@ _SHIFT = np.uint32(16)
 class GroupLookup:
     """The words of all groups by their hashes, in a table where no two of them share a slot.
 
-    Another word is taken for one of theirs about once in six million.
+    Another word is taken for one of theirs about once in eight million.
 
     Attributes:
         factor: odd; the highest bits of factor * hash are a word's slot.
@@ -41,11 +40,13 @@ class GroupLookup:
         stops = np.cumsum(lengths)
         codes = np.frombuffer("".join(words).encode(), dtype=np.uint8)
         hashes = SpanHashes.of(codes).between(stops - lengths, stops)
-        for odd in count(1, 2):
+        for odd in range(1, 2**16, 2):
             factor = np.uint32(odd * 0x9E3779B1 % 2**32)
             slots = hashes * factor >> _SHIFT
             if len(np.unique(slots)) == len(slots):
                 break
+        else:
+            raise AssertionError("two words of the groups have one hash; change the base of SpanHashes")
         table = np.zeros(_SLOTS, dtype=np.uint32), np.full(_SLOTS, -1, dtype=np.int64)
         table[0][slots], table[1][slots] = hashes, list(word_groups.GROUP_OF.values())
         return GroupLookup(factor, *table)

@@ -1,7 +1,7 @@
 """What there is to count in texts: kinds of characters, words of each group, and shapes such as list items.
 
 Many texts are counted at once, joined by line ends, so that each kind of thing is one pass over an array and not a
-loop over texts: a router scores a hundred thousand prompts in the time that such a loop alone would take.
+loop over texts, which took three times as long.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class TextCounts:
         shapes: (shapes, texts), in the order of `SHAPES`.
         characters: (texts,) code points.
         words: (texts,) pieces between blanks.
-        distinct: (texts,) distinct ones, in lower case.
+        distinct: (texts,) distinct ones, in lower case by single characters (a final sigma is another letter);
+            code points beyond `TABLE_END` are one character.
         longest: (texts,) characters of the longest.
         longest_line: (texts,) characters of the longest line.
         paragraphs: (texts,) blank lines, plus one.
@@ -87,16 +88,17 @@ def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 def _count(texts: JoinedTexts) -> TextCounts:
     blank = texts.is_kind("space", "newline", "tab")
     starts, stops = runs(~blank)
+    kinds = _kinds(texts)
     return TextCounts(
-        kinds := _kinds(texts),
-        _groups(texts),
-        count_shapes(texts),
-        kinds.sum(axis=0),
-        texts.per_text(starts),
-        _distinct(texts, starts, stops),
-        texts.longest(starts, stops - starts),
-        _longest_line(texts),
-        _paragraphs(texts),
+        kinds=kinds,
+        groups=_groups(texts),
+        shapes=count_shapes(texts),
+        characters=kinds.sum(axis=0),
+        words=texts.per_text(starts),
+        distinct=_distinct(texts, starts, stops),
+        longest=texts.longest(starts, stops - starts),
+        longest_line=_longest_line(texts),
+        paragraphs=_paragraphs(texts),
     )
 
 

@@ -19,7 +19,7 @@ from fusionapp.entrypoints.commands.options import is_quiet, json_option
 @click.option(
     "--hybrid",
     is_flag=True,
-    help="Go by words as well, as `evaluate` chose on validation; before it, by reciprocal ranks with BM25.",
+    help="Go by words as well, as `evaluate` chose on validation; else by reciprocal ranks with BM25.",
 )
 @json_option
 def command(run: Path, query: str, k: int, hybrid: bool, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from fusionapp.adapters.torch_shared.launcher import leads
 from fusionapp.application.ports.run_store import RunStore
 from fusionapp.application.services.evaluate_retrieval import RetrievalEvaluation
 from fusionapp.application.services.extract_parts import PARTS, PartsExtraction
+from fusionapp.application.services.hybrid import has_hybrids
 from fusionapp.application.services.read_pairs import PairsRead
 from fusionapp.application.services.tuned_rounds import Tuning, read_tuning
 from fusionapp.domain.embeddings import Json, fingerprint
@@ -108,7 +109,11 @@ def evaluate(
         basis = _basis(session, models, split, splits)
         earlier = None if overwrite else read_evaluation(store, split, basis)
         skipped = find_skipped(session, splits)
-        if earlier is not None and skipped.keys() >= earlier.skipped.keys():
+        if (
+            earlier is not None
+            and skipped.keys() >= earlier.skipped.keys()
+            and (earlier.hybrid is None or has_hybrids(store))
+        ):
             return earlier
         evaluation = run_contest(session, tuning, split, read, skipped)
         if tuning is None:

@@ -102,11 +102,13 @@ def run_contest(
     vectors = _shortened(field, list(contenders), judged) if settings.vectors else []
     sets = session.gateways.ragas() if settings.ragas else None
     judge: EvaluateRetrieval = session.services.evaluate(sets=sets)
-    chosen = next((one.hybrids for one in rankings if one.name == "hybrid"), ())
-    identities = [roles.document.identity for roles in contenders.values()]
-    kept = list(zip(identities, chosen, strict=True)) if chosen else []
-    keep_hybrids(session.gateways.runs(), kept, settings.reach)
-    return judge(split, choosing, judged, rankings, settings.metrics, settings.draws, skipped, vectors)
+    evaluation = judge(split, choosing, judged, rankings, settings.metrics, settings.draws, skipped, vectors)
+    hybrids = next((one.hybrids for one in rankings if one.name == "hybrid"), ())
+    if hybrids:
+        identities = [roles.document.identity for roles in contenders.values()]
+        chosen = list(zip(identities, hybrids, strict=True))
+        keep_hybrids(session.gateways.runs(), chosen, settings.reach)
+    return evaluation
 
 
 def _contenders(session: RetrievalSession, tuning: Tuning | None) -> dict[str, PartEncoders]:

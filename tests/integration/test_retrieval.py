@@ -212,6 +212,23 @@ def test_a_hybrid_search_fuses_as_the_evaluation_chose_and_before_it_by_ranks(jo
     assert call(job, *words).json["hits"][0]["score"] < 0.04  # a sum of reciprocal ranks
 
 
+def test_an_evaluation_whose_hybrids_are_lost_is_made_again(job: Path) -> None:
+    kept = (job / "runs/s/hybrids.json").read_bytes()
+    (job / "runs/s/hybrids.json").unlink()
+    before = (job / "runs/s/metrics-test.json").read_bytes()
+    call(job, "evaluate", "s.toml")
+    assert (job / "runs/s/hybrids.json").read_bytes() == kept
+    assert (
+        json.loads((job / "runs/s/metrics-test.json").read_bytes())["result"] == json.loads(before)["result"]
+    )
+
+
+def test_an_evaluation_without_controls_forgets_no_hybrid(job: Path) -> None:
+    kept = (job / "runs/s/hybrids.json").read_bytes()
+    call(job, "evaluate", "s.toml", "--split", "validation", "--set", "evaluate.baselines=false")
+    assert (job / "runs/s/hybrids.json").read_bytes() == kept
+
+
 def test_people_get_tables_and_sentences(job: Path) -> None:
     assert "tuned before, reused" in call(job, "train", "s.toml").out
     shown = call(job, "evaluate", "runs/s").out

@@ -246,6 +246,18 @@ def test_members_over_one_base_compute_it_once(tmp_path: Path) -> None:
     np.testing.assert_allclose(both.score(prompts), parts.mean(0), atol=1e-6)
 
 
+def test_scores_do_not_depend_on_how_many_prompts_go_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(attrs.evolve(ALONE, base="stack", epochs=2), tmp_path)
+    router, prompts = opened(tmp_path), toy_answers(50, seed=3).prompts
+    whole = router.score(prompts)
+    monkeypatch.setattr("fusionapp.adapters.routers.stack._AT_ONCE", 7)
+    monkeypatch.setattr("fusionapp.adapters.torch_routers.rows._AT_ONCE", 3)
+    monkeypatch.setattr("fusionapp.adapters.torch_routers.opened._CELLS_AT_ONCE", 1000)
+    np.testing.assert_allclose(router.score(prompts), whole, atol=1e-5)
+
+
 def test_rare_models_are_left_out_by_their_comparisons(tmp_path: Path) -> None:
     quality = toy_answers().scores.quality.copy()
     quality[5:, 3] = np.nan

@@ -121,6 +121,13 @@ def test_a_hybrid_search_weighs_as_the_evaluation_chose_for_its_encoder(house: H
     assert answer.hits[0].score == pytest.approx(1.0)
 
 
+def test_a_query_without_a_known_word_goes_by_vectors_whatever_the_weight(house: House) -> None:
+    house.build()
+    (plain,) = house.search(["entirely unlike"], house.encoder, 7)
+    keep_hybrids(house.runs, [(house.encoder.identity, Hybrid("bm25", 0.0))], 100)
+    assert search_by_both(house, "entirely unlike")[:7] == [hit.id for hit in plain.hits]
+
+
 def test_what_was_chosen_for_another_encoder_has_no_part_in_a_hybrid_search(house: House) -> None:
     house.build()
     by_ranks = search_by_both(house, "number 7")
@@ -135,6 +142,9 @@ def test_what_was_chosen_for_another_encoder_has_no_part_in_a_hybrid_search(hous
         {"depth": 100},
         {"depth": 100, "encoders": [{"words": "other", "weight": None}]},
         {"depth": 100, "encoders": [{"words": "bm25", "weight": "heavy"}]},
+        {"depth": 100, "encoders": [{"words": "bm25", "weight": 2}]},
+        {"depth": 0, "encoders": [{"words": "bm25", "weight": None}]},
+        {"depth": 1.5, "encoders": [{"words": "bm25", "weight": None}]},
     ],
 )
 def test_a_broken_choice_of_hybrids_is_named(broken: dict[str, Any], house: House) -> None:
@@ -144,7 +154,7 @@ def test_a_broken_choice_of_hybrids_is_named(broken: dict[str, Any], house: Hous
         for one in broken.get("encoders", [])
     ]
     house.runs.write_document("hybrids.json", {**broken, **({"encoders": encoders} if encoders else {})})
-    with pytest.raises(CorruptArtifactError, match=r"hybrids\.json: .*run `fusionapp evaluate` again"):
+    with pytest.raises(CorruptArtifactError, match=r"hybrids\.json: .*run `fusionapp evaluate --overwrite`"):
         search_by_both(house, "number 7")
 
 
