@@ -15,13 +15,14 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionapp.domain.span_hashes import SpanHashes
+
 Hashes: TypeAlias = NDArray[np.uint64]
 
 VERSION = 1
 """Of the hashing scheme; a change to anything below is another scheme."""
 
-_BASE = 0x9E3779B97F4A7C15  # odd, hence invertible modulo 2**64
-_INVERSE = pow(_BASE, -1, 2**64)
+_BASE = 0x9E3779B97F4A7C15  # odd, hence invertible
 _WORD_SALT, _CHARACTER_SALT = 0x57F3A1C9, 0xC2B2AE3D
 _SPACE = ord(" ")
 
@@ -58,7 +59,7 @@ def find_ngrams(texts: Sequence[str], word_ngrams: tuple[int, int], char_ngrams:
     joined = "".join(texts)
     points = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)))
-    spans = _SpanHashes(points)
+    spans = SpanHashes.of(_mix(points.astype(np.uint64)), _BASE)
     found = [
         *_word_ngrams(spans, joined, ends, word_ngrams),
         *_character_ngrams(spans, points, ends, char_ngrams),
@@ -69,25 +70,12 @@ def find_ngrams(texts: Sequence[str], word_ngrams: tuple[int, int], char_ngrams:
     )
 
 
-class _SpanHashes:
-    """The polynomial hash of any span [start, stop) of a sequence of code points, modulo 2**64."""
-
-    def __init__(self, points: NDArray[np.uint32]) -> None:
-        self._down = _powers(_INVERSE, len(points) + 1)
-        terms = _mix(points.astype(np.uint64)) * _powers(_BASE, len(points))
-        self._sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])
-
-    def __call__(self, start: NDArray[np.int64], stop: NDArray[np.int64]) -> Hashes:
-        hashes: Hashes = (self._sums[stop] - self._sums[start]) * self._down[start]
-        return hashes
-
-
 def _word_ngrams(
-    spans: _SpanHashes, joined: str, ends: NDArray[np.int64], sizes: tuple[int, int]
+    spans: SpanHashes[np.uint64], joined: str, ends: NDArray[np.int64], sizes: tuple[int, int]
 ) -> list[tuple[NDArray[np.int64], Hashes]]:
     bounds = np.array([match.span() for match in _WORD.finditer(joined)], dtype=np.int64).reshape(-1, 2)
     rows = np.searchsorted(ends, bounds[:, 0], side="right")
-    words = _mix(spans(bounds[:, 0], bounds[:, 1]))
+    words = _mix(spans.between(bounds[:, 0], bounds[:, 1]))
     found = []
     grams = np.zeros_like(words)
     for size in range(1, sizes[1] + 1):
@@ -101,7 +89,7 @@ def _word_ngrams(
 
 
 def _character_ngrams(
-    spans: _SpanHashes, points: NDArray[np.uint32], ends: NDArray[np.int64], sizes: tuple[int, int]
+    spans: SpanHashes[np.uint64], points: NDArray[np.uint32], ends: NDArray[np.int64], sizes: tuple[int, int]
 ) -> list[tuple[NDArray[np.int64], Hashes]]:
     # Spaces before each position: a window has one inside it when their number changes between its ends.
     space = points == _SPACE
@@ -115,14 +103,8 @@ def _character_ngrams(
         blank = before[stop] - before[start] == size
         start = start[(inner == 0) & ~blank]
         rows = np.searchsorted(ends, start, side="right")
-        found.append((rows, _salted(spans(start, start + size), _CHARACTER_SALT, size)))
+        found.append((rows, _salted(spans.between(start, start + size), _CHARACTER_SALT, size)))
     return found
-
-
-def _powers(base: int, count: int) -> Hashes:
-    factors = np.full(count, base, dtype=np.uint64)
-    factors[:1] = 1
-    return np.cumprod(factors, dtype=np.uint64)
 
 
 def _salted(hashes: Hashes, salt: int, size: int) -> Hashes:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fusionapp.domain.span_hashes import BASE, SpanHashes
+from fusionapp.domain.span_hashes import BASE, hash_spans
 
 BUCKETS = 2**18
 BYTE_SIZES = (4,)
@@ -67,7 +67,7 @@ def _word_ngrams(
     in_word = _WORD_BYTES[codes]
     edges = np.flatnonzero(in_word[1:] != in_word[:-1]) + 1
     starts, stops = edges[::2], edges[1::2]
-    words = SpanHashes.of(codes).between(starts, stops)
+    words = hash_spans(codes).between(starts, stops)
     words *= np.uint32(_SPREAD)
     pairs = (words[:-1] ^ (words[:-1] >> np.uint32(15))) * np.uint32(BASE) + words[1:]
     upto = np.searchsorted(starts, ends)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import attrs
@@ -17,6 +16,7 @@ from fusionapp.adapters.routers.lexical import SparseEstimate, TextEstimate, fit
 from fusionapp.adapters.routers.ridge import Wide
 from fusionapp.adapters.torch_shared.router_inputs import (
     InputCard,
+    by_parts,
     check_inputs,
     counts_of,
     has_dense,
@@ -34,8 +34,6 @@ _PRIOR = 0.1
 """How much weights are drawn to those of a plain mean, as a share of what an estimate varies by: weights of alike
 estimates are poorly told apart, and those of one that says next to nothing not at all."""
 _AT_ONCE = 2048
-_WORKERS = 2
-"""Texts are hashed by one thread while another hashes others: NumPy lets go of the interpreter."""
 
 
 @attrs.frozen(eq=False)
@@ -66,18 +64,17 @@ class Stack(RouterBase):
         rows = len(prompts.texts)
         told = np.empty((rows, len(self.models)), dtype=np.float32)
 
-        parts = [slice(start, start + _AT_ONCE) for start in range(0, rows, _AT_ONCE)]
         sparse = [card.name for card in self.cards if card.sparse]
         dense = [card.name for card in self.cards if not card.sparse]
 
         def tell(part: slice) -> None:
             told[part] = self._by_words(prompts.part(part, sparse))
 
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            list(pool.map(tell, parts))
+        by_parts(tell, rows, _AT_ONCE)
         if self.dense is not None:
-            # Not in the pool: products of dense matrices go over all cores, and get in each other's way.
-            for part in parts:
+            # Not by two threads: products of dense matrices go over all cores, and get in each other's way.
+            for start in range(0, rows, _AT_ONCE):
+                part = slice(start, start + _AT_ONCE)
                 told[part] += self.dense(unit_vectors(self.cards, prompts.part(part, dense)))
         return np.clip(told, 0.0, 1.0, out=told)
 

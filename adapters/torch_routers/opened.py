@@ -24,7 +24,7 @@ from fusionapp.adapters.torch_routers.rows import base_logits, prompt_columns
 from fusionapp.adapters.torch_routers.share import joined
 from fusionapp.adapters.torch_routers.stacked import load_state
 from fusionapp.adapters.torch_routers.training import score_all
-from fusionapp.adapters.torch_shared.router_inputs import check_inputs
+from fusionapp.adapters.torch_shared.router_inputs import check_inputs, dense_width
 from fusionapp.application.ports.router import Prompts, Router, Routers
 from fusionapp.application.ports.router_base import RouterBase, RouterBases
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
@@ -47,6 +47,7 @@ class OpenedRouter:
         features: of the text, as train had them; None where the network reads none.
         calibration: from scores to success.
         base: which of the ensemble's bases is its own; None without one.
+        width: columns of a prompt that its network reads.
     """
 
     card: RouterCard
@@ -54,12 +55,7 @@ class OpenedRouter:
     features: Standardization | None
     calibration: Calibration
     base: int | None
-
-    @property
-    def width(self) -> int:
-        """Columns of a prompt that its network reads; 1 without one."""
-        features = 0 if self.features is None else self.features.mean.shape[1]
-        return max(1, sum(card.layers * card.dim for card in self.card.inputs) + features)
+    width: int
 
     @property
     def reads(self) -> Hashable:
@@ -100,7 +96,7 @@ class RouterEnsemble(Router):
             check_inputs(member.card.inputs, prompts)
         bases = [base_logits(base.quality(prompts)) for base in self.bases]
         scores = np.empty((len(prompts.texts), len(self.models)), dtype=np.float32)
-        at_once = max(1, _CELLS_AT_ONCE // max(member.width for member in self.members))
+        at_once = max(1, _CELLS_AT_ONCE // max(1, *(member.width for member in self.members)))
         for start in range(0, len(scores), at_once):
             rows = slice(start, start + at_once)
             scores[rows] = self._score(prompts.part(rows), [base[rows] for base in bases])
@@ -175,11 +171,11 @@ def _same(first: Arrays, second: Arrays) -> bool:
 
 def _open(card: RouterCard, numbers: Arrays, place: str, base: int | None) -> OpenedRouter:
     features = _features(card, numbers, place)
-    width = sum(each.layers * each.dim for each in card.inputs)
+    width = dense_width(card.inputs)
     width += features.mean.shape[1] if features is not None else 0
     network = _network(card, part(numbers, "network"), width, place)
     return OpenedRouter(
-        card, network if card.share else None, features, _calibration(card, numbers, place), base
+        card, network if card.share else None, features, _calibration(card, numbers, place), base, width
     )
 
 

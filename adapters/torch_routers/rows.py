@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fusionapp.adapters.torch_shared.router_inputs import InputCard, unit_vectors
+from fusionapp.adapters.torch_shared.router_inputs import InputCard, by_parts, dense_width, unit_vectors
 from fusionapp.application.ports.router import AnsweredPrompts, Prompts
 from fusionapp.domain.routing.comparisons import balance
 from fusionapp.domain.routing.features import prompt_features, standard_features
@@ -20,8 +19,6 @@ from fusionapp.domain.standardization import Standardization
 
 Floats = NDArray[np.float32]
 _AT_ONCE = 4096
-_WORKERS = 2
-"""Texts are counted by one thread while another counts others: NumPy lets go of the interpreter."""
 
 
 @attrs.frozen(eq=False)
@@ -53,19 +50,17 @@ class Rows:
 
 def prompt_columns(cards: Sequence[InputCard], features: Standardization | None, prompts: Prompts) -> Floats:
     """(prompts, columns): embeddings of mean square 1 over a view, then features in standard deviations."""
-    rows = len(prompts.texts)
-    width = sum(card.layers * card.dim for card in cards if not card.sparse)
-    columns = np.empty((rows, width + (0 if features is None else features.mean.shape[1])), dtype=np.float32)
+    dense, width = [card.name for card in cards if not card.sparse], dense_width(cards)
+    whole = width + (0 if features is None else features.mean.shape[1])
+    columns = np.empty((len(prompts.texts), whole), dtype=np.float32)
 
-    def fill(start: int) -> None:
-        part = slice(start, start + _AT_ONCE)
-        some = prompts.part(part, [card.name for card in cards if not card.sparse])
+    def fill(part: slice) -> None:
+        some = prompts.part(part, dense)
         np.multiply(unit_vectors(cards, some), np.float32(width**0.5), out=columns[part, :width])
         if features is not None:
             columns[part, width:] = standard_features(prompt_features(some.texts), features)
 
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        list(pool.map(fill, range(0, rows, _AT_ONCE)))
+    by_parts(fill, len(columns), _AT_ONCE)
     return columns
 
 

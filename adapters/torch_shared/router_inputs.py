@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 import numpy as np
@@ -85,13 +86,24 @@ def has_dense(cards: Sequence[InputCard]) -> bool:
     return any(not card.sparse for card in cards)
 
 
+def dense_width(cards: Sequence[InputCard]) -> int:
+    """Numbers of all views of the dense encoders together."""
+    return sum(card.layers * card.dim for card in cards if not card.sparse)
+
+
+def by_parts(work: Callable[[slice], None], rows: int, at_once: int) -> None:
+    """Do some work on all rows, so many at once, by two threads: NumPy lets go of the interpreter."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(work, (slice(start, start + at_once) for start in range(0, rows, at_once))))
+
+
 def unit_vectors(cards: Sequence[InputCard], prompts: Prompts) -> Floats:
     """(prompts, all views' numbers) float32: each view of length 1, all of them together too.
 
     A view of zeros, such as that of an empty text, stays zeros.
     """
     dense = [card for card in cards if not card.sparse]
-    width = sum(card.layers * card.dim for card in dense)
+    width = dense_width(cards)
     views = sum(card.layers for card in dense)
     joined = np.empty((len(prompts.texts), width), dtype=np.float32)
     start = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 
 import attrs
@@ -40,7 +39,9 @@ class Hybrid:
         first, second = (dense.rows, dense.scores), (words.rows, words.scores)
         rows, scores = weighted_fusion(first, second, self.weight, k)
         silent = ~(words.scores > 0).any(axis=1)
-        rows[silent], scores[silent] = (each[silent] for each in weighted_fusion(first, second, 1.0, k))
+        if silent.any():
+            first, second = ((one[silent], other[silent]) for one, other in (first, second))
+            rows[silent], scores[silent] = weighted_fusion(first, second, 1.0, k)
         return Hits(rows, scores)
 
 
@@ -68,7 +69,7 @@ def kept_hybrid(
 
     Args:
         runs: the run directory.
-        identity: of the encoder as it reads documents.
+        identity: of the encoder as it reads documents, as an index has it written down.
         words: the lexical rankings that there are.
 
     Raises:
@@ -77,10 +78,9 @@ def kept_hybrid(
     document = runs.read_document(DOCUMENT)
     if document is None:
         return None
-    wanted = json.loads(json.dumps(dict(identity)))
     try:
         for one in document["encoders"]:
-            if one["identity"] == wanted:
+            if one["identity"] == identity:
                 return _read(one, words), _read_depth(document["depth"])
     except (KeyError, TypeError, ValueError) as error:
         raise CorruptArtifactError(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.domain.routing import word_groups
-from fusionapp.domain.span_hashes import SpanHashes
+from fusionapp.domain.span_hashes import hash_spans
 
 _SLOTS = 2**16
 _SHIFT = np.uint32(16)
@@ -39,14 +39,14 @@ class GroupLookup:
         lengths = np.fromiter(map(len, words), np.int64)
         stops = np.cumsum(lengths)
         codes = np.frombuffer("".join(words).encode(), dtype=np.uint8)
-        hashes = SpanHashes.of(codes).between(stops - lengths, stops)
+        hashes = hash_spans(codes).between(stops - lengths, stops)
         for odd in range(1, 2**16, 2):
             factor = np.uint32(odd * 0x9E3779B1 % 2**32)
             slots = hashes * factor >> _SHIFT
             if len(np.unique(slots)) == len(slots):
                 break
         else:
-            raise AssertionError("two words of the groups have one hash; change the base of SpanHashes")
+            raise AssertionError("two words of the groups have one hash; change the base of hash_spans")
         table = np.zeros(_SLOTS, dtype=np.uint32), np.full(_SLOTS, -1, dtype=np.int64)
         table[0][slots], table[1][slots] = hashes, list(word_groups.GROUP_OF.values())
         return GroupLookup(factor, *table)

@@ -62,6 +62,11 @@ class JoinedTexts:
             places = places[self.points[places - back] == ord(character)]
         return places - (len(word) - 1)
 
+    def lines(self) -> tuple[Places, Places]:
+        """Where lines start, and where the line end of each stands."""
+        ends = np.flatnonzero(self.is_kind("newline"))
+        return np.concatenate([[0], ends + 1])[:-1], ends
+
     def per_text(self, places: Places) -> Column:
         """(texts,) how many of these ascending places lie in each."""
         return np.diff(np.searchsorted(places, self.ends), prepend=0).astype(np.float64)

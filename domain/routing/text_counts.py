@@ -17,7 +17,7 @@ from fusionapp.domain.routing.characters import KINDS, Kind
 from fusionapp.domain.routing.group_lookup import GroupLookup
 from fusionapp.domain.routing.joined_texts import Column, JoinedTexts, Places, is_letter, runs
 from fusionapp.domain.routing.text_shapes import SHAPES, Shape, count_shapes
-from fusionapp.domain.span_hashes import SpanHashes
+from fusionapp.domain.span_hashes import hash_spans
 
 _CHUNK = 2**19
 """Characters at once: with fewer, threads wait for each other between passes; with more, for memory."""
@@ -88,6 +88,7 @@ def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 def _count(texts: JoinedTexts) -> TextCounts:
     blank = texts.is_kind("space", "newline", "tab")
     starts, stops = runs(~blank)
+    lines, line_ends = texts.lines()
     kinds = _kinds(texts)
     return TextCounts(
         kinds=kinds,
@@ -97,7 +98,7 @@ def _count(texts: JoinedTexts) -> TextCounts:
         words=texts.per_text(starts),
         distinct=_distinct(texts, starts, stops),
         longest=texts.longest(starts, stops - starts),
-        longest_line=_longest_line(texts),
+        longest_line=texts.longest(lines, line_ends - lines),
         paragraphs=_paragraphs(texts),
     )
 
@@ -114,19 +115,13 @@ def _kinds(texts: JoinedTexts) -> NDArray[np.float64]:
 
 def _distinct(texts: JoinedTexts, starts: Places, stops: Places) -> Column:
     """(texts,) distinct pieces by their hashes: two pieces are taken for one once in four billion pairs."""
-    hashes = SpanHashes.of(texts.lower).between(starts, stops)
+    hashes = hash_spans(texts.lower).between(starts, stops)
     rows = np.searchsorted(starts, texts.ends)
     text = np.repeat(np.arange(len(rows), dtype=np.uint64), np.diff(rows, prepend=0))
     keys = np.sort((text << np.uint64(32)) | hashes)
     new = np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)]
     rows_of_new = (keys[new] >> np.uint64(32)).astype(np.int64)
     return np.bincount(rows_of_new, minlength=len(rows)).astype(np.float64)
-
-
-def _longest_line(texts: JoinedTexts) -> Column:
-    line_ends = np.flatnonzero(texts.is_kind("newline"))
-    starts = np.concatenate([[0], line_ends + 1])[: len(line_ends)]
-    return texts.longest(starts, line_ends - starts)
 
 
 def _paragraphs(texts: JoinedTexts) -> Column:
@@ -145,7 +140,7 @@ def _groups(texts: JoinedTexts) -> NDArray[np.float64]:
     lower = texts.lower[~apostrophes]
     ends = texts.ends - np.searchsorted(np.flatnonzero(apostrophes), texts.ends)
     starts, stops = runs(is_letter(lower))
-    group = GroupLookup.known().groups(SpanHashes.of(lower).between(starts, stops))
+    group = GroupLookup.known().groups(hash_spans(lower).between(starts, stops))
     known = group >= 0
     rows = np.searchsorted(ends, starts[known], side="right")
     shape = (len(word_groups.NAMES), len(ends))

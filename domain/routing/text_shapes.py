@@ -51,7 +51,7 @@ def count_shapes(texts: JoinedTexts) -> NDArray[np.float64]:
 
 
 def _line_starts(texts: JoinedTexts) -> dict[Shape, Places]:
-    starts = np.concatenate([[0], np.flatnonzero(texts.is_kind("newline")) + 1])[:-1]
+    starts, _ = texts.lines()
     likely = starts[_first_characters().take(texts.points[starts], mode="clip")]
     found: dict[str, list[int]] = {"list_item": [], "option": [], "code_start": [], "role": []}
     match, text = _LINE_START.match, texts.text

@@ -10,6 +10,7 @@ import pytest
 from command_line import call
 from interrupts import heed_interrupts
 from small_job import Job, write_job
+from small_search import SearchJob, write_search
 
 from fusionapp.entrypoints.experiment.environment import NAMES
 
@@ -45,3 +46,28 @@ def _plain_environment() -> Iterator[None]:
         for name in NAMES:
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(scope="session")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> SearchJob:
+    """A retrieval experiment after extract, train, evaluate and index; not to be changed."""
+    directory = tmp_path_factory.mktemp("searched")
+    write_search(directory)
+    printed = {
+        name: call(directory, name, "s.toml", "--json").json for name in ("extract", "train", "evaluate")
+    }
+    printed["index"] = call(directory, "index", "runs/s", "--json").json
+    return SearchJob(directory, printed)
+
+
+@pytest.fixture
+def search_job(searched: SearchJob, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(searched.directory, tmp_path / "job"))
+
+
+@pytest.fixture
+def fresh_search(tmp_path: Path) -> Path:
+    """The same experiment before anything was done."""
+    write_search(tmp_path)
+    return tmp_path

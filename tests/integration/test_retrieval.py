@@ -3,44 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 from command_line import call, flip, refused
-from small_search import SearchJob, pair_rows, write_pairs, write_search
-from tiny_models import save_tiny
-
-from fusionapp.application.services.hybrid import Hybrid
+from small_search import SearchJob, pair_rows, write_pairs
 
 METRICS = {"mrr@10", "ndcg@10", "recall@1", "recall@10", "recall@100", "precision@10", "map"}
 CONTROLS = {"hybrid", "untuned", "untuned hybrid", "bm25", "tfidf"}
 MODEL = "runs/s/models/seed-0/model/model.safetensors"
-
-
-@pytest.fixture(scope="module")
-def searched(tmp_path_factory: pytest.TempPathFactory) -> SearchJob:
-    """The search after extract, train, evaluate and index; not to be changed."""
-    directory = tmp_path_factory.mktemp("searched")
-    write_search(directory)
-    printed = {
-        name: call(directory, name, "s.toml", "--json").json for name in ("extract", "train", "evaluate")
-    }
-    printed["index"] = call(directory, "index", "runs/s", "--json").json
-    return SearchJob(directory, printed)
-
-
-@pytest.fixture
-def job(searched: SearchJob, tmp_path: Path) -> Path:
-    """A copy of it, to be changed."""
-    return Path(shutil.copytree(searched.directory, tmp_path / "job"))
-
-
-@pytest.fixture
-def fresh(tmp_path: Path) -> Path:
-    write_search(tmp_path)
-    return tmp_path
 
 
 def written(path: Path) -> int:
@@ -58,14 +30,14 @@ def test_extract_counts_queries_and_documents_of_every_split(searched: SearchJob
     assert (tiny["dim"], tiny["layers"], tiny["sparse"]) == (32, 1, False)
 
 
-def test_a_plan_names_every_part_and_writes_nothing(fresh: Path) -> None:
-    planned = call(fresh, "extract", "s.toml", "--dry-run", "--json").json["plan"]
+def test_a_plan_names_every_part_and_writes_nothing(fresh_search: Path) -> None:
+    planned = call(fresh_search, "extract", "s.toml", "--dry-run", "--json").json["plan"]
     assert [(one["split"], one["texts"]) for one in planned if one["split"].startswith("test")] == [
         ("test.queries", 15),
         ("test.documents", 15),
     ]
-    assert not (fresh / "runs").exists()
-    assert not (fresh / "embeddings").exists()
+    assert not (fresh_search / "runs").exists()
+    assert not (fresh_search / "embeddings").exists()
 
 
 def test_train_prints_each_seeds_model_with_its_validation(searched: SearchJob) -> None:
@@ -81,12 +53,12 @@ def test_train_prints_each_seeds_model_with_its_validation(searched: SearchJob) 
         assert only["mined"] is None
 
 
-def test_the_table_of_a_training_with_mining_begins_with_the_untuned_encoder(fresh: Path) -> None:
+def test_the_table_of_a_training_with_mining_begins_with_the_untuned_encoder(fresh_search: Path) -> None:
     settings = ("train.mining.rounds=1", "train.learning_rate=3e-3", "train.seeds=1")
     words = ("train", "s.toml", *(word for one in settings for word in ("--set", one)))
-    (model,) = call(fresh, *words, "--json").json["models"]
+    (model,) = call(fresh_search, *words, "--json").json["models"]
     assert model["rounds"][0]["validation"] != model["untuned"]
-    (row,) = (line for line in call(fresh, *words).out.splitlines() if model["directory"] in line)
+    (row,) = (line for line in call(fresh_search, *words).out.splitlines() if model["directory"] in line)
     scores = [f"{model[which]['mrr@10']:.4f}" for which in ("untuned", "validation")]
     assert row.split()[4:6] == scores
 
@@ -146,186 +118,91 @@ def test_a_tuned_encoder_opens_in_sentence_transformers_with_the_vectors_of_the_
     np.testing.assert_allclose(model.encode(texts), np.load(tmp_path / "v.npy"), atol=1e-5)
 
 
-def test_shorter_and_coarser_vectors_are_tabulated_where_asked_for(job: Path) -> None:
+def test_shorter_and_coarser_vectors_are_tabulated_where_asked_for(search_job: Path) -> None:
     words = ("evaluate", "s.toml", "--set", "evaluate.vectors=true")
-    rows = call(job, *words, "--json").json["vectors"]
+    rows = call(search_job, *words, "--json").json["vectors"]
     assert [(row["dim"], row["kept as"], row["bytes"]) for row in rows] == [
         (32, "float32", 128),
         (32, "int8", 32),
         (32, "binary", 4),
         (32, "binary rescored", 4),
     ]
-    assert call(job, *words, "--json").json["vectors"] == rows
-    whole = call(job, *words, "--json").json["result"]
+    assert call(search_job, *words, "--json").json["vectors"] == rows
+    whole = call(search_job, *words, "--json").json["result"]
     assert rows[0]["mrr@10"] == pytest.approx(whole["mrr@10"]["mean"])
     assert rows[0]["recall@10"] == pytest.approx(whole["recall@10"]["mean"])
-    assert "binary rescored" in call(job, *words).out
+    assert "binary rescored" in call(search_job, *words).out
 
 
-def test_index_says_what_it_holds(searched: SearchJob) -> None:
-    document = searched.printed["index"]
-    assert (document["kind"], document["rows"], document["dim"]) == ("numpy", 15, 32)
-    best = max(searched.printed["train"]["models"], key=lambda model: model["validation"]["mrr@10"])
-    assert document["encoder"] == f"tuned-{best['seed']}"
-    assert document["split"] == "test.documents"
-
-
-def test_search_finds_documents_of_the_split_by_their_ids(searched: SearchJob) -> None:
-    found = call(searched.directory, "search", "runs/s", "red fox", "-k", "4", "--json").json
-    assert found["query"] == "red fox"
-    assert len(found["hits"]) == 4
-    texts = {row["paper"]: row["document"] for row in pair_rows()}
-    for hit in found["hits"]:
-        assert set(hit) == {"id", "score", "text"}
-        assert texts[hit["id"]] == hit["text"]
-    scores = [hit["score"] for hit in found["hits"]]
-    assert scores == sorted(scores, reverse=True)
-
-
-def test_search_reads_a_query_a_line_from_stdin(searched: SearchJob) -> None:
-    lines = call(searched.directory, "search", "runs/s", "-", "-k", "1", stdin=b"red fox\n\nsad day\n").lines
-    assert [line["query"] for line in lines] == ["red fox", "sad day"]
-    alone = call(searched.directory, "search", "runs/s", "sad day", "-k", "1", "--json").json
-    assert lines[1]["hits"][0]["id"] == alone["hits"][0]["id"]
-
-
-def test_a_hybrid_search_puts_a_document_of_the_very_words_first(searched: SearchJob) -> None:
-    row = pair_rows()[-1]
-    found = call(
-        searched.directory, "search", "runs/s", row["document"], "--hybrid", "-k", "3", "--json"
-    ).json
-    assert found["hits"][0]["id"] == row["paper"]
-
-
-def test_a_hybrid_search_fuses_as_the_evaluation_chose_and_before_it_by_ranks(job: Path) -> None:
-    kept = json.loads((job / "runs/s/hybrids.json").read_text())
-    leaderboard = (job / "runs/s/leaderboard-test.md").read_text()
-    for one in kept["encoders"]:
-        assert str(Hybrid(one["words"], one["weight"])) in leaderboard
-    words = ("search", "runs/s", pair_rows()[-1]["document"], "--hybrid", "-k", "1", "--json")
-    kept["encoders"] = [{**one, "words": "tfidf", "weight": 0.0} for one in kept["encoders"]]
-    (job / "runs/s/hybrids.json").write_text(json.dumps(kept))
-    assert call(job, *words).json["hits"][0]["score"] == pytest.approx(
-        1.0
-    )  # the highest of the words' scores
-    (job / "runs/s/hybrids.json").unlink()
-    assert call(job, *words).json["hits"][0]["score"] < 0.04  # a sum of reciprocal ranks
-
-
-def test_an_evaluation_whose_hybrids_are_lost_is_made_again(job: Path) -> None:
-    kept = (job / "runs/s/hybrids.json").read_bytes()
-    (job / "runs/s/hybrids.json").unlink()
-    before = (job / "runs/s/metrics-test.json").read_bytes()
-    call(job, "evaluate", "s.toml")
-    assert (job / "runs/s/hybrids.json").read_bytes() == kept
-    assert (
-        json.loads((job / "runs/s/metrics-test.json").read_bytes())["result"] == json.loads(before)["result"]
-    )
-
-
-def test_an_evaluation_without_controls_forgets_no_hybrid(job: Path) -> None:
-    kept = (job / "runs/s/hybrids.json").read_bytes()
-    call(job, "evaluate", "s.toml", "--split", "validation", "--set", "evaluate.baselines=false")
-    assert (job / "runs/s/hybrids.json").read_bytes() == kept
-
-
-def test_people_get_tables_and_sentences(job: Path) -> None:
-    assert "tuned before, reused" in call(job, "train", "s.toml").out
-    shown = call(job, "evaluate", "runs/s").out
+def test_people_get_tables_and_sentences(search_job: Path) -> None:
+    assert "tuned before, reused" in call(search_job, "train", "s.toml").out
+    shown = call(search_job, "evaluate", "runs/s").out
     assert "15 queries, 15 documents" in shown
     assert "tuned is" in shown
-    assert "red" in call(job, "search", "runs/s", "red fox").out
+    assert "red" in call(search_job, "search", "runs/s", "red fox").out
 
 
-def test_a_second_train_is_reused_and_a_run_directory_names_it(job: Path) -> None:
-    before = written(job / MODEL)
-    assert call(job, "train", "s.toml", "--json").json["reused"]
-    again = call(job, "train", "runs/s", "--json").json
+def test_a_second_train_is_reused_and_a_run_directory_names_it(search_job: Path) -> None:
+    before = written(search_job / MODEL)
+    assert call(search_job, "train", "s.toml", "--json").json["reused"]
+    again = call(search_job, "train", "runs/s", "--json").json
     assert again["reused"]
     assert [model["directory"] for model in again["models"]] == [
         f"runs/s/models/seed-{seed}/model" for seed in (0, 1)
     ]
-    assert written(job / MODEL) == before
+    assert written(search_job / MODEL) == before
 
 
-def test_a_changed_recipe_under_the_same_name_is_refused_unless_overwritten(job: Path) -> None:
-    before = written(job / MODEL)
+def test_a_changed_recipe_under_the_same_name_is_refused_unless_overwritten(search_job: Path) -> None:
+    before = written(search_job / MODEL)
     words = ("train", "s.toml", "--set", "train.epochs=1", "--set", "train.seeds=1")
-    said = refused(job, *words, code=2)
+    said = refused(search_job, *words, code=2)
     assert "train.epochs, train.seeds" in said
-    assert written(job / MODEL) == before
-    anew = call(job, *words, "--overwrite", "--json").json
+    assert written(search_job / MODEL) == before
+    anew = call(search_job, *words, "--overwrite", "--json").json
     assert not anew["reused"]
     assert [model["seed"] for model in anew["models"]] == [0]
-    assert not (job / "runs/s/models/seed-1/model/model.safetensors").exists()
-    assert call(job, "verify", "runs/s", "--json").json["ok"]
+    assert not (search_job / "runs/s/models/seed-1/model/model.safetensors").exists()
+    assert call(search_job, "verify", "runs/s", "--json").json["ok"]
 
 
-def test_changed_data_under_the_same_name_are_refused_unless_overwritten(job: Path) -> None:
-    write_pairs(job / "pairs.jsonl", pair_rows(57))
-    assert "data" in refused(job, "train", "s.toml", code=2)
-    assert "other data" in refused(job, "evaluate", "s.toml", code=2)
-    assert not call(job, "train", "s.toml", "--overwrite", "--json").json["reused"]
-    assert call(job, "evaluate", "s.toml", "--json").json["queries"] == 14
+def test_changed_data_under_the_same_name_are_refused_unless_overwritten(search_job: Path) -> None:
+    write_pairs(search_job / "pairs.jsonl", pair_rows(57))
+    assert "data" in refused(search_job, "train", "s.toml", code=2)
+    assert "other data" in refused(search_job, "evaluate", "s.toml", code=2)
+    assert not call(search_job, "train", "s.toml", "--overwrite", "--json").json["reused"]
+    assert call(search_job, "evaluate", "s.toml", "--json").json["queries"] == 14
 
 
-def test_evaluate_before_train_is_refused(fresh: Path) -> None:
-    assert "fusionapp train" in refused(fresh, "evaluate", "s.toml", code=2)
+def test_evaluate_before_train_is_refused(fresh_search: Path) -> None:
+    assert "fusionapp train" in refused(fresh_search, "evaluate", "s.toml", code=2)
 
 
-def test_a_second_evaluate_does_not_score_again(job: Path, searched: SearchJob) -> None:
-    scores = job / "runs/s/scores/test/tuned.parquet"
+def test_a_second_evaluate_does_not_score_again(search_job: Path, searched: SearchJob) -> None:
+    scores = search_job / "runs/s/scores/test/tuned.parquet"
     before = written(scores)
-    assert call(job, "evaluate", "s.toml", "--json").json == searched.printed["evaluate"]
+    assert call(search_job, "evaluate", "s.toml", "--json").json == searched.printed["evaluate"]
     assert written(scores) == before
-    anew = call(job, "evaluate", "s.toml", "--overwrite", "--json").json
+    anew = call(search_job, "evaluate", "s.toml", "--overwrite", "--json").json
     assert anew["result"] == searched.printed["evaluate"]["result"]
     assert written(scores) > before
 
 
-def test_an_unknown_split_is_named(job: Path) -> None:
-    assert "'dev'" in refused(job, "evaluate", "s.toml", "--split", "dev", code=2)
-    assert "'dev.documents'" in refused(job, "index", "runs/s", "--split", "dev", code=2)
+def test_an_unknown_split_is_named(search_job: Path) -> None:
+    assert "'dev'" in refused(search_job, "evaluate", "s.toml", "--split", "dev", code=2)
+    assert "'dev.documents'" in refused(search_job, "index", "runs/s", "--split", "dev", code=2)
 
 
-def test_a_flipped_bit_in_a_saved_model_is_found(job: Path) -> None:
-    flip(job / MODEL)
+def test_a_flipped_bit_in_a_saved_model_is_found(search_job: Path) -> None:
+    flip(search_job / MODEL)
     for words in (("train", "s.toml"), ("evaluate", "s.toml"), ("evaluate", "s.toml", "--overwrite")):
-        assert MODEL in refused(job, *words, code=3), words
-    flip(job / MODEL.replace("seed-0", "seed-1"))
-    assert "model.safetensors" in refused(job, "index", "runs/s", code=3)
-    assert call(job, "verify", "runs/s", "--json", code=3).json["problems"][0]["file"] == MODEL.removeprefix(
-        "runs/s/"
-    )
-    assert not call(job, "train", "s.toml", "--overwrite", "--json").json["reused"]
-    assert call(job, "verify", "runs/s", "--json").json["ok"]
-
-
-def test_a_flipped_bit_in_the_index_is_found_before_it_is_opened(job: Path) -> None:
-    flip(job / "runs/s/index/vectors.index")
-    assert "fusionapp index" in refused(job, "search", "runs/s", "red fox", code=3)
-    call(job, "index", "runs/s")
-    call(job, "search", "runs/s", "red fox")
-
-
-def test_an_index_of_an_encoder_that_was_tuned_anew_is_not_searched(job: Path) -> None:
-    # Another base: trained anew from the same one, the best step may be none again, and its index a good one.
-    other = save_tiny("bert", job.parent / "other", layers=1)
-    call(job, "train", "s.toml", "--overwrite", "--set", f"encoders.tiny.model={other}")
-    assert "fusionapp index" in refused(job, "search", "runs/s", "red fox", code=2)
-    call(job, "index", "runs/s")
-    call(job, "search", "runs/s", "red fox")
-
-
-def test_search_without_an_index_says_what_to_run(fresh: Path) -> None:
-    call(fresh, "extract", "s.toml")
-    assert "fusionapp index" in refused(fresh, "search", "runs/s", "red fox", code=2)
-
-
-def test_a_run_that_is_not_tuned_is_indexed_with_the_untuned_encoder(fresh: Path) -> None:
-    call(fresh, "extract", "s.toml")
-    assert call(fresh, "index", "runs/s", "--json").json["encoder"] == "untuned"
-    assert call(fresh, "search", "runs/s", "red fox", "-k", "2", "--json").json["hits"]
+        assert MODEL in refused(search_job, *words, code=3), words
+    flip(search_job / MODEL.replace("seed-0", "seed-1"))
+    assert "model.safetensors" in refused(search_job, "index", "runs/s", code=3)
+    problems = call(search_job, "verify", "runs/s", "--json", code=3).json["problems"]
+    assert problems[0]["file"] == MODEL.removeprefix("runs/s/")
+    assert not call(search_job, "train", "s.toml", "--overwrite", "--json").json["reused"]
+    assert call(search_job, "verify", "runs/s", "--json").json["ok"]
 
 
 def test_status_verify_and_export_work_on_a_run_after_its_evaluation(
@@ -370,10 +247,12 @@ def test_what_is_for_classification_refuses_a_retrieval_run(
     assert "unknown key" not in said
 
 
-def test_mine_writes_pairs_that_another_experiment_reads(job: Path) -> None:
-    report = call(job, "mine", "runs/s", "--output", "mined.jsonl", "--json").json
+def test_mine_writes_pairs_that_another_experiment_reads(search_job: Path) -> None:
+    report = call(search_job, "mine", "runs/s", "--output", "mined.jsonl", "--json").json
     assert (report["file"], report["pairs"]) == ("mined.jsonl", 33)
-    rows = [json.loads(line) for line in (job / "mined.jsonl").read_text(encoding="utf-8").splitlines()]
+    rows = [
+        json.loads(line) for line in (search_job / "mined.jsonl").read_text(encoding="utf-8").splitlines()
+    ]
     assert report["found"] == sum(len(row["negatives"]) for row in rows) > 0
     known = {row["document"]: row for row in pair_rows()}
     for row in rows:
@@ -394,8 +273,8 @@ def test_mine_writes_pairs_that_another_experiment_reads(job: Path) -> None:
         "name": "again",
     }
     words = [word for key, value in columns.items() for word in ("--set", f"{key}={value}")]
-    assert len(call(job, "train", "s.toml", *words, "--json").json["models"]) == 1
+    assert len(call(search_job, "train", "s.toml", *words, "--json").json["models"]) == 1
     import pyarrow.parquet
 
-    table = pyarrow.parquet.read_table(job / "runs/again/pairs/train.parquet").to_pydict()
+    table = pyarrow.parquet.read_table(search_job / "runs/again/pairs/train.parquet").to_pydict()
     assert max(max(row) for row in table["negatives"]) >= 0

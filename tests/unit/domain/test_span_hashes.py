@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fusionapp.domain import span_hashes
-from fusionapp.domain.span_hashes import BASE, SpanHashes
+from fusionapp.domain.span_hashes import BASE, hash_spans
 
 
 def by_loop(codes: list[int]) -> int:
@@ -13,7 +13,7 @@ def by_loop(codes: list[int]) -> int:
 
 def hashes(codes: list[int], spans: list[tuple[int, int]]) -> list[int]:
     starts, stops = np.array(spans, dtype=np.int64).reshape(-1, 2).T
-    found: list[int] = SpanHashes.of(np.array(codes, dtype=np.uint8)).between(starts, stops).tolist()
+    found: list[int] = hash_spans(np.array(codes, dtype=np.uint8)).between(starts, stops).tolist()
     return found
 
 
