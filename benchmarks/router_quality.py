@@ -1,6 +1,7 @@
 """The router against its own base, ridge, nearest neighbours and the best single model, on several prompt splits.
 
     python benchmarks/router_quality.py SCORES [--splits 5] [--first 0] [--seeds 5] [--cache DIRECTORY]
+                                        [--prices PRICES]
                                         [--set loss=margin ...]
 
 SCORES is a JSONL file (or .gz) with a `prompt` and its `scores` by model, between 0 and 1, in each line. Prompts
@@ -8,7 +9,8 @@ are embedded by MiniLM (extra `demo`), once: the cache keeps the vectors. A prom
 SHA-256 of the split's number and the text: 20 % test, 12 % validation, the rest train; equal texts fall
 together. All settings are chosen on train and validation. Each result is the mean quality of the chosen answer on
 test less that of the best single model of train, with 95 % intervals by paired bootstrap over prompts; pooled, a
-prompt's share in the test sets of several splits is drawn together.
+prompt's share in the test sets of several splits is drawn together. With PRICES, a JSON file of USD per million
+tokens by model, their AIQ is told too, every answer taken for 256 tokens.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import numpy as np
 from labelled import Texts, embed
 from numpy.typing import NDArray
 from result_file import save_result
+from router_aiq import Curves, compare_aiq, costs_of
 from silence import Silence, Unheard
 
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
@@ -35,9 +38,10 @@ from fusionapp.adapters.routers.baselines import NumpyBaselines
 from fusionapp.adapters.routers.bases import StackBases
 from fusionapp.adapters.torch_routers.opened import TorchRouters
 from fusionapp.adapters.torch_routers.trainer import TorchRouterTrainer
-from fusionapp.application.ports.router import AnsweredPrompts, BaselineKind, Prompts
+from fusionapp.application.ports.router import AnsweredPrompts, BaselineKind, Prompts, Router
 from fusionapp.domain.routing.answers import ScoreMatrix
 from fusionapp.domain.routing.conversions import battles_of_scores
+from fusionapp.domain.routing.features import prompt_features
 from fusionapp.domain.routing.mapping import score_of_quality
 from fusionapp.domain.routing.metrics import (
     Ratio,
@@ -46,6 +50,7 @@ from fusionapp.domain.routing.metrics import (
     chosen_quality,
     pairwise_agreement,
 )
+from fusionapp.domain.routing.prices import Prices
 from fusionapp.domain.routing.recipe import RouterRecipe
 from fusionapp.domain.statistics.bootstrap import interval
 
@@ -62,12 +67,14 @@ class Answers:
         texts: (prompts,).
         models: names.
         quality: (prompts, models).
+        cost: (prompts, models) USD; None without prices.
         vectors: (prompts, 1, dim).
     """
 
     texts: Sequence[str]
     models: Sequence[str]
     quality: NDArray[np.float64]
+    cost: NDArray[np.float64] | None
     vectors: NDArray[np.float32]
 
     def take(self, rows: NDArray[np.int64]) -> AnsweredPrompts:
@@ -79,7 +86,7 @@ class Answers:
         return AnsweredPrompts(prompts, scores, battles_of_scores(scores))
 
 
-def read_answers(path: Path, cache: Path) -> Answers:
+def read_answers(path: Path, cache: Path, prices: Path | None = None) -> Answers:
     content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     rows = [json.loads(line) for line in content.splitlines()]
     models = sorted({model for row in rows for model in row["scores"]})
@@ -90,7 +97,10 @@ def read_answers(path: Path, cache: Path) -> Answers:
     encoder = HuggingFaceEncoder("minilm")
     labels = np.zeros(len(texts), dtype=np.int64)
     vectors = embed(Texts(texts, labels), {"minilm-pooled": encoder}, cache).sources["minilm-pooled"]
-    return Answers(texts, models, quality, np.asarray(vectors))
+    cost = None
+    if prices is not None:
+        cost = costs_of(texts, models, Prices.of(json.loads(prices.read_text("utf-8")), str(prices)))
+    return Answers(texts, models, quality, cost, np.asarray(vectors))
 
 
 def deal(texts: Sequence[str], split: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -103,8 +113,8 @@ def deal(texts: Sequence[str], split: int) -> tuple[NDArray[np.int64], NDArray[n
 
 def score_split(
     answers: Answers, split: int, recipe: RouterRecipe, seeds: Sequence[int]
-) -> tuple[dict[str, NDArray[np.floating]], NDArray[np.int64], dict[str, Any]]:
-    """Scores on test by router, the rows of test, and what training said."""
+) -> tuple[dict[str, NDArray[np.floating]], NDArray[np.int64], Curves | None, dict[str, Any]]:
+    """Scores on test by router, the rows of test, cost against quality, and what training said."""
     train_rows, validation_rows, test_rows = deal(answers.texts, split)
     train, validation, test = (answers.take(rows) for rows in (train_rows, validation_rows, test_rows))
     started = perf_counter()
@@ -113,15 +123,19 @@ def score_split(
         trained = TorchRouterTrainer(StackBases()).train(
             recipe, seeds, train, validation, directories, Unheard(), Silence()
         )
-        scores: dict[str, NDArray[np.floating]] = {
-            "router": TorchRouters(StackBases()).open(directories).score(test.prompts)
-        }
+        routers: dict[str, Router] = {"router": TorchRouters(StackBases()).open(directories)}
     seconds = perf_counter() - started
-    base = StackBases().fit(train).base
-    scores["base"] = score_of_quality(base.quality(test.prompts))
     for kind in BASELINES:
-        router = NumpyBaselines().fit_baseline(kind, train, validation, 0)
-        scores[kind] = router.score(test.prompts)
+        routers[kind] = NumpyBaselines().fit_baseline(kind, train, validation, 0)
+    scores: dict[str, NDArray[np.floating]] = {
+        name: router.score(test.prompts) for name, router in routers.items()
+    }
+    base = StackBases().fit(train, prompt_features(train.prompts.texts)).base
+    scores["base"] = score_of_quality(base.quality(test.prompts, prompt_features(test.prompts.texts)))
+    curves = None
+    if answers.cost is not None:
+        success = {name: router.success(scores[name].astype(np.float32)) for name, router in routers.items()}
+        curves = Curves.of(scores, success, test.scores.quality, answers.cost[test_rows], test_rows)
     single = np.full(scores["router"].shape, -1.0)
     single[:, best_single(train.scores.quality)] = 1.0
     scores["best_single"] = single
@@ -130,7 +144,7 @@ def score_split(
         "weights": dict(base.weights),
         "seeds_with_network": sum(router.best_epoch > 0 for router in trained),
     }
-    return scores, test_rows, told
+    return scores, test_rows, curves, told
 
 
 def compare(
@@ -175,12 +189,17 @@ def pooled(parts: Sequence[tuple[Mapping[str, Ratio], NDArray[np.int64]]], promp
 
 
 def show(name: str, found: Mapping[str, Any]) -> None:
-    gains = ", ".join(
-        f"{key} {value['estimate']:+.4f} [{value['interval'][0]:+.4f}, {value['interval'][1]:+.4f}]"
-        for key, value in found["quality"].items()
-    )
-    accuracies = ", ".join(f"{key} {value:.4f}" for key, value in found["pairwise_accuracy"].items())
-    print(f"{name}\n  quality: {gains}\n  pairwise accuracy: {accuracies}", flush=True)
+    print(name)
+    for measure in ("quality", "pairwise_accuracy", "aiq"):
+        values = ", ".join(f"{key} {_told(value)}" for key, value in found.get(measure, {}).items())
+        print(f"  {measure.replace('_', ' ')}: {values}", flush=True)
+
+
+def _told(value: float | Mapping[str, Any]) -> str:
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    low, high = value["interval"]
+    return f"{value['estimate']:+.4f} [{low:+.4f}, {high:+.4f}]"
 
 
 def main() -> None:
@@ -190,6 +209,7 @@ def main() -> None:
     parser.add_argument("scores", type=Path)
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--first", type=int, default=0, help="number of the first split")
+    parser.add_argument("--prices", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--cache", type=Path, default=Path(".cache/benchmarks"))
     parser.add_argument("--set", dest="sets", nargs="*", default=[], help="settings of the recipe, NAME=JSON")
@@ -197,18 +217,23 @@ def main() -> None:
     asked = parser.parse_args()
     settings = {name: _value(text) for name, _, text in (each.partition("=") for each in asked.sets)}
     recipe = RouterRecipe(**settings)
-    answers = read_answers(asked.scores, asked.cache)
-    results, gains, accuracies = [], [], []
+    answers = read_answers(asked.scores, asked.cache, asked.prices)
+    results, gains, accuracies, curves = [], [], [], []
     for split in range(asked.first, asked.first + asked.splits):
-        scores, rows, told = score_split(answers, split, recipe, range(asked.seeds))
+        scores, rows, curve, told = score_split(answers, split, recipe, range(asked.seeds))
         gain, accuracy = compare(scores, answers.quality[rows])
         gains.append((gain, rows))
         accuracies.append((accuracy, rows))
         found = summary(gain, accuracy) | told
+        if curve is not None:
+            curves.append(curve)
+            found["aiq"] = compare_aiq([curve], len(rows), "router", BASELINES)
         results.append({"split": split, "prompts": len(rows), **found})
         show(f"split {split}", found)
     prompts = len(answers.texts)
     whole = summary(pooled(gains, prompts), pooled(accuracies, prompts))
+    if curves:
+        whole["aiq"] = compare_aiq(curves, prompts, "router", BASELINES)
     results.append({"split": "pooled", "prompts": prompts, **whole})
     show("pooled", whole)
     described = {

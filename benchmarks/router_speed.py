@@ -26,6 +26,7 @@ from fusionapp.adapters.routers.baselines import NumpyBaselines
 from fusionapp.adapters.routers.bases import StackBases
 from fusionapp.adapters.torch_routers.opened import TorchRouters
 from fusionapp.adapters.torch_routers.trainer import TorchRouterTrainer
+from fusionapp.adapters.torch_shared.router_inputs import text_features
 from fusionapp.application.ports.router import Prompts
 from fusionapp.domain.routing.recipe import RouterRecipe
 
@@ -53,8 +54,9 @@ def open_ways(answers: Answers, seeds: int, folder: str) -> Mapping[str, Callabl
         (one for one, member in zip(directories, ensemble.members, strict=True) if member.network), None
     )
     baselines = {kind: NumpyBaselines().fit_baseline(kind, train, validation, 0) for kind in ("ridge", "knn")}
+    base = StackBases().fit(train, text_features(train.prompts.texts)).base
     return {
-        "base": StackBases().fit(train).base.quality,
+        "base": lambda prompts: base.quality(prompts, text_features(prompts.texts)),
         **({} if kept is None else {"router": routers.open([kept]).score}),
         f"ensemble of {seeds}": ensemble.score,
         **{kind: baseline.score for kind, baseline in baselines.items()},

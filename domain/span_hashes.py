@@ -44,7 +44,7 @@ class SpanHashes(Generic[Unsigned]):
 
 def hash_spans(codes: NDArray[np.unsignedinteger]) -> SpanHashes[np.uint32]:
     """Hashes of 32 bits of spans of codes (length,), each below 2^32 - 1."""
-    return SpanHashes.of(codes.astype(np.uint32) + np.uint32(1), BASE)
+    return SpanHashes.of(np.add(codes, 1, dtype=np.uint32), BASE)
 
 
 def _powers(base: int, count: int, dtype: np.dtype[Unsigned]) -> NDArray[Unsigned]:

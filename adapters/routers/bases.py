@@ -10,16 +10,20 @@ import numpy as np
 from cattrs import Converter
 from numpy.typing import NDArray
 
-from fusionapp.adapters.routers.dense import DenseEstimate
-from fusionapp.adapters.routers.lexical import SparseEstimate, TextEstimate
-from fusionapp.adapters.routers.ngrams import BUCKETS
+from fusionapp.adapters.routers.columns import Columns
+from fusionapp.adapters.routers.lexical import SparseEstimate
+from fusionapp.adapters.routers.neighbourhoods import AXES, Neighbourhoods
+from fusionapp.adapters.routers.partitions import Partitions
+from fusionapp.adapters.routers.smooth import SmoothEstimate
 from fusionapp.adapters.routers.stack import FittedStack, Stack, fit_stack
-from fusionapp.adapters.torch_shared.router_inputs import InputCard, has_dense
+from fusionapp.adapters.torch_shared.router_inputs import InputCard, dense_width
 from fusionapp.application.ports.router import AnsweredPrompts
 from fusionapp.application.ports.router_base import RouterBases
 from fusionapp.domain.embeddings import Json
 from fusionapp.domain.errors import CorruptArtifactError
 from fusionapp.domain.lexical_weighting import LexicalWeighting
+from fusionapp.domain.routing.features import FEATURES
+from fusionapp.domain.standardization import Standardization
 
 _CONVERTER = Converter(forbid_extra_keys=True)
 Arrays = Mapping[str, NDArray[Any]]
@@ -28,22 +32,23 @@ Arrays = Mapping[str, NDArray[Any]]
 class StackBases(RouterBases):
     """Fits stacks and makes them anew."""
 
-    def fit(self, train: AnsweredPrompts) -> FittedStack:
+    def fit(self, train: AnsweredPrompts, features: NDArray[np.float32] | None = None) -> FittedStack:
         """See `RouterBases.fit`."""
-        return fit_stack(train)
+        return fit_stack(train, features)
 
     def restore(self, description: Json, numbers: Arrays, place: str) -> Stack:
         """See `RouterBases.restore`."""
         try:
             models = tuple(_CONVERTER.structure(description["models"], list[str]))
             cards = tuple(_CONVERTER.structure(description["inputs"], list[InputCard]))
+            features = _CONVERTER.structure(description["features"], bool)
             weights = _CONVERTER.structure(description["weights"], dict[str, float])
         except Exception as error:
             raise CorruptArtifactError(f"{place}: describes no base ({error!r}); train again") from error
         sizes = [size for card in cards for size in (card.layers, card.dim)]
         if not models or any(size < 1 for size in sizes) or not all(map(isfinite, weights.values())):
             raise CorruptArtifactError(f"{place}: its inputs and models make no base; train again")
-        return _Restored(numbers, place, len(models)).stack(models, cards, weights)
+        return _Restored(numbers, place, len(models)).stack(models, cards, features, weights)
 
 
 class _Restored:
@@ -53,25 +58,53 @@ class _Restored:
         self._numbers, self._place, self._models = numbers, place, models
 
     def stack(
-        self, models: Sequence[str], cards: tuple[InputCard, ...], weights: Mapping[str, float]
+        self,
+        models: Sequence[str],
+        cards: tuple[InputCard, ...],
+        features: bool,
+        weights: Mapping[str, float],
     ) -> Stack:
-        width = sum(card.layers * card.dim for card in cards if not card.sparse)
-        sparse = {card.name: self._sparse(index, card) for index, card in enumerate(cards) if card.sparse}
-        level = self._take("level", (self._models,))
-        dense = self._dense(width) if has_dense(cards) else None
-        return Stack(models, cards, level, dense, self._text(), sparse, weights)
+        dim = dense_width(cards)
+        columns = Columns(self._take("centre", (dim,)), self._features() if features else None)
+        width = dim + (len(FEATURES) if features else 0)
+        axes = self._take("axes", (width, None))
+        return Stack(
+            models=models,
+            cards=cards,
+            level=self._take("level", (self._models,)),
+            columns=columns,
+            axes=axes,
+            linear=self._take("linear", (width, self._models)),
+            smooth=self._smooth(axes.shape[1]),
+            sparse={card.name: self._sparse(index, card) for index, card in enumerate(cards) if card.sparse},
+            neighbourhoods=self._neighbourhoods(min(AXES, axes.shape[1])),
+            weights=weights,
+        )
 
-    def _dense(self, width: int) -> DenseEstimate:
-        landmarks = self._take("dense.landmarks", (None, width))
-        smooth = self._take("dense.smooth", (len(landmarks), self._models))
-        linear = self._take("dense.linear", (width, self._models))
-        return DenseEstimate(linear, landmarks, smooth, self._take("dense.level", (self._models,)))
+    def _features(self) -> Standardization:
+        mean, deviation = (self._take(f"features.{name}", (len(FEATURES),)) for name in ("mean", "deviation"))
+        if not (deviation > 0).all():
+            raise CorruptArtifactError(f"{self._place}: the means of its features are broken; train again")
+        return Standardization(mean[None], deviation[None])
 
-    def _text(self) -> TextEstimate:
-        columns = self._columns("text.columns", BUCKETS, np.int32)
-        table = np.zeros((BUCKETS, self._models + 1), dtype=np.float32)
-        table[columns] = self._take("text.table", (len(columns), self._models + 1))
-        return TextEstimate(table)
+    def _smooth(self, places: int) -> SmoothEstimate:
+        landmarks = self._take("smooth.landmarks", (None, places))
+        return SmoothEstimate(landmarks, self._take("smooth.weights", (len(landmarks), self._models)))
+
+    def _neighbourhoods(self, places: int) -> Neighbourhoods:
+        return Neighbourhoods(
+            reach=self._take("neighbourhoods.reach", (1,)),
+            own=self._take("neighbourhoods.own", (self._models, self._models)),
+            places=self._partitions("neighbourhoods.places", places),
+            profiles=self._partitions("neighbourhoods.profiles", places + self._models),
+        )
+
+    def _partitions(self, name: str, dim: int) -> Partitions:
+        centres = self._take(f"{name}.centres", (None, dim))
+        sizes = self._take(f"{name}.sizes", (None,), np.int64)
+        if not ((sizes > 0) & (sizes <= len(centres))).all() or sizes.sum() != len(centres) or not len(sizes):
+            raise CorruptArtifactError(f"{self._place}: {name!r} are no clusters; train again")
+        return Partitions(centres, self._take(f"{name}.means", (len(centres), self._models)), sizes)
 
     def _sparse(self, index: int, card: InputCard) -> SparseEstimate:
         columns = self._columns(f"sparse.{index}.columns", card.dim, np.int64)

@@ -45,8 +45,19 @@ def fit_over_landmarks(
     return of_landmarks(ridge.weights).astype(np.float32), ridge
 
 
-def similarity(cosines: Floats, gamma: float) -> Floats:
-    """exp(-gamma |a - b|^2) of unit vectors by their cosines, in place."""
-    cosines -= np.float32(1)
-    cosines *= np.float32(2 * gamma)
-    return np.exp(cosines, out=cosines)
+def similarity(points: Floats, landmarks: Floats, gamma: float) -> Floats:
+    """(rows, landmarks): exp(-gamma |x - y|^2) of points (rows, dim) and landmarks (landmarks, dim)."""
+    # One product makes the whole exponent: passes over the result would take as long.
+    scale = np.float32(2 * gamma)
+    left = np.column_stack([points, half_squares(points), np.ones(len(points), dtype=np.float32)]) * scale
+    right = np.column_stack([landmarks, -np.ones(len(landmarks), dtype=np.float32), -half_squares(landmarks)])
+    near = left @ right.T
+    np.minimum(near, np.float32(0), out=near)  # rounding may put a point at less than no distance
+    alike: Floats = np.exp(near, out=near)
+    return alike
+
+
+def half_squares(points: Floats) -> Floats:
+    """(rows,) half of each one's squared length: |x - y|^2 / 2 is these less x · y."""
+    halves: Floats = np.einsum("rd,rd->r", points, points) / np.float32(2)
+    return halves

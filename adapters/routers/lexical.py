@@ -40,12 +40,6 @@ class TextEstimate:
         told: Floats = sums[:, :-1] / _length(sums[:, -1:])
         return told
 
-    def weighed(self, weight: Wide) -> TextEstimate:
-        """The same times a matrix (models, models)."""
-        table = self.table.copy()
-        table[:, :-1] = self.table[:, :-1] @ weight.astype(np.float32)
-        return TextEstimate(table)
-
 
 def fit_texts(
     texts: Sequence[str], target: Wide, judge: Callable[[TextEstimate], float] | None = None
@@ -113,6 +107,10 @@ class SparseEstimate:
         """Centred quality (prompts, models) of raw counts (prompts, vocabulary)."""
         told: Floats = self.weighting.transform(counts) @ self.weights
         return told
+
+    def weighed(self, weight: Wide) -> SparseEstimate:
+        """The same times a matrix (models, models)."""
+        return attrs.evolve(self, weights=self.weights @ weight.astype(np.float32))
 
 
 def _length(squares: Floats) -> Floats:

@@ -6,11 +6,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from fusionapp.adapters.routers.kmeans import find_centres, nearest_centre
 from fusionapp.adapters.routers.ridge import Wide
 
 Floats = NDArray[np.float32]
 _CELLS_AT_ONCE = 16_000_000
-_SWEEPS = 100
 
 
 @attrs.frozen(eq=False)
@@ -42,7 +42,7 @@ class Clusters:
     """The mean known quality of a prompt's cluster, by k-means on unit vectors.
 
     Attributes:
-        centres: (clusters, dim) of length 1.
+        centres: (clusters, dim).
         means: (clusters, models) centred qualities.
     """
 
@@ -51,25 +51,15 @@ class Clusters:
 
     @classmethod
     def fit(cls, units: Floats, target: Wide, count: int, seed: int) -> Clusters:
-        """Lloyd's algorithm from k-means++ (Arthur and Vassilvitskii 2007), by cosine."""
-        centres = _first_centres(units, count, np.random.default_rng(seed))
-        assigned = np.full(len(units), -1)
-        for _ in range(_SWEEPS):
-            moved = (units @ centres.T).argmax(axis=1)
-            if (moved == assigned).all():
-                break
-            assigned = moved
-            sums = np.zeros_like(centres)
-            np.add.at(sums, assigned, units)
-            length = np.linalg.norm(sums, axis=1, keepdims=True)
-            # A cluster that lost all its prompts stays where it was.
-            centres = np.where(length > 0, sums / np.where(length > 0, length, 1), centres)
+        """Up to so many clusters of train; those of a cluster without known answers have the mean quality."""
+        centres = find_centres(units, count, seed)
+        assigned = nearest_centre(units, centres)
         means = [known_mean(target[None, assigned == cluster])[0] for cluster in range(len(centres))]
-        return cls(centres.astype(np.float32), np.stack(means).astype(np.float32))
+        return cls(centres, np.stack(means).astype(np.float32))
 
     def __call__(self, units: Floats) -> Floats:
         """(prompts, models) centred quality."""
-        told: Floats = self.means[(units @ self.centres.T).argmax(axis=1)]
+        told: Floats = self.means[nearest_centre(units, self.centres)]
         return told
 
 
@@ -84,15 +74,3 @@ def known_mean(values: Wide) -> Wide:
 def _nearest(cosines: Floats, count: int) -> NDArray[np.intp]:
     count = min(count, cosines.shape[1])
     return np.argpartition(-cosines, count - 1, axis=1)[:, :count]
-
-
-def _first_centres(units: Floats, count: int, rng: np.random.Generator) -> Floats:
-    centres = [units[rng.integers(len(units))]]
-    distance = np.full(len(units), np.inf)
-    for _ in range(min(count, len(units)) - 1):
-        distance = np.minimum(distance, np.maximum(0, 1 - units @ centres[-1]))
-        total = distance.sum()
-        if total <= 1e-6:  # every prompt stands on a centre
-            break
-        centres.append(units[rng.choice(len(units), p=distance / total)])
-    return np.stack(centres)

@@ -8,18 +8,17 @@ from typing import Any
 import attrs
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
 
-from fusionapp.adapters.routers.dense import DenseEstimate, fit_dense
-from fusionapp.adapters.routers.directions import find_directions
-from fusionapp.adapters.routers.lexical import SparseEstimate, TextEstimate, fit_sparse, fit_texts
-from fusionapp.adapters.routers.ridge import Wide
+from fusionapp.adapters.routers.columns import Columns, principal_axes
+from fusionapp.adapters.routers.lexical import SparseEstimate, fit_sparse
+from fusionapp.adapters.routers.neighbourhoods import Neighbourhoods, fit_neighbourhoods
+from fusionapp.adapters.routers.ridge import Wide, fit_ridge
+from fusionapp.adapters.routers.smooth import SmoothEstimate, fit_smooth
+from fusionapp.adapters.routers.weighing import mixture, weigh
 from fusionapp.adapters.torch_shared.router_inputs import (
     InputCard,
-    by_parts,
     check_inputs,
     counts_of,
-    has_dense,
     read_cards,
     unit_vectors,
 )
@@ -30,77 +29,84 @@ from fusionapp.domain.lexical_weighting import LexicalWeighting
 from fusionapp.domain.routing.answers import ScoreMatrix
 
 Floats = NDArray[np.float32]
-_PRIOR = 0.1
-"""How much weights are drawn to those of a plain mean, as a share of what an estimate varies by: weights of alike
-estimates are poorly told apart, and those of one that says next to nothing not at all."""
-_AT_ONCE = 2048
+AXES = 64
+"""Principal axes of columns along which places are read: the others are near to noise, and cost time."""
+_AT_ONCE = 1024
 
 
 @attrs.frozen(eq=False)
 class Stack(RouterBase):
     """A fitted mixture, its weights folded into the estimates' own.
 
+    Estimates that are linear or smooth are mixed first; what they come to is mixed with what similar prompts came
+    to.
+
     Attributes:
         models: names.
         cards: what it reads of prompts.
         level: (models,) float32 mean quality on train.
-        dense: of dense embeddings; None where there are none.
-        text: of the texts.
-        sparse: by encoder.
-        weights: of each estimate, the mean over all directions, for the reader.
+        columns: of dense embeddings and features.
+        axes: (columns, places) float32, principal axes of train's columns.
+        linear: (columns, models) float32.
+        smooth: of places.
+        sparse: of counts, by encoder.
+        neighbourhoods: of similar prompts.
+        weights: of each estimate, the mean over all directions, for the reader: in the first mixture, then of that
+            mixture ("estimate") beside clusters.
     """
 
     models: Sequence[str]
     cards: tuple[InputCard, ...]
     level: Floats
-    dense: DenseEstimate | None
-    text: TextEstimate
+    columns: Columns
+    axes: Floats
+    linear: Floats
+    smooth: SmoothEstimate
     sparse: Mapping[str, SparseEstimate]
+    neighbourhoods: Neighbourhoods
     weights: Mapping[str, float]
 
-    def quality(self, prompts: Prompts) -> Floats:
+    def quality(self, prompts: Prompts, features: Floats | None = None) -> Floats:
         """See `RouterBase.quality`."""
         check_inputs(self.cards, prompts)
-        rows = len(prompts.texts)
-        told = np.empty((rows, len(self.models)), dtype=np.float32)
-
-        sparse = [card.name for card in self.cards if card.sparse]
-        dense = [card.name for card in self.cards if not card.sparse]
-
-        def tell(part: slice) -> None:
-            told[part] = self._by_words(prompts.part(part, sparse))
-
-        by_parts(tell, rows, _AT_ONCE)
-        if self.dense is not None:
-            # Not by two threads: products of dense matrices go over all cores, and get in each other's way.
-            for start in range(0, rows, _AT_ONCE):
-                part = slice(start, start + _AT_ONCE)
-                told[part] += self.dense(unit_vectors(self.cards, prompts.part(part, dense)))
+        told = np.empty((len(prompts.texts), len(self.models)), dtype=np.float32)
+        for start in range(0, len(told), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            told[part] = self._tell(prompts.part(part), None if features is None else features[part])
         return np.clip(told, 0.0, 1.0, out=told)
 
-    def _by_words(self, prompts: Prompts) -> Floats:
-        told: Floats = self.level + self.text(prompts.texts)
+    def _tell(self, prompts: Prompts, features: Floats | None) -> Floats:
+        columns = self.columns(unit_vectors(self.cards, prompts), features)
+        places = columns @ self.axes
+        estimate = columns @ self.linear + self.smooth(places)
         for card in self.cards:
             if card.sparse:
-                told += self.sparse[card.name](counts_of(card, prompts))
+                estimate += self.sparse[card.name](counts_of(card, prompts))
+        told: Floats = self.level + self.neighbourhoods(places, estimate)
         return told
 
     def numbers(self) -> Mapping[str, NDArray[Any]]:
         """See `RouterBase.numbers`."""
-        columns = np.flatnonzero(self.text.table.any(axis=1)).astype(np.int32)
         arrays: dict[str, NDArray[Any]] = {
             "level": self.level,
-            "text.columns": columns,
-            "text.table": self.text.table[columns],
+            "centre": self.columns.centre,
+            "axes": self.axes,
+            "linear": self.linear,
+            **_named("smooth", self.smooth),
         }
-        if self.dense is not None:
-            arrays |= {f"dense.{name}": value for name, value in attrs.asdict(self.dense).items()}
+        if self.columns.features is not None:
+            arrays["features.mean"] = self.columns.features.mean[0]
+            arrays["features.deviation"] = self.columns.features.deviation[0]
         for index, card in enumerate(self.cards):
             if card.sparse:
                 estimate = self.sparse[card.name]
                 arrays[f"sparse.{index}.columns"] = estimate.weighting.columns
                 arrays[f"sparse.{index}.idf"] = estimate.weighting.idf
                 arrays[f"sparse.{index}.weights"] = estimate.weights
+        for name in ("reach", "own"):
+            arrays[f"neighbourhoods.{name}"] = getattr(self.neighbourhoods, name)
+        arrays |= _named("neighbourhoods.places", self.neighbourhoods.places)
+        arrays |= _named("neighbourhoods.profiles", self.neighbourhoods.profiles)
         return arrays
 
     def describe(self) -> dict[str, Any]:
@@ -108,6 +114,7 @@ class Stack(RouterBase):
         return {
             "models": list(self.models),
             "inputs": [attrs.asdict(card) for card in self.cards],
+            "features": self.columns.features is not None,
             "weights": dict(self.weights),
         }
 
@@ -125,75 +132,61 @@ class FittedStack(FittedBase):
     left_out: Floats
 
 
-def fit_stack(train: AnsweredPrompts) -> FittedStack:
+def fit_stack(train: AnsweredPrompts, features: Floats | None = None) -> FittedStack:
     """Fit every estimate on all of train, and weigh them by their predictions of rows left out.
 
+    Args:
+        train: prompts and their answers.
+        features: (prompts, features) of their texts; None for a stack that reads none.
+
     Raises:
-        UsageError: fewer than two prompts, or a model without a known quality.
+        UsageError: fewer than two prompts, a model without a known quality, or neither embeddings nor features.
     """
     level, target = centred(train.scores)
     cards = read_cards(train.prompts)
-    left_out: dict[str, Wide] = {}
-    dense = None
-    if has_dense(cards):
-        dense, left_out = fit_dense(unit_vectors(cards, train.prompts), target)
-    text, left_out["text"] = fit_texts(train.prompts.texts, target)
-    sparse = {}
+    units = unit_vectors(cards, train.prompts)
+    columns_of = Columns.fit(units, features)
+    columns = columns_of(units, features)
+    if not columns.shape[1]:
+        raise UsageError(
+            "routing: there are neither dense embeddings nor features of texts to go by; name a dense encoder"
+        )
+    axes = principal_axes(columns, AXES)
+    places = columns @ axes
+    ridge = fit_ridge(columns, target)
+    smooth, smoothly = fit_smooth(places, target)
+    left_out, sparse = {"linear": ridge.left_out, "smooth": smoothly}, {}
     for card in cards:
         if card.sparse:
             counts = counts_of(card, train.prompts)
             weighting = LexicalWeighting.fit(counts)
-            columns, left_out[f"sparse {card.name}"] = fit_sparse(weighting.transform(counts), target)
-            sparse[card.name] = SparseEstimate(weighting, columns)
-    weights = weigh(left_out, target)
+            found, left_out[f"sparse {card.name}"] = fit_sparse(weighting.transform(counts), target)
+            sparse[card.name] = SparseEstimate(weighting, found)
+    first = weigh(left_out, target)
+    neighbourhoods, told = fit_neighbourhoods(places, mixture(left_out, first), target)
+    second = weigh(told, target)
     stack = Stack(
-        tuple(train.scores.models),
-        cards,
-        level.astype(np.float32),
-        None if dense is None else dense.weighed(weights),
-        text.weighed(weights["text"]),
-        {
-            name: attrs.evolve(each, weights=each.weights @ weights[f"sparse {name}"].astype(np.float32))
-            for name, each in sparse.items()
+        models=tuple(train.scores.models),
+        cards=cards,
+        level=level.astype(np.float32),
+        columns=columns_of,
+        axes=axes,
+        linear=(ridge.weights @ first["linear"]).astype(np.float32),
+        smooth=smooth.weighed(first["smooth"]),
+        sparse={name: each.weighed(first[f"sparse {name}"]) for name, each in sparse.items()},
+        neighbourhoods=neighbourhoods.weighed(second),
+        weights={
+            name: float(np.trace(matrix) / len(matrix))
+            for weights in (first, second)
+            for name, matrix in weights.items()
         },
-        {name: float(np.trace(matrix) / len(matrix)) for name, matrix in weights.items()},
     )
-    told = level + sum(part @ weights[name] for name, part in left_out.items())
-    return FittedStack(stack, np.clip(told, 0.0, 1.0).astype(np.float32))
+    return FittedStack(stack, np.clip(level + mixture(told, second), 0.0, 1.0).astype(np.float32))
 
 
-def weigh(left_out: Mapping[str, Wide], target: Wide) -> dict[str, Wide]:
-    """What each estimate is multiplied by, so that their sum has the least squared error on rows left out.
-
-    Breiman's stacked regressions (1996), in each of `find_directions` by itself: non-negative weights, drawn to
-    those of a plain mean. They need not sum to 1: every estimate is shrunk to the mean quality for its own sake,
-    and together they deserve less of that.
-
-    Args:
-        left_out: (prompts, models) by estimate, each by weights that did not see the row.
-        target: (prompts, models) centred qualities; NaN where unknown.
-
-    Returns:
-        A matrix (models, models) for each estimate, to multiply it by on the right: its weights in all directions,
-        turned back to models.
-    """
-    matrices = {name: np.zeros((target.shape[1],) * 2) for name in left_out}
-    for group in find_directions(target):
-        aims = group.of(target)
-        told = np.stack([group.of(part) for part in left_out.values()], axis=-1)
-        weights = np.stack([_weights(told[:, one], aims[:, one]) for one in range(aims.shape[1])])
-        for matrix, weight in zip(matrices.values(), weights.T, strict=True):
-            matrix[np.ix_(group.models, group.models)] = (group.axes * weight) @ group.axes.T
-    return matrices
-
-
-def _weights(told: Wide, aim: Wide) -> Wide:
-    """(estimates,) weights, none negative, by which (rows, estimates) come nearest to (rows,)."""
-    count = told.shape[1]
-    prior = _PRIOR * np.square(told).sum() / count
-    drawn = np.vstack([told, np.sqrt(prior) * np.eye(count)])
-    found, _ = nnls(drawn, np.append(aim, np.full(count, np.sqrt(prior) / count)))
-    return found
+def _named(prefix: str, estimate: Any) -> dict[str, NDArray[Any]]:
+    """The arrays of an estimate that holds nothing else."""
+    return {f"{prefix}.{name}": value for name, value in attrs.asdict(estimate).items()}
 
 
 def centred(scores: ScoreMatrix) -> tuple[Wide, Wide]:

@@ -24,10 +24,11 @@ from fusionapp.adapters.torch_routers.rows import base_logits, prompt_columns
 from fusionapp.adapters.torch_routers.share import joined
 from fusionapp.adapters.torch_routers.stacked import load_state
 from fusionapp.adapters.torch_routers.training import score_all
-from fusionapp.adapters.torch_shared.router_inputs import check_inputs, dense_width
+from fusionapp.adapters.torch_shared.router_inputs import check_inputs, dense_width, text_features
 from fusionapp.application.ports.router import Prompts, Router, Routers
 from fusionapp.application.ports.router_base import RouterBase, RouterBases
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
+from fusionapp.domain.routing.features import FEATURES
 from fusionapp.domain.routing.success import Isotonic, Temperature
 from fusionapp.domain.standardization import Standardization
 
@@ -44,7 +45,7 @@ class OpenedRouter:
     Attributes:
         card: what it is.
         network: ready to score, a stack of one; None where its share is 0.
-        features: of the text, as train had them; None where the network reads none.
+        features: of the text, as train had them; None where the router reads none.
         calibration: from scores to success.
         base: which of the ensemble's bases is its own; None without one.
         width: columns of a prompt that its network reads.
@@ -94,22 +95,24 @@ class RouterEnsemble(Router):
         """See `Router.score`."""
         for member in self.members:
             check_inputs(member.card.inputs, prompts)
-        bases = [base_logits(base.quality(prompts)) for base in self.bases]
         scores = np.empty((len(prompts.texts), len(self.models)), dtype=np.float32)
         at_once = max(1, _CELLS_AT_ONCE // max(1, *(member.width for member in self.members)))
         for start in range(0, len(scores), at_once):
             rows = slice(start, start + at_once)
-            scores[rows] = self._score(prompts.part(rows), [base[rows] for base in bases])
+            scores[rows] = self._score(prompts.part(rows))
         return scores
 
-    def _score(self, prompts: Prompts, bases: Sequence[Floats]) -> NDArray[np.float64]:
-        """The mean of all members; columns that several read are made once."""
+    def _score(self, prompts: Prompts) -> NDArray[np.float64]:
+        """The mean of all members; what several read is made once."""
+        read = any(member.features is not None for member in self.members)
+        features = text_features(prompts.texts) if read else None
+        bases = [base_logits(base.quality(prompts, features)) for base in self.bases]
         total = np.zeros((len(prompts.texts), len(self.models)))
         nothing = np.zeros(total.shape, dtype=np.float32)
         columns: dict[Hashable, Tensor] = {}
         for member in self.members:
             if member.network is not None and member.reads not in columns:
-                made = prompt_columns(member.card.inputs, member.features, prompts)
+                made = prompt_columns(member.card.inputs, prompts, features, member.features)
                 columns[member.reads] = torch.from_numpy(made)
             base = nothing if member.base is None else bases[member.base]
             total += member.score(columns.get(member.reads), base)
@@ -186,7 +189,7 @@ def _features(card: RouterCard, numbers: Arrays, place: str) -> Standardization 
     if (
         mean is None
         or deviation is None
-        or mean.ndim != 2
+        or mean.shape != (1, len(FEATURES))
         or mean.shape != deviation.shape
         or any(each.dtype != np.float32 for each in (mean, deviation))
         or not (deviation > 0).all()

@@ -13,7 +13,7 @@ from torch import Tensor
 from fusionapp.adapters.torch_shared.router_inputs import InputCard, by_parts, dense_width, unit_vectors
 from fusionapp.application.ports.router import AnsweredPrompts, Prompts
 from fusionapp.domain.routing.comparisons import balance
-from fusionapp.domain.routing.features import prompt_features, standard_features
+from fusionapp.domain.routing.features import standard_features
 from fusionapp.domain.routing.mapping import logit_of_score, score_of_quality
 from fusionapp.domain.standardization import Standardization
 
@@ -48,17 +48,26 @@ class Rows:
     model_weights: Tensor
 
 
-def prompt_columns(cards: Sequence[InputCard], features: Standardization | None, prompts: Prompts) -> Floats:
-    """(prompts, columns): embeddings of mean square 1 over a view, then features in standard deviations."""
+def prompt_columns(
+    cards: Sequence[InputCard], prompts: Prompts, features: Floats | None, fitted: Standardization | None
+) -> Floats:
+    """(prompts, columns): embeddings of mean square 1 over a view, then features in standard deviations.
+
+    Args:
+        cards: the encoders read; sparse ones are passed over.
+        prompts: with their embeddings.
+        features: (prompts, features) of their texts; None where none are read.
+        fitted: what brings features to standard deviations of train; None where none are read.
+    """
     dense, width = [card.name for card in cards if not card.sparse], dense_width(cards)
-    whole = width + (0 if features is None else features.mean.shape[1])
+    whole = width + (0 if fitted is None else fitted.mean.shape[1])
     columns = np.empty((len(prompts.texts), whole), dtype=np.float32)
 
     def fill(part: slice) -> None:
         some = prompts.part(part, dense)
         np.multiply(unit_vectors(cards, some), np.float32(width**0.5), out=columns[part, :width])
-        if features is not None:
-            columns[part, width:] = standard_features(prompt_features(some.texts), features)
+        if features is not None and fitted is not None:
+            columns[part, width:] = standard_features(features[part], fitted)
 
     by_parts(fill, len(columns), _AT_ONCE)
     return columns

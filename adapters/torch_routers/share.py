@@ -9,6 +9,8 @@ from fusionapp.domain.routing.mapping import score_of_logit
 from fusionapp.domain.routing.metrics import chosen_quality
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+_SURE = 1.645
+"""One-sided 95 % of a normal distribution, in standard errors."""
 Floats = NDArray[np.float32]
 
 
@@ -21,8 +23,8 @@ def joined(base: Floats, network: Floats, share: float) -> Floats:
 def choose_share(base: Floats, network: Floats, quality: NDArray[np.floating]) -> float:
     """The share whose chosen answers are best on validation, the smallest of equals.
 
-    It is 0 unless the gain over the base alone is above one paired standard error: of five shares, one comes out
-    ahead by chance, and a router must not fall below its base for that.
+    It is 0 unless the gain over the base alone is above 1.645 paired standard errors, as chance leaves it one time
+    in twenty: of five shares, one comes out ahead by chance, and a router must not fall below its base for that.
 
     Args:
         base: (prompts, models) logits.
@@ -36,4 +38,4 @@ def choose_share(base: Floats, network: Floats, quality: NDArray[np.floating]) -
     gains = [(each - chosen[0])[known] for each in chosen]
     best = int(np.argmax([gain.mean() for gain in gains]))
     error = gains[best].std(ddof=1) / np.sqrt(known.sum())
-    return SHARES[best] if gains[best].mean() > error else 0.0
+    return SHARES[best] if gains[best].mean() > _SURE * error else 0.0

@@ -22,6 +22,7 @@ from fusionapp.adapters.torch_shared.router_inputs import (
     check_inputs,
     has_dense,
     read_cards,
+    text_features,
 )
 from fusionapp.application.ports.progress import Progress
 from fusionapp.application.ports.router import AnsweredPrompts, RouterTrainer, TrainedRouter
@@ -29,7 +30,7 @@ from fusionapp.application.ports.router_base import FittedBase, RouterBases
 from fusionapp.application.ports.tracker import Tracker
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.routing.comparisons import battles_among, enough_compared, scores_among
-from fusionapp.domain.routing.features import fit_features, prompt_features
+from fusionapp.domain.routing.features import fit_features
 from fusionapp.domain.routing.mapping import quality_of_score
 from fusionapp.domain.routing.recipe import RouterRecipe
 from fusionapp.domain.routing.success import Isotonic, Temperature
@@ -103,20 +104,24 @@ class TorchRouterTrainer(RouterTrainer):
             )
         check_inputs(cards, validation.prompts)
         device = resolve_device(recipe.device)
-        features = fit_features(prompt_features(train.prompts.texts)) if recipe.features else None
-        base = self._bases.fit(train) if recipe.base == "stack" else None
+        features = [
+            text_features(split.prompts.texts) if recipe.features else None for split in (train, validation)
+        ]
+        fitted = None if features[0] is None else fit_features(features[0])
+        base = self._bases.fit(train, features[0]) if recipe.base == "stack" else None
         logits = [np.zeros(split.scores.quality.shape, dtype=np.float32) for split in (train, validation)]
         if base is not None:
             # Of train prompts by estimates that did not see them: what is left to learn is what they get wrong.
-            logits = [base_logits(base.left_out), base_logits(base.base.quality(validation.prompts))]
+            told = base.base.quality(validation.prompts, features[1])
+            logits = [base_logits(base.left_out), base_logits(told)]
         rows = [
-            as_rows(split, prompt_columns(cards, features, split.prompts), each, balanced, device)
-            for split, each, balanced in (
-                (train, logits[0], recipe.balance_model_samples),
-                (validation, logits[1], False),
+            as_rows(split, prompt_columns(cards, split.prompts, own, fitted), each, balanced, device)
+            for split, own, each, balanced in (
+                (train, features[0], logits[0], recipe.balance_model_samples),
+                (validation, features[1], logits[1], False),
             )
         ]
-        return _Prepared(recipe, models, cards, features, base, rows[0], rows[1], validation.scores.quality)
+        return _Prepared(recipe, models, cards, fitted, base, rows[0], rows[1], validation.scores.quality)
 
 
 def _save(prepared: _Prepared, parameters: int, run: SeedRun, directory: str) -> TrainedRouter:

@@ -17,7 +17,12 @@ from fusionapp.adapters.torch_routers.trainer import among, check_training
 from fusionapp.adapters.torch_routers.training import StackTraining
 from fusionapp.adapters.torch_shared.device import resolve_device
 from fusionapp.adapters.torch_shared.failures import memory_guard
-from fusionapp.adapters.torch_shared.router_inputs import InputCard, check_inputs, read_cards
+from fusionapp.adapters.torch_shared.router_inputs import (
+    InputCard,
+    check_inputs,
+    read_cards,
+    text_features,
+)
 from fusionapp.adapters.torch_shared.streams import seed_stream
 from fusionapp.adapters.torch_shared.tunable import OpenTunable, TunableEncoder
 from fusionapp.application.ports.progress import Progress
@@ -27,7 +32,7 @@ from fusionapp.application.ports.tracker import Tracker
 from fusionapp.domain.errors import UsageError
 from fusionapp.domain.recipe import TrainingRecipe
 from fusionapp.domain.routing.comparisons import enough_compared
-from fusionapp.domain.routing.features import fit_features, prompt_features
+from fusionapp.domain.routing.features import fit_features
 from fusionapp.domain.routing.recipe import RouterRecipe
 
 _WAY_OUT = (
@@ -128,12 +133,13 @@ def _splits(
     card = _card(encoder, train)
     check_inputs([card], validation.prompts)
     models = enough_compared(train.battles, recipe.min_model_comparisons)
-    features = fit_features(prompt_features(train.prompts.texts)) if recipe.features else None
+    fitted = fit_features(text_features(train.prompts.texts)) if recipe.features else None
     device = resolve_device(recipe.device)
     rows = []
     for split, balanced in ((train, recipe.balance_model_samples), (validation, False)):
         kept = among(split, models)
-        columns = prompt_columns([card], features, kept.prompts)
+        features = text_features(kept.prompts.texts) if recipe.features else None
+        columns = prompt_columns([card], kept.prompts, features, fitted)
         nothing = np.zeros(kept.scores.quality.shape, dtype=np.float32)
         rows.append(as_rows(kept, columns, nothing, balanced, device))
     return _Splits(tuple(models), rows[0], rows[1], card.layers * card.dim)

@@ -12,9 +12,11 @@ from scipy.sparse import csr_array
 
 from fusionapp.application.ports.router import Prompts
 from fusionapp.domain.errors import UsageError
+from fusionapp.domain.routing.features import FEATURES, prompt_features
 
 Floats = NDArray[np.float32]
 _AT_ONCE = 8192
+_TEXTS_AT_ONCE = 4096
 
 
 @attrs.frozen
@@ -95,6 +97,17 @@ def by_parts(work: Callable[[slice], None], rows: int, at_once: int) -> None:
     """Do some work on all rows, so many at once, by two threads: NumPy lets go of the interpreter."""
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(work, (slice(start, start + at_once) for start in range(0, rows, at_once))))
+
+
+def text_features(texts: Sequence[str]) -> Floats:
+    """`prompt_features`, by two threads."""
+    found = np.empty((len(texts), len(FEATURES)), dtype=np.float32)
+
+    def fill(part: slice) -> None:
+        found[part] = prompt_features(texts[part])
+
+    by_parts(fill, len(texts), _TEXTS_AT_ONCE)
+    return found
 
 
 def unit_vectors(cards: Sequence[InputCard], prompts: Prompts) -> Floats:

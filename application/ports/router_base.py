@@ -19,11 +19,15 @@ class RouterBase(Protocol):
     def models(self) -> Sequence[str]:
         """The models that it knows, in the order of columns."""
 
-    def quality(self, prompts: Prompts) -> NDArray[np.float32]:
+    def quality(self, prompts: Prompts, features: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """(prompts, models) expected quality in [0, 1].
 
+        Args:
+            prompts: texts and their embeddings.
+            features: (prompts, features) of `prompt_features`; None where it was fitted without.
+
         Raises:
-            UsageError: an embedding that it was fitted on is missing, or has another width.
+            UsageError: an embedding that it was fitted on is missing, or has another width; or features are.
         """
 
     def numbers(self) -> Mapping[str, NDArray[Any]]:
@@ -48,8 +52,12 @@ class FittedBase(Protocol):
 class RouterBases(Protocol):
     """Fits bases and makes them anew."""
 
-    def fit(self, train: AnsweredPrompts) -> FittedBase:
+    def fit(self, train: AnsweredPrompts, features: NDArray[np.float32] | None = None) -> FittedBase:
         """Fit on train alone; the same train gives the same base.
+
+        Args:
+            train: prompts and their answers.
+            features: (prompts, features) of `prompt_features` of train's texts; None for a base that reads none.
 
         Raises:
             UsageError: no prompts, or a model without a known quality.

@@ -233,7 +233,7 @@ def _handover(
     return {name: _summary(np.array(each), replicates[name]) for name, each in values.items()}
 
 
-def _settings(success: Floats, scores: Floats, field: Field) -> tuple[Floats, Floats]:
+def settings_of(success: Floats, scores: Floats, field: Field) -> tuple[Floats, Floats]:
     """(settings, prompts) cost and quality of what is chosen at each trade-off; NaN where a quality is unknown."""
     costs, qualities = [], []
     for trade_off in trade_offs(success, field.foretold, SETTINGS):
@@ -253,7 +253,7 @@ def _aiq(
         return {}
     values, drawn = [], []
     for scores, success in zip(contestant.scores, contestant.success, strict=True):
-        cost, quality = _settings(success, scores, field)
+        cost, quality = settings_of(success, scores, field)
         values.append(aiq_of_prompts(cost, quality, low, high)[0])
         drawn.append(bootstrap_aiq(cost, quality, low, high, draws=draws))
     if not np.isfinite(values).all():
@@ -263,7 +263,7 @@ def _aiq(
 
 
 def _curve(contestant: Contestant, field: Field) -> list[tuple[float, float]]:
-    cost, quality = _settings(contestant.success[0], contestant.scores[0], field)
+    cost, quality = settings_of(contestant.success[0], contestant.scores[0], field)
     (spent,), (means,) = setting_means(cost, quality)
     points = zip(spent.tolist(), means.tolist(), strict=True)
     return sorted(dict.fromkeys(point for point in points if isfinite(point[1])))

@@ -95,6 +95,12 @@ def kinds_of_points() -> NDArray[np.uint8]:
 
 
 @cache
+def ascii_kinds() -> bytes:
+    """(256,) the same of ASCII's characters, as `bytes.translate` takes it; the rest stands for nothing."""
+    return kinds_of_points()[:128].tobytes() + bytes(128)
+
+
+@cache
 def lower_points() -> NDArray[np.uint32]:
     """(`TABLE_END` + 1,) each code point in lower case; "İ", which would be two, is "i"."""
     return np.array([ord(chr(point).lower()[0]) for point in range(TABLE_END + 1)], dtype=np.uint32)

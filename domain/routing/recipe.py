@@ -33,8 +33,8 @@ class RouterRecipe:
     )
     margin: float = setting("margin: of the ranking", 0.1, gt(0.0))
     base: Literal["stack", "none"] = setting(
-        "what the network adds to: stack, a mixture of ridge, kernel ridge and hashed n-grams over the same "
-        "prompts, weighed by rows left out of train; or nothing",
+        "what the network adds to: stack, a mixture of ridge, kernel ridge and what clusters of similar prompts "
+        "came to, weighed by rows left out of train; or nothing",
         "stack",
     )
     features: bool = setting(

@@ -26,7 +26,7 @@ _LINE_START = re.compile(
 )
 _FIRST = frozenset(" \t-*•(#>`") | frozenset("ABCDEFGHIJQUS") | frozenset("dcifwapvlr")
 """What a line begins with that may be one of these, beside digits."""
-_TO_LOWER = np.uint32(32)
+_TO_LOWER = np.uint8(32)
 """The bit that makes A to Z a to z, and no other character one of them."""
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+from router_aiq import Curves, compare_aiq
 from router_quality import compare, deal, pooled, summary
 
 from fusionapp.domain.routing.metrics import Ratio
@@ -41,3 +44,24 @@ def test_splits_are_pooled_by_prompt() -> None:
     np.testing.assert_allclose(found.total, [0.5, 0, 0.4, 0])
     np.testing.assert_allclose(found.count, [1, 0, 2, 0])
     assert summary({"gain": found}, {})["quality"]["gain"]["estimate"] == pytest.approx(0.3)
+
+
+def curves_of(rows: Sequence[int], good: bool) -> Curves:
+    """A router that knows which of a cheap and a dear model is right, or always the wrong one."""
+    quality = np.eye(2)[np.array(rows) % 2]
+    cost = np.tile([1.0, 3.0], (len(rows), 1))
+    success = quality if good else 1 - quality
+    told = {"router": success.astype(np.float32), "lots": np.full(quality.shape, 0.5, dtype=np.float32)}
+    return Curves.of({name: 2 * each - 1 for name, each in told.items()}, told, quality, cost, np.array(rows))
+
+
+def test_aiq_is_the_mean_of_splits_and_its_interval_draws_a_prompt_for_all_of_them() -> None:
+    first, second = curves_of(range(20), good=True), curves_of(range(10, 40), good=False)
+    alone = compare_aiq([first], 20, "router", ["lots"])
+    both = compare_aiq([first, second], 40, "router", ["lots"])
+    # By the cheap model alone .5 for 1 USD; with the dear one where it is right 1 for 2 USD: .875 from 1 to 3.
+    assert alone["router"] == pytest.approx(0.875, abs=1e-4)
+    assert alone["lots"] == pytest.approx(0.5, abs=1e-4)
+    assert both["router"] == pytest.approx((first.aiq("router")[0] + second.aiq("router")[0]) / 2, abs=1e-4)
+    low, high = both["router - lots"]["interval"]
+    assert low < both["router - lots"]["estimate"] < high

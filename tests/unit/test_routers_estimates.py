@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 from fakes.routers import toy_answers
 from hypothesis import given, settings, strategies as st
+from sklearn.cluster import KMeans
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge as LibraryRidge
 
-from fusionapp.adapters.routers.dense import fit_dense
 from fusionapp.adapters.routers.directions import find_directions
+from fusionapp.adapters.routers.kmeans import find_centres, nearest_centre
 from fusionapp.adapters.routers.landmarks import choose_landmarks, fit_over_landmarks, similarity
 from fusionapp.adapters.routers.lexical import fit_texts
 from fusionapp.adapters.routers.neighbours import Clusters, Neighbours, known_mean
 from fusionapp.adapters.routers.ngrams import BUCKETS, hash_ngrams
+from fusionapp.adapters.routers.partitions import fit_partitions
 from fusionapp.adapters.routers.ridge import PENALTIES, fit_ridge
 
 TEXTS = [
@@ -115,7 +117,7 @@ def test_models_are_fitted_on_the_prompts_that_they_answered() -> None:
 def test_with_every_row_a_landmark_it_is_kernel_ridge() -> None:
     x, y = drawn()
     units = x / np.linalg.norm(x, axis=1, keepdims=True)
-    kernel = similarity(units @ units.T, 1.5)
+    kernel = similarity(units, units, 1.5)
     y = y[:, :1]
     weights, ridge = fit_over_landmarks(kernel, choose_landmarks(len(x), 100), y)
     library = KernelRidge(alpha=ridge.penalties[0][0], kernel="rbf", gamma=1.5).fit(units, y)
@@ -129,14 +131,45 @@ def test_landmarks_are_distinct_rows_and_always_the_same() -> None:
     np.testing.assert_array_equal(choose_landmarks(7, 50), np.arange(7))
 
 
-def test_parts_of_the_dense_estimate_add_up() -> None:
-    x, y = drawn()
-    units = x / np.linalg.norm(x, axis=1, keepdims=True)
-    whole, left_out = fit_dense(units, y)
-    names = list(left_out)
-    assert names == ["linear", "smooth"]
-    parts = [whole.weighed({name: np.eye(3) * (name == only) for name in names})(units) for only in names]
-    np.testing.assert_allclose(sum(parts), whole(units), atol=1e-5)
+def blobs(rows: int = 300, kinds: int = 5, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Points around a few places, and which is whose."""
+    rng = np.random.default_rng(seed)
+    kind = rng.integers(0, kinds, rows)
+    places = rng.normal(size=(kinds, 4)) * 5
+    return (places[kind] + rng.normal(size=(rows, 4)) * 0.3).astype(np.float32), kind
+
+
+def test_centres_are_found_as_the_library_finds_them() -> None:
+    points, kind = blobs()
+    centres = find_centres(points, 5, seed=0)
+    library = KMeans(5, n_init=20, random_state=0).fit(points)
+    spread = np.square(points - centres[nearest_centre(points, centres)]).sum()
+    np.testing.assert_allclose(spread, library.inertia_, rtol=1e-4)
+    assert len(set(zip(kind, nearest_centre(points, centres), strict=True))) == 5
+
+
+def test_a_cluster_says_the_mean_of_its_other_members() -> None:
+    points = np.zeros((6, 2), dtype=np.float32)
+    target = np.array([[0.3], [0.1], [np.nan], [-0.2], [0.4], [0.0]])
+    partitions, left_out = fit_partitions(points, target)
+    # Five known answers and two more of mean quality, which is 0.
+    np.testing.assert_allclose(partitions(points[:1]), [[0.6 / 7]], atol=1e-6)
+    np.testing.assert_allclose(left_out[:3, 0], [0.3 / 6, 0.5 / 6, 0.6 / 7], atol=1e-6)
+
+
+def test_rows_left_out_of_clusters_say_nothing_of_noise() -> None:
+    points, _ = blobs()
+    noise = np.random.default_rng(1).normal(size=(300, 2))
+    noise -= noise.mean(axis=0)
+    partitions, left_out = fit_partitions(points, noise)
+    nothing = np.square(noise).mean()
+    assert np.square(partitions(points) - noise).mean() < 0.97 * nothing
+    assert np.square(left_out - noise).mean() > 0.99 * nothing
+
+
+def test_clusters_of_a_few_prompts_each_are_not_made() -> None:
+    partitions, _ = fit_partitions(*drawn(rows=40))
+    np.testing.assert_array_equal(partitions.sizes, [5])
 
 
 def test_n_grams_are_of_one_text_and_blind_to_case() -> None:

@@ -5,13 +5,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from fakes.routers import answers_of, toy_answers
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from fusionapp.adapters.routers.bases import StackBases
-from fusionapp.adapters.routers.stack import fit_stack, weigh
+from fusionapp.adapters.routers.stack import fit_stack
+from fusionapp.adapters.routers.weighing import weigh
 from fusionapp.application.ports.router import AnsweredPrompts, Prompts
 from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
+from fusionapp.domain.routing.features import prompt_features
+
+SECOND = ["estimate", "places", "profiles"]
+"""What is mixed last, by name."""
+
+
+def features_of(answered: AnsweredPrompts) -> NDArray[np.float32]:
+    return prompt_features(answered.prompts.texts)
 
 
 def with_counts(answered: AnsweredPrompts) -> AnsweredPrompts:
@@ -68,15 +78,47 @@ def test_predictions_of_train_do_not_know_the_answers_they_are_held_against() ->
 
 def test_a_sparse_encoder_enters_beside_the_dense_one() -> None:
     fitted = fit_stack(with_counts(toy_answers()))
-    assert list(fitted.base.weights) == ["linear", "smooth", "text", "sparse counts"]
+    assert list(fitted.base.weights) == ["linear", "smooth", "sparse counts", *SECOND]
     assert fitted.base.quality(with_counts(toy_answers(9, seed=2)).prompts).shape == (9, 4)
 
 
-def test_texts_alone_make_a_stack() -> None:
+def test_there_is_no_stack_without_dense_embeddings_and_features() -> None:
     toy = toy_answers()
-    fitted = fit_stack(answers_of(Prompts(toy.prompts.texts, {}), toy.scores.quality))
-    assert list(fitted.base.weights) == ["text"]
-    assert fitted.base.quality(Prompts(["sum prime"], {})).shape == (1, 4)
+    with pytest.raises(UsageError, match="dense encoder"):
+        fit_stack(answers_of(Prompts(toy.prompts.texts, {}), toy.scores.quality))
+
+
+def test_features_of_texts_without_embeddings_are_read_too() -> None:
+    toy = toy_answers()
+    texts = answers_of(Prompts(toy.prompts.texts, {}), toy.scores.quality)
+    fitted = fit_stack(texts, features_of(toy))
+    assert list(fitted.base.weights) == ["linear", "smooth", *SECOND]
+    asked = Prompts(["sum prime"], {})
+    assert fitted.base.quality(asked, prompt_features(asked.texts)).shape == (1, 4)
+
+
+def test_a_stack_fitted_on_features_asks_for_them() -> None:
+    toy = toy_answers()
+    base = fit_stack(toy, features_of(toy)).base
+    with pytest.raises(UsageError, match="features"):
+        base.quality(toy.prompts)
+
+
+def test_kinds_of_prompts_that_no_line_tells_apart_are_told_by_their_neighbours() -> None:
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 4, 400)
+    corner = np.array([[1, 1], [-1, -1], [1, -1], [-1, 1]])[kind]
+    # Every line and every n-gram says the same of both diagonals.
+    dense = np.hstack([corner + rng.normal(size=(400, 2)) * 0.2, rng.normal(size=(400, 6)) * 0.2])
+    quality = np.where((kind < 2)[:, None], [1.0, 0.0, 0.4, 0.3], [0.0, 1.0, 0.4, 0.3])
+    prompts = Prompts(["alike"] * 400, {"dense": dense[:, None].astype(np.float32)})
+    train, asked = (
+        answers_of(Prompts(prompts.texts[part], {"dense": prompts.embeddings["dense"][part]}), quality[part])
+        for part in (slice(0, 300), slice(300, 400))
+    )
+    base = fit_stack(train).base
+    assert (base.quality(asked.prompts).argmax(axis=1) == asked.scores.quality.argmax(axis=1)).mean() > 0.95
+    assert base.weights["places"] + base.weights["profiles"] > base.weights["estimate"]
 
 
 def test_prompts_are_scored_alike_in_any_company() -> None:
@@ -90,21 +132,40 @@ def test_prompts_are_scored_alike_in_any_company() -> None:
 
 
 @pytest.mark.parametrize("sparse", [False, True])
-def test_made_anew_from_its_numbers_it_is_the_same_bit_for_bit(sparse: bool) -> None:
+@pytest.mark.parametrize("features", [False, True])
+def test_made_anew_from_its_numbers_it_is_the_same_bit_for_bit(sparse: bool, features: bool) -> None:
     train, fresh = toy_answers(), toy_answers(40, seed=2)
     if sparse:
         train, fresh = with_counts(train), with_counts(fresh)
-    base = fit_stack(train).base
+    base = fit_stack(train, features_of(train) if features else None).base
     again = StackBases().restore(base.describe(), base.numbers(), "here")
-    np.testing.assert_array_equal(base.quality(fresh.prompts), again.quality(fresh.prompts))
+    asked = (fresh.prompts, features_of(fresh) if features else None)
+    np.testing.assert_array_equal(base.quality(*asked), again.quality(*asked))
 
 
 @pytest.mark.parametrize(
-    "name", ["level", "text.table", "dense.smooth", "sparse.1.columns", "sparse.1.weights"]
+    "name",
+    [
+        "level",
+        "centre",
+        "linear",
+        "features.mean",
+        "features.deviation",
+        "axes",
+        "smooth.landmarks",
+        "smooth.weights",
+        "sparse.1.columns",
+        "sparse.1.weights",
+        "neighbourhoods.own",
+        "neighbourhoods.places.centres",
+        "neighbourhoods.profiles.means",
+        "neighbourhoods.profiles.sizes",
+    ],
 )
 @pytest.mark.parametrize("damage", ["missing", "not finite", "cut"])
 def test_broken_numbers_make_no_base(name: str, damage: str) -> None:
-    base = fit_stack(with_counts(toy_answers())).base
+    train = with_counts(toy_answers())
+    base = fit_stack(train, features_of(train)).base
     numbers = dict(base.numbers())
     if damage == "missing":
         del numbers[name]
@@ -117,7 +178,7 @@ def test_broken_numbers_make_no_base(name: str, damage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"models": []}, {"models": 3}, {"inputs": [{"name": "x"}]}, {"weights": None}]
+    "change", [{"models": []}, {"models": 3}, {"inputs": [{"name": "x"}]}, {"weights": None}, {"features": 3}]
 )
 def test_a_broken_description_makes_no_base(change: dict[str, object]) -> None:
     base = fit_stack(toy_answers()).base

@@ -25,6 +25,7 @@ from fusionapp.adapters.torch_routers.stacked import state_of
 from fusionapp.adapters.torch_routers.trainer import TorchRouterTrainer
 from fusionapp.application.ports.router import AnsweredPrompts, TrainedRouter
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
+from fusionapp.domain.routing.features import prompt_features
 from fusionapp.domain.routing.recipe import RouterRecipe
 
 ALONE = RouterRecipe(
@@ -207,7 +208,9 @@ def test_a_network_that_gains_nothing_has_no_say(tmp_path: Path) -> None:
     assert router.best_epoch == 0
     assert load_router(str(tmp_path))[0].share == 0
     fresh = toy_answers(40, seed=2).prompts
-    expected = 2 * StackBases().fit(toy_answers()).base.quality(fresh) - 1
+    train = toy_answers()
+    base = StackBases().fit(train, prompt_features(train.prompts.texts)).base
+    expected = 2 * base.quality(fresh, prompt_features(fresh.texts)) - 1
     np.testing.assert_allclose(opened(tmp_path).score(fresh), expected, atol=1e-5)
 
 

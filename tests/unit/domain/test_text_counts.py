@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 
 from fusionapp.domain.routing import text_counts, word_groups
@@ -72,6 +72,7 @@ def counted_at_once(texts: list[str]) -> list[dict[str, float]]:
     return [{name: float(column[row]) for name, column in columns.items()} for row in range(len(texts))]
 
 
+@settings(deadline=None)  # the first call makes tables
 @given(TEXTS)
 def test_counts_of_many_texts_are_those_of_loops(texts: list[str]) -> None:
     assert counted_at_once(texts) == [counted_by_loops(text) for text in texts]
