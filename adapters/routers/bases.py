@@ -107,13 +107,13 @@ class _Restored:
         return Partitions(centres, self._take(f"{name}.means", (len(centres), self._models)), sizes)
 
     def _sparse(self, index: int, card: InputCard) -> SparseEstimate:
-        columns = self._columns(f"sparse.{index}.columns", card.dim, np.int64)
+        columns = self._columns(f"sparse.{index}.columns", card.dim)
         idf = self._take(f"sparse.{index}.idf", (len(columns),))
         weights = self._take(f"sparse.{index}.weights", (len(columns), self._models))
         return SparseEstimate(LexicalWeighting(columns, idf), weights)
 
-    def _columns(self, name: str, width: int, dtype: type[np.integer]) -> NDArray[Any]:
-        columns = self._take(name, (None,), dtype)
+    def _columns(self, name: str, width: int) -> NDArray[Any]:
+        columns = self._take(name, (None,), np.int64)
         if len(columns) and (columns[0] < 0 or columns[-1] >= width or (np.diff(columns) <= 0).any()):
             raise CorruptArtifactError(f"{self._place}: {name!r} are no columns; train again")
         return columns

@@ -322,7 +322,7 @@ def near(value: Any) -> Any:
     """What equals the same numbers from another process: float32 sums hang on where memory happens to lie."""
     if isinstance(value, dict):
         return {key: near(each) for key, each in value.items()}
-    return pytest.approx(value, abs=1e-6) if isinstance(value, float) else value
+    return pytest.approx(value, rel=0, abs=1e-7) if isinstance(value, float) else value
 
 
 def test_a_killed_sweep_goes_on_to_the_same_numbers(fresh: Path, swept: Swept) -> None:
