@@ -1,7 +1,7 @@
 """From texts to files on a GPU, beside sentence-transformers, on a machine that has torch and little else.
 
     python benchmarks/gpu_extraction.py [--quick] [--device cuda:0] [--models bert-large minilm llama-7b]
-        [--rows 32768] [--output FILE]
+        [--parts files_out tuned] [--rows 32768] [--output FILE]
 
 Needs no installation of this project, no data and no network: the repository's sources, torch >= 2.11,
 transformers >= 5.17 with tokenizers and safetensors, numpy, and the small packages attrs, array-api-compat,
@@ -24,7 +24,7 @@ processes out. Weights are loaded before anything is timed. Results are written 
 fails leaves its error. --quick: an eighth of the rows, one round, no `default`, 8 of Llama's 32 layers. --tiny,
 for tests: models of next to no size, also with --device cpu.
 
-It has been run on the CPU alone, never on a CUDA device.
+BERT-large and MiniLM have been run on an H200, Llama only up to the writing of its weights.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,6 +50,7 @@ RIVALS = {"default": (None, None), "tuned": ("bfloat16", 256)}
 FRACTIONS = {"default": 1 / 16, "tuned": 1 / 4}
 ROWS = {"minilm": 4.0, "llama-7b": 1 / 8}
 """Rows of each model, in shares of what is asked for."""
+PARTS = ("files_out", *RIVALS, "attention_paths", "exactness", "out_of_memory", "float32_retry")
 
 
 def require() -> None:
@@ -74,18 +75,18 @@ def sizes(name: str, quick: bool, tiny: bool) -> Any:
     return attrs.evolve(shape, layers=8) if quick and name == "llama-7b" else shape
 
 
-def parts_of(bench: Any, quick: bool) -> Iterator[tuple[str, Callable[[], Mapping[str, Any]]]]:
+def parts_of(bench: Any, wanted: Collection[str]) -> Iterator[tuple[str, Callable[[], Mapping[str, Any]]]]:
     """What is measured of one model."""
     import gpu_parts  # noqa: PLC0415
 
-    yield "files_out", partial(gpu_parts.files_out, bench)
+    parts: dict[str, Callable[[], Mapping[str, Any]]] = {"files_out": partial(gpu_parts.files_out, bench)}
     for rival, (dtype, batch) in RIVALS.items():
-        if not (quick and rival == "default"):
-            yield rival, partial(gpu_parts.sentence_transformers, bench, FRACTIONS[rival], dtype, batch)
-    yield "attention_paths", partial(gpu_parts.attention_paths, bench)
-    yield "exactness", partial(gpu_parts.exactness, bench)
+        parts[rival] = partial(gpu_parts.sentence_transformers, bench, FRACTIONS[rival], dtype, batch)
+    parts["attention_paths"] = partial(gpu_parts.attention_paths, bench)
+    parts["exactness"] = partial(gpu_parts.exactness, bench)
     if bench.name == "bert-large":
-        yield "out_of_memory", partial(gpu_parts.out_of_memory, bench)
+        parts["out_of_memory"] = partial(gpu_parts.out_of_memory, bench)
+    return ((name, part) for name, part in parts.items() if name in wanted)
 
 
 def measure(arguments: argparse.Namespace, scratch: Path) -> Iterator[dict[str, Any]]:
@@ -112,12 +113,13 @@ def measure(arguments: argparse.Namespace, scratch: Path) -> Iterator[dict[str, 
         bench = gpu_parts.Bench(
             name, directory, texts[:rows], arguments.device, arguments.rounds, peak, scratch
         )
-        for part, run in parts_of(bench, arguments.quick) if "error" not in made else ():
+        for part, run in parts_of(bench, arguments.parts) if "error" not in made else ():
             yield {"model": name, **gpu_parts.guarded(part, run)}
         shutil.rmtree(directory, ignore_errors=True)
-    shape = sizes("minilm", arguments.quick, tiny)
-    retry = partial(gpu_parts.float32_retry, shape, scratch, some, arguments.device)
-    yield gpu_parts.guarded("float32_retry", retry)
+    if "float32_retry" in arguments.parts:
+        shape = sizes("minilm", arguments.quick, tiny)
+        retry = partial(gpu_parts.float32_retry, shape, scratch, some, arguments.device)
+        yield gpu_parts.guarded("float32_retry", retry)
 
 
 def ratios(results: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -136,6 +138,7 @@ def main(given: list[str] | None = None) -> None:
     names = ["bert-large", "minilm", "llama-7b"]
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--models", nargs="+", choices=names, default=names)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--rows", type=int, default=32_768)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--quick", action="store_true")
@@ -144,6 +147,7 @@ def main(given: list[str] | None = None) -> None:
     arguments = parser.parse_args(given)
     if arguments.quick:
         arguments.rows, arguments.rounds = arguments.rows // 8, 1
+        arguments.parts = [part for part in arguments.parts if part != "default"]
     require()
     from result_file import save_result  # noqa: PLC0415
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import numpy as np
@@ -38,10 +39,7 @@ class Bm25(LexicalRanker):
 
     def fit(self, documents: Sequence[str]) -> LexicalRanking:
         """Score every word in every document that has it."""
-        try:
-            import bm25s
-        except ImportError as error:
-            raise UsageError("BM25 needs bm25s: pip install 'fusionapp[retrieve]'") from error
+        bm25s = _library()
         if not documents:
             raise UsageError("BM25: there are no documents to rank; give at least one")
         known: dict[str, int] = {}
@@ -55,6 +53,20 @@ class Bm25(LexicalRanker):
     def words(self, text: str) -> list[str]:
         """The words that count."""
         return [word for word in _WORD.findall(text.lower()) if word not in self.stop_words]
+
+
+def _library() -> Any:
+    """bm25s, which tries JAX out as it is imported: that would take three quarters of a GPU's memory."""
+    hidden = {} if "jax" in sys.modules else {"jax": None}
+    sys.modules.update(cast(Any, hidden))
+    try:
+        import bm25s
+    except ImportError as error:
+        raise UsageError("BM25 needs bm25s: pip install 'fusionapp[retrieve]'") from error
+    finally:
+        for name in hidden:
+            del sys.modules[name]
+    return bm25s
 
 
 @attrs.frozen(eq=False)

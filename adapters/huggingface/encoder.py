@@ -188,13 +188,6 @@ class HuggingFaceEncoder(Encoder):
         """`count_tokens` and `exceeds` for one tokenisation."""
         return self._tokenizer.measure(texts)
 
-    def _tokenize(self, texts: Sequence[str]) -> Tokens:
-        if self._token_folder is None:
-            return self._tokenizer(texts)
-        from fusionapp.adapters.huggingface.shared_tokens import shared_tokens
-
-        return shared_tokens(self._token_folder, self._tokenizer_fingerprint, texts, self._tokenizer)
-
     def _encode_tokens(
         self, tokens: Tokens, plan: ExecutionPlan, on_batch: Callable[[int, int], None] | None
     ) -> Encoding:
@@ -219,7 +212,8 @@ class HuggingFaceEncoder(Encoder):
 
     def __getstate__(self) -> dict[str, Any]:
         """Settings and decisions; another process loads weights and tokenizer of its own."""
-        return {key: value for key, value in self.__dict__.items() if key != "_tokenizer"}
+        left = ("_tokenizer", "_tokenize")
+        return {key: value for key, value in self.__dict__.items() if key not in left}
 
     def close(self) -> None:
         """Free the weights, and the GPU memory that torch keeps for them."""
@@ -242,8 +236,12 @@ class HuggingFaceEncoder(Encoder):
         return self._loaded.get((plan.device, plan.dtype, plan.attention, plan.compile), load)
 
     @cached_property
-    def _tokenizer_fingerprint(self) -> str:
-        return self._tokenizer.fingerprint()
+    def _tokenize(self) -> Callable[[Sequence[str]], Tokens]:
+        if self._token_folder is None:
+            return self._tokenizer
+        from fusionapp.adapters.huggingface.shared_tokens import SharedTokens
+
+        return SharedTokens(self._token_folder, self._tokenizer.fingerprint(), self._tokenizer)
 
     @cached_property
     def _tokenizer(self) -> TextTokenizer:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
-from typing import Any, TypeVar
+from multiprocessing.util import Finalize
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import TypeVar
 
 from fusionapp.adapters.model_files.tokenization import Tokens
 from fusionapp.adapters.torch_shared.processes import deaf_to_interrupts, die_with_parent
@@ -16,12 +20,16 @@ from fusionapp.domain.embeddings import Encoding
 
 T = TypeVar("T")
 R = TypeVar("R")
+P = TypeVar("P", bound=Executor)
 
 _SHARDS = 2
 """Shards under way at once: while one waits for its last batch, the other has launched the next."""
 
 _TOKENIZERS = 6
 """Most tokenizer processes; each keeps several cores busy."""
+
+_FEW = 3
+"""Parts for which no process is worth its start."""
 
 
 def stream_to_gpu(
@@ -32,40 +40,74 @@ def stream_to_gpu(
     """Each part's encoding, in order.
 
     Args:
-        tokenize: can be pickled; it runs in processes of its own, since building arrays holds Python's lock.
+        tokenize: runs in processes of its own, since building arrays holds Python's lock, and in threads until
+            these have started. One that cannot be pickled (it has parts written in Python) stays in threads.
         encode: runs in threads of this process.
         parts: read ahead by a few.
     """
     processes = max(1, min(_TOKENIZERS, (os.cpu_count() or 2) // 2))
-    with (
-        _pool(
-            ProcessPoolExecutor(
-                processes,
-                mp_context=get_context("spawn"),
-                initializer=_begin,
-                initargs=(tokenize,),
-            )
-        ) as tokenizers,
-        _pool(ThreadPoolExecutor(_SHARDS, "shard")) as shards,
-    ):
-        tokens = map_ahead(tokenizers, _tokenize, parts, processes + _SHARDS)
-        yield from map_ahead(shards, encode, tokens, _SHARDS)
+    with _Tokenizers(tokenize, processes) as tokenizers, _pool(ThreadPoolExecutor(_SHARDS)) as shards:
+        tokens = map_ahead(tokenizers.submit, parts, processes + _SHARDS)
+        yield from map_ahead(lambda part: shards.submit(encode, part), tokens, _SHARDS)
 
 
-def map_ahead(pool: Executor, function: Callable[[T], R], items: Iterable[T], ahead: int) -> Iterator[R]:
-    """`map` in order over a pool, with at most `ahead` items under way."""
+def map_ahead(submit: Callable[[T], Future[R]], items: Iterable[T], ahead: int) -> Iterator[R]:
+    """What becomes of each item, in order, with at most `ahead` items under way."""
     waiting: deque[Future[R]] = deque()
     for item in items:
-        with deaf_to_interrupts():  # a pool starts its processes as it needs them
-            waiting.append(pool.submit(function, item))
+        waiting.append(submit(item))
         if len(waiting) >= ahead:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
+class _Tokenizers:
+    """Threads that tokenise until a process is ready to, which takes seconds where there are many cores."""
+
+    def __init__(self, tokenize: Callable[[Sequence[str]], Tokens], processes: int) -> None:
+        self._tokenize = tokenize
+        self._count = processes
+        self._pools = ExitStack()
+        self._threads = self._pools.enter_context(_pool(ThreadPoolExecutor(_SHARDS)))
+        self._processes: ProcessPoolExecutor | None = None
+        self._starting: Sequence[Future[None]] = ()
+        self._parts = 0
+
+    def submit(self, texts: Sequence[str]) -> Future[Tokens]:
+        """Tokenise these in time."""
+        self._parts += 1
+        if self._parts == _FEW + 1:
+            self._start()
+        if self._processes is None or not any(start.done() for start in self._starting):
+            return self._threads.submit(self._tokenize, texts)
+        return self._processes.submit(_tokenize, texts)
+
+    def _start(self) -> None:
+        """Start the processes, none of which has to have read the tokenizer before the next can start."""
+        try:
+            pickled = pickle.dumps(self._tokenize)
+        except Exception:  # noqa: BLE001  # `tokenizers` raises nothing narrower
+            return
+        file = self._pools.enter_context(NamedTemporaryFile(prefix="tokenizer-"))  # noqa: SIM115  # it is one
+        file.write(pickled)
+        file.flush()
+        context = get_context("spawn")
+        pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=(file.name,))
+        self._processes = self._pools.enter_context(_pool(pool))
+        with deaf_to_interrupts():
+            self._starting = [pool.submit(_started) for _ in range(self._count)]
+
+    def __enter__(self) -> _Tokenizers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pools.close()
+
+
 @contextmanager
-def _pool(pool: Any) -> Iterator[Any]:
+def _pool(pool: P) -> Iterator[P]:
+    """A pool that is not left to work off what nobody waits for."""
     try:
         yield pool
     finally:
@@ -75,10 +117,15 @@ def _pool(pool: Any) -> Iterator[Any]:
 _tokenize_here: Callable[[Sequence[str]], Tokens]
 
 
-def _begin(tokenize: Callable[[Sequence[str]], Tokens]) -> None:
+def _begin(file: str) -> None:
     global _tokenize_here  # noqa: PLW0603  # a pool's processes have no other place for what they keep
     die_with_parent()
-    _tokenize_here = tokenize
+    Finalize(None, os._exit, args=(0,), exitpriority=100)  # ten times as fast as to take everything apart
+    _tokenize_here = pickle.loads(Path(file).read_bytes())  # noqa: S301  # of the parent's own writing
+
+
+def _started() -> None:
+    """What a process is started for."""
 
 
 def _tokenize(texts: Sequence[str]) -> Tokens:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -49,6 +50,28 @@ class Tokens:
     def lengths(self) -> NDArray[np.int64]:
         """(texts or windows,) int64, tokens in each."""
         return np.fromiter(map(len, self.ids), np.int64, len(self.ids))
+
+    @property
+    def flat(self) -> NDArray[np.int32]:
+        """(tokens,) the ids of all texts or windows, end to end."""
+        return np.concatenate([np.zeros(0, np.int32), *self.ids])
+
+    @classmethod
+    def of_flat(
+        cls,
+        flat: NDArray[np.int32],
+        lengths: NDArray[np.int64],
+        truncated: NDArray[np.bool_],
+        first: NDArray[np.int64] | None = None,
+        seconds: float = 0.0,
+    ) -> Tokens:
+        """What has this `flat` and these `lengths`; ids are views of `flat`."""
+        ends = lengths.cumsum().tolist()
+        return cls([flat[a:b] for a, b in pairwise([0, *ends])], truncated, first, seconds)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Few arrays go to another process far faster than one a text."""
+        return Tokens.of_flat, (self.flat, self.lengths, self.truncated, self.first, self.seconds)
 
 
 class TextTokenizer:

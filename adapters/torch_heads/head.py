@@ -84,7 +84,8 @@ class FusionHead(nn.Module):
         if self.scale is None or linear is None:
             return logits
         # A path that errs on train is left out, never turned round.
-        return torch.addcmul(logits, self.scale.clamp(min=0), linear)
+        # (relu, since torch 2.11 cannot write a clamp as ONNX.)
+        return torch.addcmul(logits, torch.relu(self.scale), linear)
 
     def _fuse(self, entered: Sequence[Tensor]) -> Tensor:
         fused = self.fusion(entered)

@@ -11,7 +11,7 @@ import pytest
 from tiny_models import TEXTS, tiny_model
 
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
-from fusionapp.adapters.huggingface.shared_tokens import shared_tokens
+from fusionapp.adapters.huggingface.shared_tokens import SharedTokens
 from fusionapp.adapters.model_files.tokenization import Tokens
 
 
@@ -37,7 +37,7 @@ def build(**settings: Any) -> HuggingFaceEncoder:
 def test_the_second_time_tokens_come_from_the_folder_as_they_were(tmp_path: Path, on_truncate: str) -> None:
     tokenizer = CountingTokenizer(build(on_truncate=on_truncate))
 
-    made, found = (shared_tokens(tmp_path, "a", TEXTS, tokenizer) for _ in range(2))
+    made, found = (SharedTokens(tmp_path, "a", tokenizer)(TEXTS) for _ in range(2))
 
     assert tokenizer.texts == len(TEXTS)
     assert [row.tolist() for row in found.ids] == [row.tolist() for row in made.ids]
@@ -47,35 +47,35 @@ def test_the_second_time_tokens_come_from_the_folder_as_they_were(tmp_path: Path
 
 def test_other_texts_or_another_tokenizer_find_nothing(tmp_path: Path) -> None:
     tokenizer = CountingTokenizer(build())
-    shared_tokens(tmp_path, "a", TEXTS, tokenizer)
+    SharedTokens(tmp_path, "a", tokenizer)(TEXTS)
 
-    shared_tokens(tmp_path, "a", TEXTS[1:], tokenizer)
-    shared_tokens(tmp_path, "b", TEXTS, tokenizer)
+    SharedTokens(tmp_path, "a", tokenizer)(TEXTS[1:])
+    SharedTokens(tmp_path, "b", tokenizer)(TEXTS)
 
     assert tokenizer.texts == 3 * len(TEXTS) - 1
 
 
 def test_a_file_that_was_damaged_or_cannot_be_written_is_done_without(tmp_path: Path) -> None:
     tokenizer = CountingTokenizer(build())
-    shared_tokens(tmp_path, "a", TEXTS, tokenizer)
+    SharedTokens(tmp_path, "a", tokenizer)(TEXTS)
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:40])
 
-    assert len(shared_tokens(tmp_path, "a", TEXTS, tokenizer).ids) == len(TEXTS)
-    assert len(shared_tokens(tmp_path / "absent", "a", TEXTS, tokenizer).ids) == len(TEXTS)
+    assert len(SharedTokens(tmp_path, "a", tokenizer)(TEXTS).ids) == len(TEXTS)
+    assert len(SharedTokens(tmp_path / "absent", "a", tokenizer)(TEXTS).ids) == len(TEXTS)
 
 
 def test_models_with_the_same_tokenizer_share_and_others_do_not() -> None:
-    assert build()._tokenizer_fingerprint == build(layers=(1,))._tokenizer_fingerprint
-    assert build()._tokenizer_fingerprint != build(prefix="query: ")._tokenizer_fingerprint
+    assert build()._tokenizer.fingerprint() == build(layers=(1,))._tokenizer.fingerprint()
+    assert build()._tokenizer.fingerprint() != build(prefix="query: ")._tokenizer.fingerprint()
     other = HuggingFaceEncoder(str(tiny_model("roberta")), device="cpu", max_length=12)
-    assert build()._tokenizer_fingerprint != other._tokenizer_fingerprint
+    assert build()._tokenizer.fingerprint() != other._tokenizer.fingerprint()
 
 
 def test_no_texts_leave_no_tokens(tmp_path: Path) -> None:
     tokenizer = CountingTokenizer(build())
 
-    assert [len(shared_tokens(tmp_path, "a", [], tokenizer).ids) for _ in range(2)] == [0, 0]
+    assert [len(SharedTokens(tmp_path, "a", tokenizer)([]).ids) for _ in range(2)] == [0, 0]
 
 
 def test_shared_tokens_give_the_same_vectors(tmp_path: Path) -> None:

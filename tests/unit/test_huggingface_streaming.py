@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
@@ -20,9 +21,11 @@ from tiny_models import TEXTS, tiny_model
 
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
 from fusionapp.adapters.huggingface.streaming import map_ahead, stream_to_gpu
+from fusionapp.adapters.model_files.tokenization import Tokens
 
 SLOW_TOKENS = """
 import sys
+from multiprocessing import parent_process
 from time import sleep
 
 from fusionapp.adapters.huggingface.streaming import stream_to_gpu
@@ -30,13 +33,13 @@ from fusionapp.adapters.huggingface.streaming import stream_to_gpu
 
 def tokenize(texts):
     sleep(0.2)
-    return texts
+    return "here" if parent_process() is None else "elsewhere"
 
 
 def run():
     try:
         for encoding in stream_to_gpu(tokenize, lambda tokens: tokens, (["text"] for _ in range(1000))):
-            print("encoded", flush=True)
+            print(encoding, flush=True)
     except KeyboardInterrupt:
         sys.exit(130)
 """
@@ -56,7 +59,7 @@ def test_results_come_in_order_with_a_bounded_number_under_way() -> None:
         return item * item
 
     with ThreadPoolExecutor(8) as pool:
-        found = list(map_ahead(pool, work, range(20), ahead=3))
+        found = list(map_ahead(lambda item: pool.submit(work, item), range(20), ahead=3))
 
     assert found == [item * item for item in range(20)]
     assert most <= 3
@@ -71,7 +74,7 @@ def test_items_are_read_no_further_than_needed() -> None:
             yield item
 
     with ThreadPoolExecutor(2) as pool:
-        next(map_ahead(pool, str, items(), ahead=4))
+        next(map_ahead(lambda item: pool.submit(str, item), items(), ahead=4))
 
     assert len(read) == 4
 
@@ -79,7 +82,7 @@ def test_items_are_read_no_further_than_needed() -> None:
 def test_streamed_parts_have_the_bytes_of_parts_encoded_one_by_one() -> None:
     encoder = HuggingFaceEncoder(str(tiny_model("bert")), dtype="float32", device="cpu")
     plan = encoder.plan(9)
-    parts = [list(TEXTS), list(TEXTS[1:]), [TEXTS[0]] * 3, list(TEXTS[:2])]
+    parts = [list(TEXTS), list(TEXTS[1:]), [TEXTS[0]] * 3, list(TEXTS[:2])] * 3
 
     found = stream_to_gpu(encoder._tokenize, lambda tokens: encoder._encode_tokens(tokens, plan, None), parts)
 
@@ -90,7 +93,39 @@ def test_streamed_parts_have_the_bytes_of_parts_encoded_one_by_one() -> None:
         )
 
 
-def test_an_error_in_a_tokenizer_process_comes_through() -> None:
+def test_a_tokenizer_goes_to_other_processes_without_torch_and_transformers() -> None:
+    encoder = HuggingFaceEncoder(str(tiny_model("bert")), device="cpu")
+    code = (
+        "import pickle, sys; import fusionapp.adapters.huggingface.streaming; "
+        "tokenize = pickle.load(sys.stdin.buffer); print(tokenize(['a word']).ids[0].tolist()); "
+        "print({'torch', 'transformers'} & set(sys.modules))"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=pickle.dumps(encoder._tokenize),
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        capture_output=True,
+        check=True,
+    )
+
+    assert done.stdout.decode().splitlines() == [str(encoder._tokenize(["a word"]).ids[0].tolist()), "set()"]
+
+
+def test_a_tokenizer_that_cannot_be_pickled_streams_from_threads() -> None:
+    encoder = HuggingFaceEncoder(str(tiny_model("bert")), device="cpu")
+    tokenize = encoder._tokenize
+    parts = [list(TEXTS), list(TEXTS[1:])]
+
+    def here(texts: Sequence[str]) -> Tokens:
+        return tokenize(texts)
+
+    found = stream_to_gpu(here, lambda tokens: tokens.lengths, parts)  # type: ignore[arg-type,return-value]
+
+    assert [lengths.tolist() for lengths in found] == [tokenize(part).lengths.tolist() for part in parts]  # type: ignore[attr-defined]
+
+
+def test_an_error_of_the_tokenizer_comes_through() -> None:
     encoder = HuggingFaceEncoder(str(tiny_model("bert")), device="cpu", max_length=8, on_truncate="error")
 
     with pytest.raises(ValueError, match="longer than the 8 tokens"):
@@ -109,13 +144,15 @@ def test_tokenizer_processes_go_with_their_parent_quietly(number: int, code: int
         start_new_session=True,
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "encoded\n"
+    said = iter(process.stdout.readline, "")
+    assert next(said) == "here\n", "until processes have started"
+    assert "elsewhere\n" in said
     family = descendants(process.pid)
     assert workers(process.pid)
     os.killpg(process.pid, number) if code > 0 else process.send_signal(number)
 
-    _, said = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
 
     assert process.returncode == code
-    assert "Traceback" not in said  # Python may say that it cleaned up after a killed process
+    assert "Traceback" not in errors  # Python may say that it cleaned up after a killed process
     assert seconds_until_gone(family, limit=5) < 2
