@@ -39,12 +39,32 @@ class Columns:
             UsageError: there are no features, and train had some.
         """
         centred: Floats = units - self.centre
+        scaled = self._scaled(features)
+        return centred if scaled is None else np.hstack([centred, scaled])
+
+    def times(self, matrix: Floats, of_units: Floats, features: Floats | None) -> Floats:
+        """(prompts, outputs): the columns @ matrix (dim + features, outputs), which need not be made for it.
+
+        Args:
+            matrix: what they are multiplied by.
+            of_units: (prompts, outputs) unit vectors @ the first of its rows.
+            features: as for the columns.
+
+        Raises:
+            UsageError: as for the columns.
+        """
+        dim = len(self.centre)
+        told: Floats = of_units - self.centre @ matrix[:dim]
+        scaled = self._scaled(features)
+        return told if scaled is None else told + scaled @ matrix[dim:]
+
+    def _scaled(self, features: Floats | None) -> Floats | None:
         if self.features is None:
-            return centred
+            return None
         if features is None:
             raise UsageError("routing: the router was trained on features of texts too; give them")
-        scaled = standard_features(features, self.features) / np.float32(features.shape[1] ** 0.5)
-        return np.hstack([centred, scaled])
+        scaled: Floats = standard_features(features, self.features) / np.float32(features.shape[1] ** 0.5)
+        return scaled
 
 
 def principal_axes(columns: Floats, most: int) -> Floats:

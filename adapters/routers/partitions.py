@@ -43,8 +43,9 @@ class Partitions:
 
     def __call__(self, points: Floats) -> Floats:
         """Centred quality (prompts, models) of points (prompts, dim)."""
-        nearness = points @ self.centres.T
-        nearness -= half_squares(self.centres)
+        # One product: to subtract would take another pass over the result.
+        ones = np.ones((len(points), 1), dtype=np.float32)
+        nearness = np.hstack([points, ones]) @ np.column_stack([self.centres, -half_squares(self.centres)]).T
         told = np.zeros((len(points), self.means.shape[1]), dtype=np.float32)
         for own in self._clusterings():
             told += self.means[own][nearness[:, own].argmax(axis=1)]

@@ -20,6 +20,7 @@ from fusionapp.adapters.torch_shared.router_inputs import (
     check_inputs,
     counts_of,
     read_cards,
+    unit_products,
     unit_vectors,
 )
 from fusionapp.application.ports.router import AnsweredPrompts, Prompts
@@ -70,20 +71,21 @@ class Stack(RouterBase):
         """See `RouterBase.quality`."""
         check_inputs(self.cards, prompts)
         told = np.empty((len(prompts.texts), len(self.models)), dtype=np.float32)
+        matrix = np.hstack([self.axes, self.linear])
         for start in range(0, len(told), _AT_ONCE):
             part = slice(start, start + _AT_ONCE)
-            told[part] = self._tell(prompts.part(part), None if features is None else features[part])
+            told[part] = self._tell(prompts.part(part), None if features is None else features[part], matrix)
         return np.clip(told, 0.0, 1.0, out=told)
 
-    def _tell(self, prompts: Prompts, features: Floats | None) -> Floats:
-        columns = self.columns(unit_vectors(self.cards, prompts), features)
-        places = columns @ self.axes
-        estimate = columns @ self.linear + self.smooth(places)
+    def _tell(self, prompts: Prompts, features: Floats | None, matrix: Floats) -> Floats:
+        of_units = unit_products(self.cards, prompts, matrix[: len(self.columns.centre)])
+        told = self.columns.times(matrix, of_units, features)
+        places, linear = np.split(told, [self.axes.shape[1]], axis=1)
+        estimate = linear + self.smooth(places)
         for card in self.cards:
             if card.sparse:
                 estimate += self.sparse[card.name](counts_of(card, prompts))
-        told: Floats = self.level + self.neighbourhoods(places, estimate)
-        return told
+        return self.level + self.neighbourhoods(places, estimate)
 
     def numbers(self) -> Mapping[str, NDArray[Any]]:
         """See `RouterBase.numbers`."""

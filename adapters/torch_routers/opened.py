@@ -110,12 +110,18 @@ class RouterEnsemble(Router):
         total = np.zeros((len(prompts.texts), len(self.models)))
         nothing = np.zeros(total.shape, dtype=np.float32)
         columns: dict[Hashable, Tensor] = {}
+        alone: dict[int | None, Floats] = {}
         for member in self.members:
-            if member.network is not None and member.reads not in columns:
-                made = prompt_columns(member.card.inputs, prompts, features, member.features)
-                columns[member.reads] = torch.from_numpy(made)
             base = nothing if member.base is None else bases[member.base]
-            total += member.score(columns.get(member.reads), base)
+            if member.network is not None:
+                if member.reads not in columns:
+                    made = prompt_columns(member.card.inputs, prompts, features, member.features)
+                    columns[member.reads] = torch.from_numpy(made)
+                total += member.score(columns[member.reads], base)
+                continue
+            if member.base not in alone:
+                alone[member.base] = member.score(None, base)
+            total += alone[member.base]
         return total / len(self.members)
 
     def success(self, scores: Floats) -> Floats:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import attrs
 import numpy as np
@@ -16,7 +17,7 @@ from fusionapp.domain.routing.features import FEATURES, prompt_features
 
 Floats = NDArray[np.float32]
 _AT_ONCE = 8192
-_TEXTS_AT_ONCE = 4096
+_TEXTS_AT_ONCE = 2048
 
 
 @attrs.frozen
@@ -115,21 +116,41 @@ def unit_vectors(cards: Sequence[InputCard], prompts: Prompts) -> Floats:
 
     A view of zeros, such as that of an empty text, stays zeros.
     """
-    dense = [card for card in cards if not card.sparse]
-    width = dense_width(cards)
-    views = sum(card.layers for card in dense)
-    joined = np.empty((len(prompts.texts), width), dtype=np.float32)
-    start = 0
-    for card in dense:
-        stop = start + card.layers * card.dim
-        rows = np.asarray(prompts.embeddings[card.name])
+    joined = np.empty((len(prompts.texts), dense_width(cards)), dtype=np.float32)
+    for columns, rows, views in _views(cards, prompts):
         for first in range(0, len(joined), _AT_ONCE):
             some = rows[first : first + _AT_ONCE].astype(np.float32, copy=False)
-            length = np.sqrt(np.einsum("nld,nld->nl", some, some) * np.float32(views))[:, :, None]
-            scaled = some / np.where(length > 0, length, np.float32(1))
-            joined[first : first + len(some), start:stop] = scaled.reshape(len(some), -1)
-        start = stop
+            joined[first : first + len(some), columns] = some / _lengths(some, views)
     return joined
+
+
+def unit_products(cards: Sequence[InputCard], prompts: Prompts, matrix: Floats) -> Floats:
+    """(prompts, columns): `unit_vectors` @ matrix (all views' numbers, columns), in a third of the time."""
+    told = np.zeros((len(prompts.texts), matrix.shape[1]), dtype=np.float32)
+    for columns, rows, views in _views(cards, prompts):
+        some = rows.astype(np.float32, copy=False)
+        told += (some @ matrix[columns]) / _lengths(some, views)
+    return told
+
+
+def _views(
+    cards: Sequence[InputCard], prompts: Prompts
+) -> Iterator[tuple[slice, NDArray[np.floating[Any]], int]]:
+    """Of each view of the dense encoders: its columns, its rows (prompts, dim), and how many views there are."""
+    dense = [card for card in cards if not card.sparse]
+    views = sum(card.layers for card in dense)
+    start = 0
+    for card in dense:
+        rows = np.asarray(prompts.embeddings[card.name])
+        for layer in range(card.layers):
+            yield slice(start, start + card.dim), rows[:, layer], views
+            start += card.dim
+
+
+def _lengths(rows: Floats, views: int) -> Floats:
+    """(rows, 1) what each is divided by."""
+    length: Floats = np.sqrt(np.einsum("nd,nd->n", rows, rows) * np.float32(views))[:, None]
+    return np.where(length > 0, length, np.float32(1))
 
 
 def counts_of(card: InputCard, prompts: Prompts) -> csr_array:

@@ -160,7 +160,10 @@ FEATURES: tuple[Feature, ...] = (
 def prompt_features(texts: Sequence[str]) -> NDArray[np.float32]:
     """(prompts, features) float32, finite, in the order of `FEATURES`; a text's row depends on that text alone."""
     counts = count_texts(texts)
-    return np.stack([feature.of(counts) for feature in FEATURES], axis=1).astype(np.float32)
+    found = np.empty((len(FEATURES), len(texts)), dtype=np.float32)
+    for row, feature in zip(found, FEATURES, strict=True):
+        row[:] = feature.of(counts)
+    return np.ascontiguousarray(found.T)
 
 
 def fit_features(train: NDArray[np.float32]) -> Standardization:

@@ -24,12 +24,12 @@ class GroupLookup:
     Attributes:
         factor: odd; the highest bits of factor * hash are a word's slot.
         hashes: (slots,) uint32, of the word in each slot.
-        group: (slots,) its group's number; -1 where no word is.
+        group: (slots,) int8, its group's number; -1 where no word is.
     """
 
     factor: np.uint32
     hashes: NDArray[np.uint32]
-    group: NDArray[np.int64]
+    group: NDArray[np.int8]
 
     @staticmethod
     @cache
@@ -47,11 +47,11 @@ class GroupLookup:
                 break
         else:
             raise AssertionError("two words of the groups have one hash; change the base of hash_spans")
-        table = np.zeros(_SLOTS, dtype=np.uint32), np.full(_SLOTS, -1, dtype=np.int64)
+        table = np.zeros(_SLOTS, dtype=np.uint32), np.full(_SLOTS, -1, dtype=np.int8)
         table[0][slots], table[1][slots] = hashes, list(word_groups.GROUP_OF.values())
         return GroupLookup(factor, *table)
 
-    def groups(self, hashes: NDArray[np.uint32]) -> NDArray[np.int64]:
+    def groups(self, hashes: NDArray[np.uint32]) -> NDArray[np.int8]:
         """(words,) the number of each one's group; -1 for none."""
         slots = hashes * self.factor >> _SHIFT
-        return np.where(self.hashes[slots] == hashes, self.group[slots], -1)
+        return np.where(self.hashes[slots] == hashes, self.group[slots], np.int8(-1))

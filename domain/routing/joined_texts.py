@@ -59,9 +59,10 @@ class JoinedTexts:
 
     def is_kind(self, *kinds: Kind) -> Mask:
         """(characters,) whether each is of one of these kinds."""
-        found: Mask = np.zeros(len(self.kind), dtype=bool)
-        for kind in kinds:
-            found |= self.kind == KINDS.index(kind)
+        first, *others = (KINDS.index(kind) for kind in kinds)
+        found: Mask = self.kind == first
+        for other in others:
+            found |= self.kind == other
         return found
 
     def find(self, *words: str) -> Places:

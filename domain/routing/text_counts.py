@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from fusionapp.domain.routing import word_groups
 from fusionapp.domain.routing.characters import KINDS, Kind
 from fusionapp.domain.routing.group_lookup import GroupLookup
-from fusionapp.domain.routing.joined_texts import Column, JoinedTexts, Places, is_letter, runs
+from fusionapp.domain.routing.joined_texts import Column, JoinedTexts, Mask, Places, Points, is_letter, runs
 from fusionapp.domain.routing.text_shapes import SHAPES, Shape, count_shapes
-from fusionapp.domain.span_hashes import hash_spans
+from fusionapp.domain.span_hashes import SpanHashes, hash_spans
 
-_CHUNK = 2**19
+_CHUNK = 2**20
 """Characters at once: with fewer, threads wait for each other between passes; with more, for memory."""
 
 
@@ -95,14 +95,14 @@ def _count(texts: JoinedTexts) -> TextCounts:
     blank = texts.is_kind("space", "newline", "tab")
     starts, stops = runs(~blank)
     lines, line_ends = texts.lines()
-    kinds = _kinds(texts)
+    kinds, hashes = _kinds(texts), hash_spans(texts.lower)
     return TextCounts(
         kinds=kinds,
-        groups=_groups(texts),
+        groups=_groups(texts, hashes),
         shapes=count_shapes(texts),
         characters=kinds.sum(axis=0),
         words=texts.per_text(starts),
-        distinct=_distinct(texts, starts, stops),
+        distinct=_distinct(texts, hashes.between(starts, stops), starts),
         longest=texts.longest(starts, stops - starts),
         longest_line=texts.longest(lines, line_ends - lines),
         paragraphs=_paragraphs(texts),
@@ -119,15 +119,15 @@ def _kinds(texts: JoinedTexts) -> NDArray[np.float64]:
     return counts
 
 
-def _distinct(texts: JoinedTexts, starts: Places, stops: Places) -> Column:
+def _distinct(texts: JoinedTexts, hashes: NDArray[np.uint32], starts: Places) -> Column:
     """(texts,) distinct pieces by their hashes: two pieces are taken for one once in four billion pairs."""
-    hashes = hash_spans(texts.lower).between(starts, stops)
-    rows = np.searchsorted(starts, texts.ends)
-    text = np.repeat(np.arange(len(rows), dtype=np.uint64), np.diff(rows, prepend=0))
+    stops = np.searchsorted(starts, texts.ends)
+    text = np.repeat(np.arange(len(stops), dtype=np.uint64), np.diff(stops, prepend=0))
     keys = np.sort((text << np.uint64(32)) | hashes)
-    new = np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)]
-    rows_of_new = (keys[new] >> np.uint64(32)).astype(np.int64)
-    return np.bincount(rows_of_new, minlength=len(rows)).astype(np.float64)
+    # A text's keys, sorted, stand where its pieces stood.
+    repeated = np.flatnonzero(keys[1:] == keys[:-1]) + 1
+    upto = stops - np.searchsorted(repeated, stops)
+    return np.diff(upto, prepend=0).astype(np.float64)
 
 
 def _paragraphs(texts: JoinedTexts) -> Column:
@@ -140,16 +140,27 @@ def _paragraphs(texts: JoinedTexts) -> Column:
     return np.diff(upto, prepend=0) + 1.0
 
 
-def _groups(texts: JoinedTexts) -> NDArray[np.float64]:
+def _groups(texts: JoinedTexts, hashes: SpanHashes[np.uint32]) -> NDArray[np.float64]:
     """(groups, texts): words are runs of the letters a to z, apostrophes being nothing."""
-    apostrophes = (texts.points == ord("'")) | (texts.points == ord("’"))
-    lower = texts.lower[~apostrophes]
-    ends = texts.ends - np.searchsorted(np.flatnonzero(apostrophes), texts.ends)
-    starts, stops = runs(is_letter(lower))
-    group = GroupLookup.known().groups(hash_spans(lower).between(starts, stops))
+    apostrophe = (texts.points == ord("'")) | (texts.points == ord("’"))
+    starts, stops = runs(is_letter(texts.lower) | apostrophe)
+    each = hashes.between(starts, stops)
+    holding = np.unique(np.searchsorted(starts, np.flatnonzero(apostrophe), side="right") - 1)
+    each[holding] = _hashes_of_some(texts.lower, starts[holding], stops[holding], ~apostrophe)
+    group = GroupLookup.known().groups(each)
     known = group >= 0
-    each = np.diff(np.searchsorted(starts[known], ends), prepend=0)
-    rows = np.repeat(np.arange(len(ends)), each)
-    shape = (len(word_groups.NAMES), len(ends))
-    cells = group[known] * len(ends) + rows
+    counts = np.diff(np.searchsorted(starts[known], texts.ends), prepend=0)
+    rows = np.repeat(np.arange(len(texts.ends)), counts)
+    shape = (len(word_groups.NAMES), len(texts.ends))
+    cells = group[known] * np.int64(len(texts.ends)) + rows
     return np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
+
+
+def _hashes_of_some(codes: Points, starts: Places, stops: Places, kept: Mask) -> NDArray[np.uint32]:
+    """(spans,) hashes of spans of codes of which some are left out."""
+    lengths = stops - starts
+    first = np.cumsum(lengths) - lengths
+    places = np.arange(lengths.sum()) + np.repeat(starts - first, lengths)
+    places = places[kept[places]]
+    upto = np.searchsorted(places, stops)
+    return hash_spans(codes[places]).between(np.concatenate([[0], upto])[:-1], upto)

@@ -9,7 +9,6 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.domain.routing.characters import KINDS, kinds_of_points
 from fusionapp.domain.routing.joined_texts import JoinedTexts, Mask, Places, is_letter, runs
 
 Shape = Literal[
@@ -19,13 +18,17 @@ Shape = Literal[
 
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 
+_CODE = (
+    *("def", "class", "import", "from", "for", "while", "if", "assert"),
+    *("public", "var", "let", "const", "function", "SELECT", "return"),
+)
+_ROLES = ("Q", "A", "Question", "Answer", "User", "Assistant", "System", "Human", "AI")
 _LINE_START = re.compile(
     r"[ \t]*(?:(?P<list_item>(?:[-*•]|\d{1,3}[.)])[ \t])|(?P<option>\(?[A-J][).:][ \t])|"
-    r"(?P<code_start>(?:def|class|import|from|for|while|if|assert|public|var|let|const|function|SELECT|return) |"
-    r"#include|>>>|```)|(?P<role>(?:Q|A|Question|Answer|User|Assistant|System|Human|AI)[ \t]*:))"
+    rf"(?P<code_start>(?:{'|'.join(_CODE)}) |#include|>>>|```)|(?P<role>(?:{'|'.join(_ROLES)})[ \t]*:))"
 )
-_FIRST = frozenset(" \t-*•(#>`") | frozenset("ABCDEFGHIJQUS") | frozenset("dcifwapvlr")
-"""What a line begins with that may be one of these, beside digits."""
+_BEYOND = 127
+"""Stands for all characters that are not ASCII."""
 _TO_LOWER = np.uint8(32)
 """The bit that makes A to Z a to z, and no other character one of them."""
 
@@ -52,7 +55,8 @@ def count_shapes(texts: JoinedTexts) -> NDArray[np.float64]:
 
 def _line_starts(texts: JoinedTexts) -> dict[Shape, Places]:
     starts, _ = texts.lines()
-    likely = starts[_first_characters().take(texts.points[starts], mode="clip")]
+    first, second = (np.minimum(texts.points.take(starts + back, mode="clip"), _BEYOND) for back in (0, 1))
+    likely = starts[_beginnings()[first, second]]
     found: dict[str, list[int]] = {"list_item": [], "option": [], "code_start": [], "role": []}
     match, text = _LINE_START.match, texts.text
     for start in likely.tolist():
@@ -63,8 +67,24 @@ def _line_starts(texts: JoinedTexts) -> dict[Shape, Places]:
 
 
 @cache
-def _first_characters() -> Mask:
-    """(code points,) whether a line that begins with it may be of some shape."""
-    table: Mask = kinds_of_points() == KINDS.index("digit")
-    table[[ord(character) for character in _FIRST]] = True
+def _beginnings() -> Mask:
+    """(128, 128) whether a line that begins with two characters may be of some shape.
+
+    A loop over lines is slow, and most begin otherwise. All that is not ASCII stands in the last row and column.
+    """
+    table = np.zeros((_BEYOND + 1, _BEYOND + 1), dtype=bool)
+
+    def allow(first: str, second: str) -> None:
+        table[np.ix_([ord(a) for a in first], [ord(b) for b in second])] = True
+
+    blank, digits, options = " \t", "0123456789", "ABCDEFGHIJ"
+    allow("-*", blank)
+    allow(digits, digits + ".)")
+    allow("(", options)
+    allow(options, ").:")
+    for word in (*_CODE, *_ROLES, "#include", ">>>", "```"):
+        allow(word[0], word[1:2] or blank + ":")
+    table[[ord(character) for character in digits], _BEYOND] = True
+    table[[ord(character) for character in blank]] = True
+    table[_BEYOND] = True
     return table
