@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import numpy as np
@@ -57,15 +57,16 @@ class Bm25(LexicalRanker):
 
 def _library() -> Any:
     """bm25s, which tries JAX out as it is imported: that would take three quarters of a GPU's memory."""
-    hidden = {} if "jax" in sys.modules else {"jax": None}
-    sys.modules.update(cast(Any, hidden))
+    hide = "jax" not in sys.modules
+    if hide:
+        sys.modules["jax"] = None  # type: ignore[assignment]  # how Python is told that there is none
     try:
         import bm25s
     except ImportError as error:
         raise UsageError("BM25 needs bm25s: pip install 'fusionapp[retrieve]'") from error
     finally:
-        for name in hidden:
-            del sys.modules[name]
+        if hide:
+            del sys.modules["jax"]
     return bm25s
 
 

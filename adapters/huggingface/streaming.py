@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
+from multiprocessing.queues import Queue
 from multiprocessing.util import Finalize
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import TypeVar
 
 from fusionapp.adapters.model_files.tokenization import Tokens
@@ -21,6 +20,7 @@ from fusionapp.domain.embeddings import Encoding
 T = TypeVar("T")
 R = TypeVar("R")
 P = TypeVar("P", bound=Executor)
+Tokenize = Callable[[Sequence[str]], Tokens]
 
 _SHARDS = 2
 """Shards under way at once: while one waits for its last batch, the other has launched the next."""
@@ -33,7 +33,7 @@ _FEW = 3
 
 
 def stream_to_gpu(
-    tokenize: Callable[[Sequence[str]], Tokens],
+    tokenize: Tokenize,
     encode: Callable[[Tokens], Encoding],
     parts: Iterable[Sequence[str]],
 ) -> Iterator[Encoding]:
@@ -65,7 +65,7 @@ def map_ahead(submit: Callable[[T], Future[R]], items: Iterable[T], ahead: int) 
 class _Tokenizers:
     """Threads that tokenise until a process is ready to, which takes seconds where there are many cores."""
 
-    def __init__(self, tokenize: Callable[[Sequence[str]], Tokens], processes: int) -> None:
+    def __init__(self, tokenize: Tokenize, processes: int) -> None:
         self._tokenize = tokenize
         self._count = processes
         self._pools = ExitStack()
@@ -86,14 +86,15 @@ class _Tokenizers:
     def _start(self) -> None:
         """Start the processes, none of which has to have read the tokenizer before the next can start."""
         try:
-            pickled = pickle.dumps(self._tokenize)
+            pickle.dumps(self._tokenize)
         except Exception:  # noqa: BLE001  # `tokenizers` raises nothing narrower
             return
-        file = self._pools.enter_context(NamedTemporaryFile(prefix="tokenizer-"))  # noqa: SIM115  # it is one
-        file.write(pickled)
-        file.flush()
         context = get_context("spawn")
-        pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=(file.name,))
+        sent: Queue[Tokenize] = context.Queue()
+        sent.cancel_join_thread()  # nobody is to wait for a process that never read its own
+        for _ in range(self._count):
+            sent.put(self._tokenize)
+        pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=(sent,))
         self._processes = self._pools.enter_context(_pool(pool))
         with deaf_to_interrupts():
             self._starting = [pool.submit(_started) for _ in range(self._count)]
@@ -114,14 +115,14 @@ def _pool(pool: P) -> Iterator[P]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_tokenize_here: Callable[[Sequence[str]], Tokens]
+_tokenize_here: Tokenize
 
 
-def _begin(file: str) -> None:
+def _begin(sent: Queue[Tokenize]) -> None:
     global _tokenize_here  # noqa: PLW0603  # a pool's processes have no other place for what they keep
     die_with_parent()
     Finalize(None, os._exit, args=(0,), exitpriority=100)  # ten times as fast as to take everything apart
-    _tokenize_here = pickle.loads(Path(file).read_bytes())  # noqa: S301  # of the parent's own writing
+    _tokenize_here = sent.get()
 
 
 def _started() -> None:
