@@ -10,7 +10,7 @@ from fusionapp.adapters.routers.landmarks import choose_landmarks, fit_over_land
 from fusionapp.adapters.routers.ridge import Wide
 
 Floats = NDArray[np.float32]
-LANDMARKS = 500
+LANDMARKS = 300
 GAMMA = 1.0
 """Of the kernel exp(-gamma |x - y|^2)."""
 

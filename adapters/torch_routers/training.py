@@ -30,7 +30,7 @@ from fusionapp.domain.routing.metrics import chosen_quality, pairwise_agreement
 from fusionapp.domain.routing.recipe import RouterRecipe
 
 Floats = NDArray[np.float32]
-_PROMPTS_AT_ONCE = 256
+_PROMPTS_AT_ONCE = 1024
 
 
 @attrs.define(eq=False)

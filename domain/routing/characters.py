@@ -85,6 +85,8 @@ _SCRIPTS: Sequence[tuple[int, int, Kind]] = (
 TABLE_END = 0x20000
 """Nearly all code points beyond are rare ideographs; tables take all for such, in one entry, their last."""
 
+APOSTROPHE, NO_LETTER = "'", " "
+
 
 @cache
 def kinds_of_points() -> NDArray[np.uint8]:
@@ -101,9 +103,22 @@ def ascii_kinds() -> bytes:
 
 
 @cache
-def lower_points() -> NDArray[np.uint32]:
-    """(`TABLE_END` + 1,) each code point in lower case; "İ", which would be two, is "i"."""
-    return np.array([ord(chr(point).lower()[0]) for point in range(TABLE_END + 1)], dtype=np.uint32)
+def letters_of_points() -> NDArray[np.uint8]:
+    """(`TABLE_END` + 1,) each code point's lower case where it is one of a to z, `APOSTROPHE`, or `NO_LETTER`."""
+    return np.array([ord(_letter_of(chr(point))) for point in range(TABLE_END + 1)], dtype=np.uint8)
+
+
+@cache
+def ascii_letters() -> bytes:
+    """(256,) the same of ASCII's characters, as `bytes.translate` takes it; the rest stands for nothing."""
+    return letters_of_points()[:128].tobytes() + bytes(128)
+
+
+def _letter_of(character: str) -> str:
+    if character in "'’":
+        return APOSTROPHE
+    lower = character.lower()[0]  # "İ", which would be two, is "i"
+    return lower if "a" <= lower <= "z" else NO_LETTER
 
 
 def _kind(character: str) -> Kind:

@@ -67,7 +67,6 @@ FEATURES: tuple[Feature, ...] = (
     Feature("word_length", "ln(1 + mean characters of a word)", _word_length),
     Feature("longest_word", "ln(1 + characters of the longest word)", _log(lambda c: c.longest)),
     Feature("longest_line", "ln(1 + characters of the longest line)", _log(lambda c: c.longest_line)),
-    Feature("variety", "distinct words, of all", lambda c: c.distinct / np.maximum(c.words, 1)),
     # questions and instructions
     Feature("question_marks", "ln(1 + question marks)", _log(lambda c: c.kind("question_mark"))),
     Feature("question_words", "what, who, how, ... of the words", _of_words("question")),

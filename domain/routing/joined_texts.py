@@ -8,7 +8,14 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.domain.routing.characters import KINDS, Kind, ascii_kinds, kinds_of_points, lower_points
+from fusionapp.domain.routing.characters import (
+    KINDS,
+    Kind,
+    ascii_kinds,
+    ascii_letters,
+    kinds_of_points,
+    letters_of_points,
+)
 
 Column = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -23,36 +30,36 @@ class JoinedTexts:
     Attributes:
         text: all of it.
         points: (characters,) code points: uint8 where all are ASCII, else uint32.
-        lower: (characters,) the same in lower case; `TABLE_END` for all beyond it.
+        letters: (characters,) uint8 of a to z in lower case, of `APOSTROPHE`, else of `NO_LETTER`.
         kind: (characters,) uint8 numbers of kinds.
         ends: (texts,) places behind each text and its line end.
     """
 
     text: str
     points: Points
-    lower: Points
+    letters: NDArray[np.uint8]
     kind: NDArray[np.uint8]
     ends: Places
 
     @classmethod
     def of(cls, texts: Sequence[str]) -> JoinedTexts:
         """Join them: any Unicode is taken, lone surrogates and empty texts included."""
-        joined = "".join([text + "\n" for text in texts])
+        joined = "\n".join([*texts, ""])
         ends = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts)) + 1)
         if joined.isascii():
             # Look-ups in bytes take a fifth of the time.
             raw = joined.encode("ascii")
-            points, lower, kind = (
+            points, letters, kind = (
                 np.frombuffer(each, dtype=np.uint8)
-                for each in (raw, raw.lower(), raw.translate(ascii_kinds()))
+                for each in (raw, raw.translate(ascii_letters()), raw.translate(ascii_kinds()))
             )
-            return cls(joined, points, lower, kind, ends)
+            return cls(joined, points, letters, kind, ends)
         encoded = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), dtype="<u4")
         places = encoded.astype(np.intp)  # once: every look-up would convert them
         return cls(
             text=joined,
             points=encoded,
-            lower=lower_points().take(places, mode="clip"),
+            letters=letters_of_points().take(places, mode="clip"),
             kind=kinds_of_points().take(places, mode="clip"),
             ends=ends,
         )
@@ -64,6 +71,10 @@ class JoinedTexts:
         for other in others:
             found |= self.kind == other
         return found
+
+    def places(self, kind: Kind) -> Places:
+        """Where characters of a kind stand; behind each stands at least the last line end, which is also at -1."""
+        return np.flatnonzero(self.kind == KINDS.index(kind))
 
     def find(self, *words: str) -> Places:
         """Where any of the words, none of which holds a line end, begins; ascending."""
@@ -104,8 +115,3 @@ def runs(inside: Mask) -> tuple[Places, Places]:
     padded[1:-1] = inside
     edges = np.flatnonzero(padded[1:] != padded[:-1])
     return edges[::2], edges[1::2]
-
-
-def is_letter(points: Points) -> Mask:
-    """Whether each is one of a to z; what lies below wraps to far above."""
-    return points - ord("a") < 26

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.domain.routing import word_groups
-from fusionapp.domain.routing.characters import KINDS, Kind
-from fusionapp.domain.routing.group_lookup import GroupLookup
-from fusionapp.domain.routing.joined_texts import Column, JoinedTexts, Mask, Places, Points, is_letter, runs
+from fusionapp.domain.routing.characters import APOSTROPHE, KINDS, NO_LETTER, Kind
+from fusionapp.domain.routing.group_lookup import GroupLookup, word_keys
+from fusionapp.domain.routing.joined_texts import Column, JoinedTexts, runs
 from fusionapp.domain.routing.text_shapes import SHAPES, Shape, count_shapes
-from fusionapp.domain.span_hashes import SpanHashes, hash_spans
 
 _CHUNK = 2**20
 """Characters at once: with fewer, threads wait for each other between passes; with more, for memory."""
@@ -33,8 +32,6 @@ class TextCounts:
         shapes: (shapes, texts), in the order of `SHAPES`.
         characters: (texts,) code points.
         words: (texts,) pieces between blanks.
-        distinct: (texts,) distinct ones, in lower case by single characters (a final sigma is another letter);
-            code points beyond `TABLE_END` are one character.
         longest: (texts,) characters of the longest.
         longest_line: (texts,) characters of the longest line.
         paragraphs: (texts,) blank lines, plus one.
@@ -45,7 +42,6 @@ class TextCounts:
     shapes: NDArray[np.float64]
     characters: Column
     words: Column
-    distinct: Column
     longest: Column
     longest_line: Column
     paragraphs: Column
@@ -95,14 +91,13 @@ def _count(texts: JoinedTexts) -> TextCounts:
     blank = texts.is_kind("space", "newline", "tab")
     starts, stops = runs(~blank)
     lines, line_ends = texts.lines()
-    kinds, hashes = _kinds(texts), hash_spans(texts.lower)
+    kinds = _kinds(texts)
     return TextCounts(
         kinds=kinds,
-        groups=_groups(texts, hashes),
+        groups=_groups(texts),
         shapes=count_shapes(texts),
         characters=kinds.sum(axis=0),
         words=texts.per_text(starts),
-        distinct=_distinct(texts, hashes.between(starts, stops), starts),
         longest=texts.longest(starts, stops - starts),
         longest_line=texts.longest(lines, line_ends - lines),
         paragraphs=_paragraphs(texts),
@@ -119,17 +114,6 @@ def _kinds(texts: JoinedTexts) -> NDArray[np.float64]:
     return counts
 
 
-def _distinct(texts: JoinedTexts, hashes: NDArray[np.uint32], starts: Places) -> Column:
-    """(texts,) distinct pieces by their hashes: two pieces are taken for one once in four billion pairs."""
-    stops = np.searchsorted(starts, texts.ends)
-    text = np.repeat(np.arange(len(stops), dtype=np.uint64), np.diff(stops, prepend=0))
-    keys = np.sort((text << np.uint64(32)) | hashes)
-    # A text's keys, sorted, stand where its pieces stood.
-    repeated = np.flatnonzero(keys[1:] == keys[:-1]) + 1
-    upto = stops - np.searchsorted(repeated, stops)
-    return np.diff(upto, prepend=0).astype(np.float64)
-
-
 def _paragraphs(texts: JoinedTexts) -> Column:
     """Line ends are taken in twos, and those that join texts are not taken."""
     newline = texts.points == ord("\n")
@@ -140,27 +124,15 @@ def _paragraphs(texts: JoinedTexts) -> Column:
     return np.diff(upto, prepend=0) + 1.0
 
 
-def _groups(texts: JoinedTexts, hashes: SpanHashes[np.uint32]) -> NDArray[np.float64]:
+def _groups(texts: JoinedTexts) -> NDArray[np.float64]:
     """(groups, texts): words are runs of the letters a to z, apostrophes being nothing."""
-    apostrophe = (texts.points == ord("'")) | (texts.points == ord("’"))
-    starts, stops = runs(is_letter(texts.lower) | apostrophe)
-    each = hashes.between(starts, stops)
-    holding = np.unique(np.searchsorted(starts, np.flatnonzero(apostrophe), side="right") - 1)
-    each[holding] = _hashes_of_some(texts.lower, starts[holding], stops[holding], ~apostrophe)
-    group = GroupLookup.known().groups(each)
+    spelled = np.frombuffer(texts.letters.tobytes().translate(None, APOSTROPHE.encode()), dtype=np.uint8)
+    apostrophes = np.flatnonzero(texts.letters == ord(APOSTROPHE))
+    ends = texts.ends - np.searchsorted(apostrophes, texts.ends)
+    starts, stops = runs(spelled != ord(NO_LETTER))
+    group = GroupLookup.known().groups(word_keys(spelled, starts, stops))
     known = group >= 0
-    counts = np.diff(np.searchsorted(starts[known], texts.ends), prepend=0)
-    rows = np.repeat(np.arange(len(texts.ends)), counts)
-    shape = (len(word_groups.NAMES), len(texts.ends))
-    cells = group[known] * np.int64(len(texts.ends)) + rows
+    counts = np.diff(np.searchsorted(starts[known], ends), prepend=0)
+    shape = (len(word_groups.NAMES), len(ends))
+    cells = group[known] * np.int64(len(ends)) + np.repeat(np.arange(len(ends)), counts)
     return np.bincount(cells, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float64)
-
-
-def _hashes_of_some(codes: Points, starts: Places, stops: Places, kept: Mask) -> NDArray[np.uint32]:
-    """(spans,) hashes of spans of codes of which some are left out."""
-    lengths = stops - starts
-    first = np.cumsum(lengths) - lengths
-    places = np.arange(lengths.sum()) + np.repeat(starts - first, lengths)
-    places = places[kept[places]]
-    upto = np.searchsorted(places, stops)
-    return hash_spans(codes[places]).between(np.concatenate([[0], upto])[:-1], upto)

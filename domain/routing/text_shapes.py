@@ -9,7 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.domain.routing.joined_texts import JoinedTexts, Mask, Places, is_letter, runs
+from fusionapp.domain.routing.characters import KINDS
+from fusionapp.domain.routing.joined_texts import JoinedTexts, Mask, Places, Points
 
 Shape = Literal[
     "list_item", "option", "code_start", "role", "code_end", "latex", "url", "gap", "number", "name"
@@ -35,22 +36,43 @@ _TO_LOWER = np.uint8(32)
 
 def count_shapes(texts: JoinedTexts) -> NDArray[np.float64]:
     """(shapes, texts) in the order of `SHAPES`."""
-    digit, lower, upper = texts.is_kind("digit"), texts.is_kind("lower"), texts.is_kind("upper")
-    space, comma, gap = texts.is_kind("space"), texts.is_kind("comma"), texts.is_kind("underscore")
     newline = np.flatnonzero(texts.points == ord("\n"))
-    last = texts.points[np.maximum(newline - 1, 0)]
-    gap[1:] &= gap[:-1]
-    gap[:1] = False
+    last = texts.points[newline - 1]
+    digit, backslash = texts.places("digit"), texts.places("backslash")
     found: dict[Shape, Places] = {
         **_line_starts(texts),
         "code_end": newline[(last == ord(";")) | (last == ord("{")) | (last == ord("}"))],
-        "latex": np.flatnonzero(texts.is_kind("backslash")[:-1] & is_letter(texts.points[1:] | _TO_LOWER)),
+        "latex": backslash[_is_letter(texts.points[backslash + 1] | _TO_LOWER)],
         "url": texts.find("http", "www."),
-        "gap": np.sort(np.concatenate([runs(gap)[0], texts.find("[MASK]", "[BLANK]")])),
-        "number": np.flatnonzero(digit[:-1] & ~digit[1:]),
-        "name": np.flatnonzero((lower | comma)[:-3] & space[1:-2] & upper[2:-1] & lower[3:]),
+        "gap": np.sort(np.concatenate([_gaps(texts), texts.find("[MASK]", "[BLANK]")])),
+        "number": digit[texts.kind[digit + 1] != KINDS.index("digit")],
+        "name": _names(texts),
     }
     return np.stack([texts.per_text(found[shape]) for shape in SHAPES])
+
+
+def _gaps(texts: JoinedTexts) -> Places:
+    """Where the second of two or more underscores stands."""
+    underscore = texts.places("underscore")
+    later = underscore[texts.points[underscore - 1] == ord("_")]
+    second: Places = later[texts.points[later - 2] != ord("_")]
+    return second
+
+
+def _names(texts: JoinedTexts) -> Places:
+    """Where a capital stands before a small letter, and behind a blank with a small letter or comma before it."""
+    lower, comma, space = map(KINDS.index, ("lower", "comma", "space"))
+    capital = texts.places("upper")
+    begins = capital[texts.kind[capital - 1] == space]
+    begins = begins[texts.kind[begins + 1] == lower]
+    before = texts.kind[begins - 2]
+    name: Places = begins[(before == lower) | (before == comma)]
+    return name
+
+
+def _is_letter(points: Points) -> Mask:
+    """Whether each is one of a to z; what lies below wraps to far above."""
+    return points - ord("a") < 26
 
 
 def _line_starts(texts: JoinedTexts) -> dict[Shape, Places]:

@@ -43,7 +43,6 @@ def counted_by_loops(text: str) -> dict[str, float]:
     return {
         "characters": len(text),
         "words": len(words),
-        "distinct": len(set(words)),
         "longest": max(map(len, words), default=0),
         "longest_line": max(map(len, lines)),
         "paragraphs": text.count("\n\n") + 1,
@@ -62,7 +61,6 @@ def counted_at_once(texts: list[str]) -> list[dict[str, float]]:
     columns: dict[str, NDArray[np.float64]] = {
         "characters": counts.characters,
         "words": counts.words,
-        "distinct": counts.distinct,
         "longest": counts.longest,
         "longest_line": counts.longest_line,
         "paragraphs": counts.paragraphs,
@@ -90,5 +88,5 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = count_texts(texts)
     monkeypatch.setattr(text_counts, "_CHUNK", 20)
     parts = count_texts(texts)
-    for name in ("kinds", "groups", "shapes", "words", "distinct", "longest", "longest_line", "paragraphs"):
+    for name in ("kinds", "groups", "shapes", "words", "longest", "longest_line", "paragraphs"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
