@@ -79,7 +79,7 @@ class _Tokenizers:
         self._parts += 1
         if self._parts == _FEW + 1:
             self._start()
-        if self._processes is None or not any(start.done() for start in self._starting):
+        if self._processes is None or not any(map(_succeeded, self._starting)):
             return self._threads.submit(self._tokenize, texts)
         return self._processes.submit(_tokenize, texts)
 
@@ -104,6 +104,11 @@ class _Tokenizers:
 
     def __exit__(self, *_: object) -> None:
         self._pools.close()
+
+
+def _succeeded(start: Future[None]) -> bool:
+    """Whether a process has started; one may fail to, where a script is read from standard input, say."""
+    return start.done() and start.exception() is None
 
 
 @contextmanager

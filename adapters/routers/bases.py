@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fusionapp.adapters.routers.columns import Columns
 from fusionapp.adapters.routers.lexical import SparseEstimate
-from fusionapp.adapters.routers.neighbourhoods import AXES, Neighbourhoods
+from fusionapp.adapters.routers.neighbourhoods import NEAR_AXES, Neighbourhoods
 from fusionapp.adapters.routers.partitions import Partitions
 from fusionapp.adapters.routers.smooth import SmoothEstimate
 from fusionapp.adapters.routers.stack import FittedStack, Stack, fit_stack
@@ -41,12 +41,13 @@ class StackBases(RouterBases):
         try:
             models = tuple(_CONVERTER.structure(description["models"], list[str]))
             cards = tuple(_CONVERTER.structure(description["inputs"], list[InputCard]))
-            features = _CONVERTER.structure(description["features"], bool)
+            features = description["features"]
             weights = _CONVERTER.structure(description["weights"], dict[str, float])
         except Exception as error:
             raise CorruptArtifactError(f"{place}: describes no base ({error!r}); train again") from error
         sizes = [size for card in cards for size in (card.layers, card.dim)]
-        if not models or any(size < 1 for size in sizes) or not all(map(isfinite, weights.values())):
+        sound = bool(models) and isinstance(features, bool) and all(map(isfinite, weights.values()))
+        if not sound or any(size < 1 for size in sizes):
             raise CorruptArtifactError(f"{place}: its inputs and models make no base; train again")
         return _Restored(numbers, place, len(models)).stack(models, cards, features, weights)
 
@@ -77,7 +78,7 @@ class _Restored:
             linear=self._take("linear", (width, self._models)),
             smooth=self._smooth(axes.shape[1]),
             sparse={card.name: self._sparse(index, card) for index, card in enumerate(cards) if card.sparse},
-            neighbourhoods=self._neighbourhoods(min(AXES, axes.shape[1])),
+            neighbourhoods=self._neighbourhoods(min(NEAR_AXES, axes.shape[1])),
             weights=weights,
         )
 

@@ -71,7 +71,7 @@ def principal_axes(columns: Floats, most: int) -> Floats:
     """(columns, up to `most`) float32 of length 1, at right angles, the one of greatest variance first.
 
     Args:
-        columns: (prompts, columns) of train, centred.
+        columns: (prompts, columns) of train, of mean about 0.
         most: how many at most.
     """
     width = columns.shape[1]

@@ -10,7 +10,10 @@ from fusionapp.adapters.routers.landmarks import half_squares
 
 Floats = NDArray[np.float32]
 _SWEEPS = 100
-_CELLS_AT_ONCE = 16_000_000
+CELLS_AT_ONCE = 16_000_000
+"""Products of rows in memory at once: 64 MB."""
+_SAME = 1e-6
+"""Of the points' variance: what rounding leaves of distances."""
 
 
 def find_centres(points: Floats, count: int, seed: int) -> Floats:
@@ -40,7 +43,7 @@ def nearest_centre(points: Floats, centres: Floats) -> NDArray[np.intp]:
     """(rows,) the number of each point's nearest centre, by Euclid's distance."""
     nearest = np.empty(len(points), dtype=np.intp)
     offset = half_squares(centres)
-    size = max(1, _CELLS_AT_ONCE // len(centres))
+    size = max(1, CELLS_AT_ONCE // len(centres))
     for start in range(0, len(points), size):
         part = slice(start, start + size)
         nearest[part] = (points[part] @ centres.T - offset).argmax(axis=1)
@@ -55,12 +58,16 @@ def members(assigned: NDArray[np.intp], count: int) -> csr_array:
 
 
 def _first_centres(points: Floats, count: int, rng: np.random.Generator) -> Floats:
-    centres = [points[rng.integers(len(points))]]
+    around = points - points.mean(axis=0)
+    halves = half_squares(around)
+    chosen = [int(rng.integers(len(points)))]
     distance = np.full(len(points), np.inf)
     for _ in range(min(count, len(points)) - 1):
-        distance = np.minimum(distance, np.square(points - centres[-1]).sum(axis=1, dtype=np.float64))
+        newest = chosen[-1]
+        squares = 2.0 * (halves + halves[newest] - around @ around[newest])
+        distance = np.minimum(distance, np.maximum(squares, 0.0, dtype=np.float64))
         total = distance.sum()
-        if total <= 1e-6:  # every point stands on a centre
+        if total <= _SAME * 2.0 * halves.sum():  # every point stands on a centre
             break
-        centres.append(points[rng.choice(len(points), p=distance / total)])
-    return np.stack(centres)
+        chosen.append(int(rng.choice(len(points), p=distance / total)))
+    return points[chosen]

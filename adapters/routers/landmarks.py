@@ -13,7 +13,7 @@ _JITTER = 1e-5
 """Of the mean diagonal, added to it: landmarks that are alike are told apart by float32's rounding alone."""
 
 
-def choose_landmarks(rows: int, most: int) -> NDArray[np.int64]:
+def draw_rows(rows: int, most: int) -> NDArray[np.int64]:
     """Up to `most` of the rows, drawn without replacement, always the same ones; ascending."""
     if rows <= most:
         return np.arange(rows, dtype=np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from fusionapp.adapters.routers.landmarks import choose_landmarks, fit_over_landmarks
+from fusionapp.adapters.routers.landmarks import draw_rows, fit_over_landmarks
 from fusionapp.adapters.routers.ngrams import BUCKETS, hash_ngrams
 from fusionapp.adapters.routers.ridge import Judge, Wide
 from fusionapp.domain.lexical_weighting import LexicalWeighting
@@ -79,7 +79,7 @@ def fit_sparse(
         target: (prompts, models) centred qualities; NaN where unknown.
         judge: of weights of columns; None for the rows left out.
     """
-    chosen = choose_landmarks(rows.shape[0], LANDMARKS)
+    chosen = draw_rows(rows.shape[0], LANDMARKS)
     landmarks = rows[chosen]
     kernel = np.asarray((rows @ landmarks.T).toarray(), dtype=np.float32)
 

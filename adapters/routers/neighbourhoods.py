@@ -12,7 +12,7 @@ from fusionapp.adapters.routers.partitions import Partitions, fit_partitions
 from fusionapp.adapters.routers.ridge import Wide
 
 Floats = NDArray[np.float32]
-AXES = 16
+NEAR_AXES = 16
 """Of a prompt's places, the first that clusters go by; more of them say little of what kind a prompt is."""
 
 
@@ -34,7 +34,7 @@ class Neighbourhoods:
 
     def __call__(self, places: Floats, estimate: Floats) -> Floats:
         """(prompts, models) of places (prompts, axes) and estimates of centred quality (prompts, models)."""
-        place = places[:, :AXES]
+        place = places[:, :NEAR_AXES]
         told: Floats = estimate @ self.own + self.places(place)
         told += self.profiles(np.hstack([place, estimate * self.reach]))
         return told
@@ -59,7 +59,7 @@ def fit_neighbourhoods(
         estimate: (prompts, models) centred quality, of rows left out.
         target: (prompts, models) centred qualities; NaN where unknown.
     """
-    place = places[:, :AXES]
+    place = places[:, :NEAR_AXES]
     spread = estimate.var(axis=0).sum()
     reach = np.array([np.sqrt(place.var(axis=0).sum() / spread) if spread > 0 else 1.0], dtype=np.float32)
     clusters, by_place = fit_partitions(place, target)

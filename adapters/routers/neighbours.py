@@ -6,11 +6,10 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.adapters.routers.kmeans import find_centres, nearest_centre
+from fusionapp.adapters.routers.kmeans import CELLS_AT_ONCE, find_centres, nearest_centre
 from fusionapp.adapters.routers.ridge import Wide
 
 Floats = NDArray[np.float32]
-_CELLS_AT_ONCE = 16_000_000
 
 
 @attrs.frozen(eq=False)
@@ -30,7 +29,7 @@ class Neighbours:
     def __call__(self, units: Floats) -> Floats:
         """(prompts, models) centred quality; 0 where none of the nearest knows a model."""
         told = np.empty((len(units), self.target.shape[1]), dtype=np.float32)
-        size = max(1, _CELLS_AT_ONCE // len(self.units))
+        size = max(1, CELLS_AT_ONCE // len(self.units))
         for start in range(0, len(units), size):
             nearest = _nearest(units[start : start + size] @ self.units.T, self.count)
             told[start : start + len(nearest)] = known_mean(self.target[nearest])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fusionapp.adapters.routers.kmeans import find_centres, members, nearest_centre
-from fusionapp.adapters.routers.landmarks import choose_landmarks, half_squares
+from fusionapp.adapters.routers.landmarks import draw_rows, half_squares
 from fusionapp.adapters.routers.ridge import Wide
 
 Floats = NDArray[np.float32]
@@ -71,7 +71,7 @@ def fit_partitions(points: Floats, target: Wide) -> tuple[Partitions, Wide]:
     """
     known = (~np.isnan(target)).astype(np.float64)
     values = np.nan_to_num(target, nan=0.0)
-    sample = points[choose_landmarks(len(points), _MOST_ROWS)]
+    sample = points[draw_rows(len(points), _MOST_ROWS)]
     found = [find_centres(sample, count, seed) for seed, count in enumerate(_counts(len(points)))]
     left_out, means = np.zeros(target.shape), []
     for centres in found:

@@ -1,8 +1,9 @@
-"""Ridge regression of every model's quality at once, judged by leaving each prompt out in turn.
+"""Ridge regression of every model's quality at once, with what each prompt is predicted as by others.
 
-The error that leaving a row out would give has a closed form (Allen 1974; Hastie et al., "The Elements of
-Statistical Learning", 7.10), so every prompt gets a prediction by weights that did not see it, at the cost of one
-fit and not of as many as there are prompts.
+A penalty is chosen by the error that leaving each row out in turn would give, which has a closed form (Allen 1974;
+Hastie et al., "The Elements of Statistical Learning", 7.10). What others say of a row is told by folds all the
+same: left out alone, a row among its like is foretold the lower the higher its own answer, as their mean is
+without it, and whatever sorts rows by that finds their answers in it.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from collections.abc import Callable, Sequence
 import attrs
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import solve
 
 from fusionapp.adapters.routers.directions import Directions, find_directions
 
+FOLDS = 5
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 Floats = NDArray[np.float32]
 Wide = NDArray[np.float64]
@@ -28,8 +31,8 @@ class Ridge:
 
     Attributes:
         weights: (columns, models) float64, of centred qualities.
-        left_out: (rows, models) float64, what each row is predicted as by the others. Where a model's answer is
-            not known no weights saw it, and they speak for it as they are.
+        left_out: (rows, models) float64, what each row is predicted as by weights that saw nothing of its fold.
+            Where a model's answer is not known no weights saw it, and they speak for it as they are.
         penalties: the ones chosen, in each group of models one for each direction.
     """
 
@@ -39,44 +42,48 @@ class Ridge:
 
 
 @attrs.frozen(eq=False)
-class _Fit:
-    """Of one group of models: weights (columns, directions), left-out (rows, directions), and penalties."""
-
-    weights: Wide
-    left_out: Wide
-    penalties: Wide
-
-
-@attrs.frozen(eq=False)
 class _Rotated:
     """Rows along the axes on which their Gram matrix is diagonal, so that each penalty costs next to nothing."""
 
     group: Directions
+    fold: NDArray[np.intp]
     axes: Wide
     spread: Wide
     along: Wide
     projected: Wide
     target: Wide
 
-    def at(self, penalty: float) -> _Fit:
-        """The fit of one penalty for all directions."""
-        shrunk = 1 / (self.spread + penalty)
-        inner = shrunk[:, None] * self.projected
-        leverage = np.minimum(np.square(self.along) @ shrunk, 1 - 1e-6)
-        left_out = self.target - (self.target - self.along @ inner) / (1 - leverage)[:, None]
-        return _Fit(self.axes @ inner, left_out, np.full(self.target.shape[1], penalty))
+    def weights(self, penalties: Wide | float) -> Wide:
+        """(axes, directions) by penalties (directions,)."""
+        weights: Wide = self.projected / (self.spread[:, None] + penalties)
+        return weights
 
-    def best(self) -> _Fit:
-        """In each direction the penalty of least error on rows left out."""
-        fits = [self.at(penalty) for penalty in PENALTIES]
-        errors = [np.square(fit.left_out - self.target).sum(axis=0) for fit in fits]
-        chosen = np.argmin(errors, axis=0)
-        each = range(self.target.shape[1])
-        return _Fit(
-            np.column_stack([fits[chosen[one]].weights[:, one] for one in each]),
-            np.column_stack([fits[chosen[one]].left_out[:, one] for one in each]),
-            np.array(PENALTIES)[chosen],
-        )
+    def best(self) -> Wide:
+        """(directions,) the penalty of least error where each row is left out in turn."""
+        best: Wide = np.array(PENALTIES)[np.argmin([self._errors(each) for each in PENALTIES], axis=0)]
+        return best
+
+    def left_out(self, penalties: Wide) -> Wide:
+        """(rows, directions) by weights of the other folds."""
+        told = np.empty_like(self.target)
+        gram = self.along.T @ self.along
+        for number in range(FOLDS):
+            own = np.flatnonzero(self.fold == number)
+            along = self.along[own]
+            others = gram - along.T @ along
+            projected = self.projected - along.T @ self.target[own]
+            for penalty in np.unique(penalties):
+                these = np.flatnonzero(penalties == penalty)
+                matrix = others + penalty * np.eye(len(others))
+                told[np.ix_(own, these)] = along @ solve(matrix, projected[:, these], assume_a="pos")
+        return told
+
+    def _errors(self, penalty: float) -> Wide:
+        """(directions,) squares of what rows, each left out, are missed by."""
+        leverage = np.minimum(np.square(self.along) @ (1 / (self.spread + penalty)), 1 - 1e-6)
+        missed = (self.target - self.along @ self.weights(penalty)) / (1 - leverage)[:, None]
+        errors: Wide = np.square(missed).sum(axis=0)
+        return errors
 
 
 def fit_ridge(columns: Floats, target: Wide, judge: Judge | None = None) -> Ridge:
@@ -87,31 +94,37 @@ def fit_ridge(columns: Floats, target: Wide, judge: Judge | None = None) -> Ridg
         target: (rows, models) centred qualities; NaN where a model did not answer.
         judge: by which one penalty is chosen for all directions; None for the rows left out.
     """
-    groups = [_rotate(columns, target, group) for group in find_directions(target)]
+    fold = folds_of(len(columns))
+    groups = [_rotate(columns, target, group, fold) for group in find_directions(target)]
     if judge is None:
-        return _joined(columns, target, groups, [group.best() for group in groups])
-    fitted = (
-        _joined(columns, target, groups, [group.at(penalty) for group in groups]) for penalty in PENALTIES
-    )
-    return min(fitted, key=lambda ridge: judge(ridge.weights))
+        penalties = [group.best() for group in groups]
+    else:
+        one = min(PENALTIES, key=lambda each: judge(_turned_back(groups, [each] * len(groups), target)))
+        penalties = [np.full(group.target.shape[1], one) for group in groups]
+    weights = _turned_back(groups, penalties, target)
+    left_out = columns @ weights
+    for group, chosen in zip(groups, penalties, strict=True):
+        where = np.ix_(group.group.rows, group.group.models)
+        left_out[where] = group.left_out(chosen) @ group.group.axes.T
+    return Ridge(weights, left_out, penalties)
 
 
-def _rotate(columns: Floats, target: Wide, group: Directions) -> _Rotated:
+def folds_of(rows: int) -> NDArray[np.intp]:
+    """(rows,) the number of each row's fold: always the same, and as many rows in each as can be."""
+    return np.random.default_rng(0).permutation(rows) % FOLDS
+
+
+def _rotate(columns: Floats, target: Wide, group: Directions, fold: NDArray[np.intp]) -> _Rotated:
     part = columns if len(group.rows) == len(columns) else columns[group.rows]
     spread, axes = np.linalg.eigh((part.T @ part).astype(np.float64))
     along = part @ axes
     y = group.of(target)
-    return _Rotated(group, axes, np.maximum(spread, 0), along, along.T @ y, y)
+    return _Rotated(group, fold[group.rows], axes, np.maximum(spread, 0), along, along.T @ y, y)
 
 
-def _joined(columns: Floats, target: Wide, groups: Sequence[_Rotated], fits: Sequence[_Fit]) -> Ridge:
-    """The fits of all groups, turned back from directions to models."""
-    weights, left_out = np.zeros((columns.shape[1], target.shape[1])), np.zeros(target.shape)
-    for rotated, fit in zip(groups, fits, strict=True):
-        group = rotated.group
-        weights[:, group.models] = fit.weights @ group.axes.T
-        left_out[np.ix_(group.rows, group.models)] = fit.left_out @ group.axes.T
-    unknown = np.isnan(target)
-    if unknown.any():
-        left_out[unknown] = (columns @ weights)[unknown]
-    return Ridge(weights, left_out, [fit.penalties for fit in fits])
+def _turned_back(groups: Sequence[_Rotated], penalties: Sequence[Wide | float], target: Wide) -> Wide:
+    """(columns, models) weights of all groups, turned back from axes to columns and from directions to models."""
+    weights = np.zeros((len(groups[0].axes), target.shape[1]))
+    for rotated, chosen in zip(groups, penalties, strict=True):
+        weights[:, rotated.group.models] = rotated.axes @ rotated.weights(chosen) @ rotated.group.axes.T
+    return weights

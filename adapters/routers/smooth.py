@@ -6,7 +6,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from fusionapp.adapters.routers.landmarks import choose_landmarks, fit_over_landmarks, similarity
+from fusionapp.adapters.routers.landmarks import draw_rows, fit_over_landmarks, similarity
 from fusionapp.adapters.routers.ridge import Wide
 
 Floats = NDArray[np.float32]
@@ -44,7 +44,7 @@ def fit_smooth(points: Floats, target: Wide) -> tuple[SmoothEstimate, Wide]:
         points: (prompts, dim) of train.
         target: (prompts, models) centred qualities; NaN where unknown.
     """
-    chosen = choose_landmarks(len(points), LANDMARKS)
+    chosen = draw_rows(len(points), LANDMARKS)
     landmarks = points[chosen]
     weights, ridge = fit_over_landmarks(similarity(points, landmarks, GAMMA), chosen, target)
     return SmoothEstimate(landmarks, weights), ridge.left_out

@@ -157,13 +157,8 @@ def fit_stack(train: AnsweredPrompts, features: Floats | None = None) -> FittedS
     places = columns @ axes
     ridge = fit_ridge(columns, target)
     smooth, smoothly = fit_smooth(places, target)
-    left_out, sparse = {"linear": ridge.left_out, "smooth": smoothly}, {}
-    for card in cards:
-        if card.sparse:
-            counts = counts_of(card, train.prompts)
-            weighting = LexicalWeighting.fit(counts)
-            found, left_out[f"sparse {card.name}"] = fit_sparse(weighting.transform(counts), target)
-            sparse[card.name] = SparseEstimate(weighting, found)
+    sparse, sparsely = _fit_sparse(cards, train.prompts, target)
+    left_out = {"linear": ridge.left_out, "smooth": smoothly, **sparsely}
     first = weigh(left_out, target)
     neighbourhoods, told = fit_neighbourhoods(places, mixture(left_out, first), target)
     second = weigh(told, target)
@@ -177,13 +172,23 @@ def fit_stack(train: AnsweredPrompts, features: Floats | None = None) -> FittedS
         smooth=smooth.weighed(first["smooth"]),
         sparse={name: each.weighed(first[f"sparse {name}"]) for name, each in sparse.items()},
         neighbourhoods=neighbourhoods.weighed(second),
-        weights={
-            name: float(np.trace(matrix) / len(matrix))
-            for weights in (first, second)
-            for name, matrix in weights.items()
-        },
+        weights={name: float(np.trace(matrix) / len(matrix)) for name, matrix in (first | second).items()},
     )
     return FittedStack(stack, np.clip(level + mixture(told, second), 0.0, 1.0).astype(np.float32))
+
+
+def _fit_sparse(
+    cards: Sequence[InputCard], prompts: Prompts, target: Wide
+) -> tuple[dict[str, SparseEstimate], dict[str, Wide]]:
+    """The estimate of each sparse encoder by its name, and what it says of rows left out by that of its weight."""
+    estimates, left_out = {}, {}
+    for card in cards:
+        if card.sparse:
+            counts = counts_of(card, prompts)
+            weighting = LexicalWeighting.fit(counts)
+            found, left_out[f"sparse {card.name}"] = fit_sparse(weighting.transform(counts), target)
+            estimates[card.name] = SparseEstimate(weighting, found)
+    return estimates, left_out
 
 
 def _named(prefix: str, estimate: Any) -> dict[str, NDArray[Any]]:

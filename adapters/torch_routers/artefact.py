@@ -18,7 +18,7 @@ from fusionapp.adapters.torch_shared.described import read_described, read_numbe
 from fusionapp.adapters.torch_shared.router_inputs import InputCard
 from fusionapp.domain.errors import CorruptArtifactError
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS_FILE = "router.safetensors"
 CARD_FILE = "router.json"
 Arrays = Mapping[str, NDArray[Any]]

@@ -17,6 +17,8 @@ Method = Literal["triplet", "attention"]
 MARGIN = 0.3
 """Of squared distances between unit vectors, which are at most 4."""
 _BATCH = 256
+_START = 1e-3
+"""How far from 0 models begin: so near that contests say where they come to lie, and not how they were drawn."""
 
 
 @attrs.frozen(eq=False)
@@ -57,7 +59,7 @@ class TripletModels(nn.Module):
     def __init__(self, dim: int, widths: Sequence[int], models: int) -> None:
         super().__init__()
         self.tower = PromptTower(dim, widths)
-        self.models = nn.Parameter(torch.randn(1, models, widths[-1]))
+        self.models = nn.Parameter(torch.randn(1, models, widths[-1]) * _START)
 
     def loss(self, prompts: Tensor, contests: Contests, drawn: Tensor) -> Tensor:
         """Each seed's mean loss of its drawn contests (seeds, batch): (seeds,)."""

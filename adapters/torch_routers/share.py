@@ -9,8 +9,8 @@ from fusionapp.domain.routing.mapping import score_of_logit
 from fusionapp.domain.routing.metrics import chosen_quality
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-_SURE = 1.645
-"""One-sided 95 % of a normal distribution, in standard errors."""
+_SURE = 2.24
+"""One-sided 95 % of a normal distribution for the best of four shares (Bonferroni), in standard errors."""
 Floats = NDArray[np.float32]
 
 
@@ -23,8 +23,8 @@ def joined(base: Floats, network: Floats, share: float) -> Floats:
 def choose_share(base: Floats, network: Floats, quality: NDArray[np.floating]) -> float:
     """The share whose chosen answers are best on validation, the smallest of equals.
 
-    It is 0 unless the gain over the base alone is above 1.645 paired standard errors, as chance leaves it one time
-    in twenty: of five shares, one comes out ahead by chance, and a router must not fall below its base for that.
+    It is 0 unless the gain over the base alone is above 2.24 paired standard errors: of several shares, one comes
+    out ahead by chance, and a router must not fall below its base for that.
 
     Args:
         base: (prompts, models) logits.

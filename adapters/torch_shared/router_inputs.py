@@ -117,40 +117,48 @@ def unit_vectors(cards: Sequence[InputCard], prompts: Prompts) -> Floats:
     A view of zeros, such as that of an empty text, stays zeros.
     """
     joined = np.empty((len(prompts.texts), dense_width(cards)), dtype=np.float32)
-    for columns, rows, views in _views(cards, prompts):
+    for name, columns, rows, views in _views(cards, prompts):
         for first in range(0, len(joined), _AT_ONCE):
             some = rows[first : first + _AT_ONCE].astype(np.float32, copy=False)
-            joined[first : first + len(some), columns] = some / _lengths(some, views)
+            lengths = _lengths(name, some, views, prompts.texts[first : first + _AT_ONCE])
+            joined[first : first + len(some), columns] = some / lengths
     return joined
 
 
 def unit_products(cards: Sequence[InputCard], prompts: Prompts, matrix: Floats) -> Floats:
     """(prompts, columns): `unit_vectors` @ matrix (all views' numbers, columns), without making them."""
     told = np.zeros((len(prompts.texts), matrix.shape[1]), dtype=np.float32)
-    for columns, rows, views in _views(cards, prompts):
+    for name, columns, rows, views in _views(cards, prompts):
         some = rows.astype(np.float32, copy=False)
-        told += (some @ matrix[columns]) / _lengths(some, views)
+        told += (some @ matrix[columns]) / _lengths(name, some, views, prompts.texts)
     return told
 
 
 def _views(
     cards: Sequence[InputCard], prompts: Prompts
-) -> Iterator[tuple[slice, NDArray[np.floating[Any]], int]]:
-    """Of each view of the dense encoders: its columns, its rows (prompts, dim), and how many views there are."""
+) -> Iterator[tuple[str, slice, NDArray[np.floating[Any]], int]]:
+    """Of each view of the dense encoders: whose, its columns, its rows (prompts, dim), and how many there are."""
     dense = [card for card in cards if not card.sparse]
     views = sum(card.layers for card in dense)
     start = 0
     for card in dense:
         rows = np.asarray(prompts.embeddings[card.name])
         for layer in range(card.layers):
-            yield slice(start, start + card.dim), rows[:, layer], views
+            yield card.name, slice(start, start + card.dim), rows[:, layer], views
             start += card.dim
 
 
-def _lengths(rows: Floats, views: int) -> Floats:
+def _lengths(name: str, rows: Floats, views: int, texts: Sequence[str]) -> Floats:
     """(rows, 1) what each is divided by."""
-    length: Floats = np.sqrt(np.einsum("nd,nd->n", rows, rows) * np.float32(views))[:, None]
-    return np.where(length > 0, length, np.float32(1))
+    length: Floats = np.sqrt(np.einsum("nd,nd->n", rows, rows) * np.float32(views))
+    finite = np.isfinite(length)
+    if not finite.all():
+        text = texts[int(np.argmin(finite))]
+        raise UsageError(
+            f"routing: the embedding by {name!r} of prompt {text[:80]!r} has numbers that are not finite, or too "
+            "large to be squared; embed it again, or leave the prompt out"
+        )
+    return np.where(length > 0, length, np.float32(1))[:, None]
 
 
 def counts_of(card: InputCard, prompts: Prompts) -> csr_array:

@@ -60,7 +60,8 @@ class RouterBases(Protocol):
             features: (prompts, features) of `prompt_features` of train's texts; None for a base that reads none.
 
         Raises:
-            UsageError: no prompts, or a model without a known quality.
+            UsageError: fewer than two prompts, a model without a known quality, numbers that are not finite, or
+                neither dense embeddings nor features.
             ResourceError: it does not fit in memory.
         """
 

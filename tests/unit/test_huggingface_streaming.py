@@ -7,8 +7,10 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from multiprocessing import parent_process
 from pathlib import Path
 from threading import Lock
 from time import sleep
@@ -42,6 +44,10 @@ def run():
             print(encoding, flush=True)
     except KeyboardInterrupt:
         sys.exit(130)
+"""
+FROM_INPUT = f"""{SLOW_TOKENS}
+said = [encoding for encoding in stream_to_gpu(tokenize, lambda tokens: tokens, (["text"] for _ in range(20)))]
+print(set(said))
 """
 
 
@@ -115,7 +121,7 @@ def test_a_tokenizer_goes_to_other_processes_without_torch_and_transformers() ->
 def test_a_tokenizer_that_cannot_be_pickled_streams_from_threads() -> None:
     encoder = HuggingFaceEncoder(str(tiny_model("bert")), device="cpu")
     tokenize = encoder._tokenize
-    parts = [list(TEXTS), list(TEXTS[1:])]
+    parts = [list(TEXTS), list(TEXTS[1:])] * 4  # more than processes are started for
 
     def here(texts: Sequence[str]) -> Tokens:
         return tokenize(texts)
@@ -125,11 +131,49 @@ def test_a_tokenizer_that_cannot_be_pickled_streams_from_threads() -> None:
     assert [lengths.tolist() for lengths in found] == [tokenize(part).lengths.tolist() for part in parts]  # type: ignore[attr-defined]
 
 
-def test_an_error_of_the_tokenizer_comes_through() -> None:
-    encoder = HuggingFaceEncoder(str(tiny_model("bert")), device="cpu", max_length=8, on_truncate="error")
+class InProcess:
+    """A tokenizer that waits until it is called in a process of its own; in threads it gives nothing but time."""
 
+    def __init__(self, tokenize: Callable[[Sequence[str]], Tokens]) -> None:
+        self.tokenize = tokenize
+
+    def __call__(self, texts: Sequence[str]) -> Tokens | None:
+        if parent_process() is None:
+            sleep(0.2)
+            return None
+        return self.tokenize(texts)
+
+
+def streamed_by_processes(encoder: HuggingFaceEncoder, texts: Sequence[str]) -> Tokens:
+    """The tokens of texts, the first that come from a process and not from a thread."""
+    tokenize, parts = InProcess(encoder._tokenize), (list(texts) for _ in range(1000))
+    with closing(stream_to_gpu(tokenize, lambda tokens: tokens, parts)) as found:  # type: ignore[arg-type,return-value,type-var]
+        return next(tokens for tokens in found if tokens is not None)  # type: ignore[return-value]
+
+
+def test_tokens_of_a_process_are_those_of_a_thread() -> None:
+    encoder = HuggingFaceEncoder(str(tiny_model("bert")), device="cpu")
+    here, there = encoder._tokenize(TEXTS), streamed_by_processes(encoder, TEXTS)
+    assert [ids.tolist() for ids in there.ids] == [ids.tolist() for ids in here.ids]
+    assert there.lengths.tolist() == here.lengths.tolist()
+
+
+def test_an_error_of_the_tokenizer_in_its_process_comes_through() -> None:
+    encoder = HuggingFaceEncoder(str(tiny_model("bert")), device="cpu", max_length=8, on_truncate="error")
     with pytest.raises(ValueError, match="longer than the 8 tokens"):
-        list(stream_to_gpu(encoder._tokenize, lambda tokens: None, [["word " * 50]]))  # type: ignore[arg-type,return-value]
+        streamed_by_processes(encoder, ["word " * 50])
+
+
+def test_where_no_process_can_start_threads_go_on() -> None:
+    done = subprocess.run(
+        [sys.executable, "-"],
+        input=FROM_INPUT,
+        env={**os.environ, "PYTHONPATH": str(SOURCES)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "{'here'}\n"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])

@@ -76,13 +76,39 @@ def test_predictions_of_train_do_not_know_the_answers_they_are_held_against() ->
     assert seen <= left_out
 
 
+@pytest.mark.parametrize(("kinds", "spread"), [(3, 0.01), (5, 0.0), (20, 0.1)])
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_over_prompts_in_tight_groups_is_not_foretold(kinds: int, spread: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    kind, centres = rng.integers(0, kinds, 300), rng.normal(size=(kinds, 32))
+    vectors = (centres[kind] + spread * rng.normal(size=(300, 32)))[:, None].astype(np.float32)
+    texts = [f"prompt {number} of kind {each}" for number, each in enumerate(kind)]
+    noise = answers_of(Prompts(texts, {"dense": vectors}), rng.random((300, 4)))
+    quality = noise.scores.quality
+    for features in (None, prompt_features(texts)):
+        missed = np.square(fit_stack(noise, features).left_out - quality).mean()
+        assert missed > 0.97 * np.square(quality.mean(0) - quality).mean()
+
+
+def test_an_embedding_that_is_not_finite_is_named() -> None:
+    toy = toy_answers()
+    base = fit_stack(toy).base
+    broken = toy.prompts.embeddings["dense"].copy()
+    broken[7, 0, 3] = np.nan
+    prompts = Prompts(toy.prompts.texts, {"dense": broken})
+    with pytest.raises(UsageError, match=f"'dense' of prompt '{toy.prompts.texts[7]}'"):
+        fit_stack(answers_of(prompts, toy.scores.quality))
+    with pytest.raises(UsageError, match=f"'dense' of prompt '{toy.prompts.texts[7]}'"):
+        base.quality(prompts)
+
+
 def test_a_sparse_encoder_enters_beside_the_dense_one() -> None:
     fitted = fit_stack(with_counts(toy_answers()))
     assert list(fitted.base.weights) == ["linear", "smooth", "sparse counts", *SECOND]
     assert fitted.base.quality(with_counts(toy_answers(9, seed=2)).prompts).shape == (9, 4)
 
 
-def test_there_is_no_stack_without_dense_embeddings_and_features() -> None:
+def test_there_is_no_stack_without_dense_embeddings_or_features() -> None:
     toy = toy_answers()
     with pytest.raises(UsageError, match="dense encoder"):
         fit_stack(answers_of(Prompts(toy.prompts.texts, {}), toy.scores.quality))
@@ -181,7 +207,8 @@ def test_broken_numbers_make_no_base(name: str, damage: str) -> None:
     "change", [{"models": []}, {"models": 3}, {"inputs": [{"name": "x"}]}, {"weights": None}, {"features": 3}]
 )
 def test_a_broken_description_makes_no_base(change: dict[str, object]) -> None:
-    base = fit_stack(toy_answers()).base
+    toy = toy_answers()
+    base = fit_stack(toy, features_of(toy)).base
     with pytest.raises(CorruptArtifactError, match="here"):
         StackBases().restore({**base.describe(), **change}, base.numbers(), "here")
 

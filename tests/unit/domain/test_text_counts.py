@@ -21,11 +21,13 @@ PIECES = [
     *("__", "\n\n\n", "#include", ">>>", "```", "Q :", "What ", "multiplication ", "counterintuitive "),
 ]
 TEXTS = st.lists(st.lists(st.sampled_from(PIECES), max_size=25).map("".join), max_size=6)
+CODE = "def|class|import|from|for|while|if|assert|public|var|let|const|function|SELECT|return"
+ROLES = "Q|A|Question|Answer|User|Assistant|System|Human|AI"
 LINES = {
     "list_item": r"[ \t]*([-*•]|\d{1,3}[.)])[ \t]",
     "option": r"[ \t]*\(?[A-J][).:][ \t]",
-    "code_start": r"[ \t]*(def |#include|>>>|```)",
-    "role": r"[ \t]*(Q|A|User)[ \t]*:",
+    "code_start": rf"[ \t]*(({CODE}) |#include|>>>|```)",
+    "role": rf"[ \t]*({ROLES})[ \t]*:",
 }
 """A line is of the first of them that fits."""
 
@@ -53,6 +55,7 @@ def counted_by_loops(text: str) -> dict[str, float]:
         "url": text.count("http") + text.count("www."),
         "gap": len(re.findall(r"__+|\[(?:MASK|BLANK)\]", text)),
         "number": len(re.findall(r"\d+", text)),
+        "name": len(re.findall(r"(?<=[a-zéı,][ \xa0])[A-Zİ](?=[a-zéı])", text)),
     }
 
 
@@ -65,7 +68,7 @@ def counted_at_once(texts: list[str]) -> list[dict[str, float]]:
         "longest_line": counts.longest_line,
         "paragraphs": counts.paragraphs,
         **{name: counts.group(name) for name in word_groups.NAMES},
-        **{shape: counts.shape(shape) for shape in SHAPES if shape != "name"},
+        **{shape: counts.shape(shape) for shape in SHAPES},
     }
     return [{name: float(column[row]) for name, column in columns.items()} for row in range(len(texts))]
 
@@ -81,6 +84,14 @@ def test_every_word_of_a_group_is_found_and_no_longer_or_shorter_one() -> None:
         counts = count_texts([word, f"{word}qq", f"qq{word}"])
         assert counts.groups[group].tolist() == [1, 0, 0], word
         assert counts.groups.sum() == 1, word
+
+
+@pytest.mark.parametrize("lead", ["", " ", "\t ", "é", "(", "- "])
+def test_every_word_that_begins_a_line_of_code_or_of_a_speaker_is_found(lead: str) -> None:
+    texts = [
+        f"{lead}{word}{end}" for word in f"{CODE}|{ROLES}".split("|") for end in (" x", ":", " :", "x ", "")
+    ]
+    assert counted_at_once(texts) == [counted_by_loops(text) for text in texts]
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
