@@ -1,8 +1,7 @@
 """The router against its own base, ridge, nearest neighbours and the best single model, on several prompt splits.
 
     python benchmarks/router_quality.py SCORES [--splits 5] [--first 0] [--seeds 5] [--cache DIRECTORY]
-                                        [--prices PRICES]
-                                        [--set loss=margin ...]
+                                        [--prices PRICES] [--output FILE] [--set loss=margin ...]
 
 SCORES is a JSONL file (or .gz) with a `prompt` and its `scores` by model, between 0 and 1, in each line. Prompts
 are embedded by MiniLM (extra `demo`), once: the cache keeps the vectors. A prompt's split is drawn from the
@@ -30,7 +29,7 @@ import numpy as np
 from labelled import Texts, embed
 from numpy.typing import NDArray
 from result_file import save_result
-from router_aiq import Curves, compare_aiq, costs_of
+from router_aiq import ANSWER_TOKENS, Curves, compare_aiq, costs_of
 from silence import Silence, Unheard
 
 from fusionapp.adapters.huggingface.encoder import HuggingFaceEncoder
@@ -243,6 +242,8 @@ def main() -> None:
         "first": asked.first,
         "seeds": asked.seeds,
         "recipe": settings,
+        "prices": None if asked.prices is None else json.loads(asked.prices.read_text("utf-8")),
+        "answer_tokens": ANSWER_TOKENS,
     }
     path = save_result(
         f"router_quality_{asked.scores.name.split('.')[0]}", described, results, "cpu", asked.output

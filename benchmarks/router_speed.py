@@ -4,8 +4,9 @@
 
 SCORES as for `router_quality.py`. Routers are trained on its train and validation prompts of one split, and score
 prompts drawn from all of it, each with its number behind it and its vector moved a little, so that no two are the
-same. Ways take turns; medians of their seconds, and of prompts a second, are told for one seed's router, for the
-ensemble of all, for what both stand on (the base), and for ridge and nearest neighbours on the same vectors.
+same. Ways take turns; medians of their seconds, and of prompts a second, are told for the ensemble of all seeds, with
+how many of them kept a network, for what it stands on (the base), for as many networks without a base, and for ridge
+and nearest neighbours on the same vectors.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from time import perf_counter
 
 import numpy as np
 from result_file import save_result
-from router_quality import Answers, deal, read_answers
+from router_quality import BASELINES, Answers, deal, read_answers
 from silence import Silence, Unheard
 
 from fusionapp.adapters.routers.baselines import NumpyBaselines
 from fusionapp.adapters.routers.bases import StackBases
-from fusionapp.adapters.torch_routers.opened import TorchRouters
+from fusionapp.adapters.torch_routers.opened import RouterEnsemble, TorchRouters
 from fusionapp.adapters.torch_routers.trainer import TorchRouterTrainer
 from fusionapp.adapters.torch_shared.router_inputs import text_features
 from fusionapp.application.ports.router import Prompts
@@ -40,25 +41,28 @@ def draw_prompts(answers: Answers, count: int) -> Prompts:
     return Prompts(texts, {"minilm": answers.vectors[rows] + noise})
 
 
-def open_ways(answers: Answers, seeds: int, folder: str) -> Mapping[str, Callable[[Prompts], object]]:
-    """What scores prompts, by name."""
+def train_ensemble(answers: Answers, recipe: RouterRecipe, seeds: int, folder: Path) -> RouterEnsemble:
+    """One router a seed, opened as one."""
     train, validation = (answers.take(rows) for rows in deal(answers.texts, 0)[:2])
-    directories = [str(Path(folder, f"seed-{seed}")) for seed in range(seeds)]
+    directories = [str(folder / f"seed-{seed}") for seed in range(seeds)]
     TorchRouterTrainer(StackBases()).train(
-        RouterRecipe(), range(seeds), train, validation, directories, Unheard(), Silence()
+        recipe, range(seeds), train, validation, directories, Unheard(), Silence()
     )
-    routers = TorchRouters(StackBases())
-    ensemble = routers.open(directories)
-    # A seed that kept its network: one that did not takes no longer than the base.
-    kept = next(
-        (one for one, member in zip(directories, ensemble.members, strict=True) if member.network), None
-    )
-    baselines = {kind: NumpyBaselines().fit_baseline(kind, train, validation, 0) for kind in ("ridge", "knn")}
-    base = StackBases().fit(train, text_features(train.prompts.texts)).base
+    return TorchRouters(StackBases()).open(directories)
+
+
+def open_ways(answers: Answers, seeds: int, folder: Path) -> Mapping[str, Callable[[Prompts], object]]:
+    """What scores prompts, by name."""
+    ensemble = train_ensemble(answers, RouterRecipe(), seeds, folder / "stack")
+    networks = train_ensemble(answers, RouterRecipe(base="none"), seeds, folder / "networks")
+    kept = sum(member.network is not None for member in ensemble.members)
+    train, validation = (answers.take(rows) for rows in deal(answers.texts, 0)[:2])
+    baselines = {kind: NumpyBaselines().fit_baseline(kind, train, validation, 0) for kind in BASELINES}
+    (base,) = ensemble.bases
     return {
         "base": lambda prompts: base.quality(prompts, text_features(prompts.texts)),
-        **({} if kept is None else {"router": routers.open([kept]).score}),
-        f"ensemble of {seeds}": ensemble.score,
+        f"ensemble of {seeds}, {kept} with a network": ensemble.score,
+        f"{seeds} networks without a base": networks.score,
         **{kind: baseline.score for kind, baseline in baselines.items()},
     }
 
@@ -77,7 +81,7 @@ def main() -> None:
     answers = read_answers(asked.scores, asked.cache)
     prompts = draw_prompts(answers, asked.prompts)
     with TemporaryDirectory() as folder:
-        ways = open_ways(answers, asked.seeds, folder)
+        ways = open_ways(answers, asked.seeds, Path(folder))
         seconds: dict[str, list[float]] = {name: [] for name in ways}
         for _ in range(1 + asked.rounds):
             for name, way in ways.items():
@@ -90,7 +94,7 @@ def main() -> None:
         results.append(
             {"way": name, "seconds": round(middle, 3), "prompts_per_second": round(asked.prompts / middle)}
         )
-        print(f"{name:14} {middle:7.2f} s {asked.prompts / middle:10.0f} prompts/s")
+        print(f"{name:32} {middle:7.2f} s {asked.prompts / middle:10.0f} prompts/s")
     described = {
         "scores": asked.scores.name,
         "encoder": "minilm",
