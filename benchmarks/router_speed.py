@@ -4,9 +4,9 @@
 
 SCORES as for `router_quality.py`. Routers are trained on its train and validation prompts of one split, and score
 prompts drawn from all of it, each with its number behind it and its vector moved a little, so that no two are the
-same. Ways take turns; medians of their seconds, and of prompts a second, are told for the ensemble of all seeds, with
-how many of them kept a network, for what it stands on (the base), for as many networks without a base, and for ridge
-and nearest neighbours on the same vectors.
+same. Ways take turns; told are medians of their seconds, and of prompts a second: of the ensemble of all seeds,
+with how many of them kept a network, of what it stands on (the base), of as many networks without a base, and of
+ridge and nearest neighbours on the same vectors.
 """
 
 from __future__ import annotations
