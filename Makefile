@@ -3,14 +3,18 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable
 STAMP = $(BIN)/.installed
+PROCESSES ?= 2
 
 .PHONY: demo test test-all check lint types imports wheel bench format clean
 
 demo: $(STAMP)-demo  ## the whole job on the docstrings of the installed packages
 	$(BIN)/fusionapp demo
 
+# Two processes of one thread each take half the time of one process. pytest-benchmark warns beside others.
+test: export OMP_NUM_THREADS = 1
+test: export OPENBLAS_NUM_THREADS = 1
 test: $(STAMP)-dev  ## the default test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -p no:benchmark --dist worksteal --numprocesses $(PROCESSES)
 
 test-all: $(STAMP)-dev  ## with slow, real-data and (where there is one) GPU tests
 	$(BIN)/python -m pytest -m ""
