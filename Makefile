@@ -10,7 +10,7 @@ PROCESSES ?= 2
 demo: $(STAMP)-demo  ## the whole job on the docstrings of the installed packages
 	$(BIN)/fusionapp demo
 
-# Two processes of one thread each take half the time of one process. pytest-benchmark warns beside others.
+# Two processes of one thread each take half the time of one. pytest-benchmark warns of them, and warnings are errors.
 test: export OMP_NUM_THREADS = 1
 test: export OPENBLAS_NUM_THREADS = 1
 test: $(STAMP)-dev  ## the default test suite

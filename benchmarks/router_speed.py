@@ -1,6 +1,7 @@
 """How long a router takes over prompts whose embeddings are stored.
 
-    python benchmarks/router_speed.py SCORES.jsonl [--prompts 100000] [--seeds 5] [--cache DIRECTORY]
+    python benchmarks/router_speed.py SCORES.jsonl [--prompts 100000] [--seeds 5] [--rounds 5]
+                                            [--cache DIRECTORY] [--output FILE]
 
 SCORES as for `router_quality.py`. Routers are trained on its train and validation prompts of one split, and score
 prompts drawn from all of it, each with its number behind it and its vector moved a little, so that no two are the

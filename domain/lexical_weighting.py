@@ -103,9 +103,10 @@ def _canonical(counts: csr_array) -> csr_array:
     if not counts.has_canonical_format:
         counts = counts.copy()
         counts.sum_duplicates()
-    if counts.nnz and not counts.data.min() >= 1:
+    if counts.nnz and not (counts.data.min() >= 1 and counts.data.max() < np.inf):
+        found = counts.data[~((counts.data >= 1) & (counts.data < np.inf))][0]
         raise UsageError(
-            f"sparse embedding: a stored cell is {counts.data.min()}, but term frequencies count from 1; "
+            f"sparse embedding: a stored cell is {found}, but term frequencies count from 1; "
             "store raw counts, without signs, zeros or weights"
         )
     return counts

@@ -7,10 +7,11 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 from multiprocessing.util import Finalize
+from queue import Empty
 from typing import TypeVar
 
 from fusionapp.adapters.model_files.tokenization import Tokens
@@ -30,6 +31,12 @@ _TOKENIZERS = 6
 
 _FEW = 3
 """Parts for which no process is worth its start."""
+
+_PATIENCE = 60.0
+"""Seconds in which a tokenizer, of some megabytes at most, reaches its process."""
+
+_MOMENT = 0.2
+"""Seconds in which the next tokenizer that no process took comes out of the queue."""
 
 
 def stream_to_gpu(
@@ -71,6 +78,7 @@ class _Tokenizers:
         self._pools = ExitStack()
         self._threads = self._pools.enter_context(_pool(ThreadPoolExecutor(_SHARDS)))
         self._processes: ProcessPoolExecutor | None = None
+        self._sent: Queue[Tokenize] | None = None
         self._starting: Sequence[Future[None]] = ()
         self._parts = 0
 
@@ -90,11 +98,11 @@ class _Tokenizers:
         except Exception:  # noqa: BLE001  # `tokenizers` raises nothing narrower
             return
         context = get_context("spawn")
-        sent: Queue[Tokenize] = context.Queue()
-        sent.cancel_join_thread()  # nobody is to wait for a process that never read its own
+        self._sent = context.Queue()
+        self._sent.cancel_join_thread()  # nobody is to wait for a process that never read its own
         for _ in range(self._count):
-            sent.put(self._tokenize)
-        pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=(sent,))
+            self._sent.put(self._tokenize)
+        pool = ProcessPoolExecutor(self._count, context, initializer=_begin, initargs=(self._sent,))
         self._processes = self._pools.enter_context(_pool(pool))
         with deaf_to_interrupts():
             self._starting = [pool.submit(_started) for _ in range(self._count)]
@@ -104,6 +112,11 @@ class _Tokenizers:
 
     def __exit__(self, *_: object) -> None:
         self._pools.close()
+        if self._sent is not None and not all(map(_succeeded, self._starting)):
+            # What no process took is taken here, or the queue's thread would wait for ever to hand it over.
+            with suppress(Empty):
+                while True:
+                    self._sent.get(timeout=_MOMENT)
 
 
 def _succeeded(start: Future[None]) -> bool:
@@ -127,7 +140,7 @@ def _begin(sent: Queue[Tokenize]) -> None:
     global _tokenize_here  # noqa: PLW0603  # a pool's processes have no other place for what they keep
     die_with_parent()
     Finalize(None, os._exit, args=(0,), exitpriority=100)  # ten times as fast as to take everything apart
-    _tokenize_here = sent.get()
+    _tokenize_here = sent.get(timeout=_PATIENCE)
 
 
 def _started() -> None:

@@ -160,7 +160,7 @@ def _ridge_tfidf(train: AnsweredPrompts, validation: AnsweredPrompts, _: int) ->
     def judge(estimate: TextEstimate) -> float:
         return _error(level + estimate(validation.prompts.texts), validation)
 
-    return _OfTexts(level, fit_texts(train.prompts.texts, target, judge)[0])
+    return _OfTexts(level, fit_texts(train.prompts.texts, target, judge))
 
 
 def _matrix_factorisation(train: AnsweredPrompts, validation: AnsweredPrompts, _: int) -> Scorer:

@@ -13,7 +13,7 @@ _SWEEPS = 100
 CELLS_AT_ONCE = 16_000_000
 """Products of rows in memory at once: 64 MB."""
 _SAME = 1e-6
-"""Of the points' variance: what rounding leaves of distances."""
+"""Of the points' squared distances from their mean, all together: what rounding leaves of distances."""
 
 
 def find_centres(points: Floats, count: int, seed: int) -> Floats:

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from fusionapp.adapters.routers.landmarks import draw_rows, fit_over_landmarks
 from fusionapp.adapters.routers.ngrams import BUCKETS, hash_ngrams
-from fusionapp.adapters.routers.ridge import Judge, Wide
+from fusionapp.adapters.routers.ridge import Judge, Ridge, Wide
 from fusionapp.domain.lexical_weighting import LexicalWeighting
 
 Floats = NDArray[np.float32]
@@ -43,8 +43,8 @@ class TextEstimate:
 
 def fit_texts(
     texts: Sequence[str], target: Wide, judge: Callable[[TextEstimate], float] | None = None
-) -> tuple[TextEstimate, Wide]:
-    """The estimate, and what it says of rows left out.
+) -> TextEstimate:
+    """The estimate from texts alone.
 
     Args:
         texts: of train.
@@ -65,14 +65,13 @@ def fit_texts(
     def told(weights: Floats) -> TextEstimate:
         return TextEstimate(np.column_stack([weights * idf[:, None], np.square(idf)]).astype(np.float32))
 
-    weights, left_out = fit_sparse(rows, target, None if judge is None else lambda found: judge(told(found)))
-    return told(weights), left_out
+    return told(fit_sparse(rows, target, None if judge is None else lambda found: judge(told(found)))[0])
 
 
 def fit_sparse(
     rows: csr_array, target: Wide, judge: Callable[[Floats], float] | None = None
-) -> tuple[Floats, Wide]:
-    """Weights of columns (columns, models), and what they say of rows left out.
+) -> tuple[Floats, Ridge]:
+    """Weights of columns (columns, models), and the ridge behind them.
 
     Args:
         rows: (prompts, columns) of length 1.
@@ -88,7 +87,7 @@ def fit_sparse(
 
     of_landmarks: Judge | None = None if judge is None else lambda weights: judge(of_columns(weights))
     found, ridge = fit_over_landmarks(kernel, chosen, target, of_landmarks)
-    return of_columns(found), ridge.left_out
+    return of_columns(found), ridge
 
 
 @attrs.frozen(eq=False)

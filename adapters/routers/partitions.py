@@ -63,7 +63,9 @@ class Partitions:
 
 
 def fit_partitions(points: Floats, target: Wide) -> tuple[Partitions, Wide]:
-    """Cluster prompts, and what each cluster says of its members, each left out.
+    """Cluster prompts, and what each cluster says of its members, each left out alone.
+
+    So nothing may sort prompts by what is said of them here (see `ridge`).
 
     Args:
         points: (prompts, dim) float32.

@@ -2,8 +2,8 @@
 
 A penalty is chosen by the error that leaving each row out in turn would give, which has a closed form (Allen 1974;
 Hastie et al., "The Elements of Statistical Learning", 7.10). What others say of a row is told by folds all the
-same: left out alone, a row among its like is foretold the lower the higher its own answer, as their mean is
-without it, and whatever sorts rows by that finds their answers in it.
+same. Among prompts that are alike, one that is left out alone is foretold the lower, the higher its own answer:
+the mean of the others lacks it. Whatever then sorts prompts by these predictions sorts them by their answers.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from scipy.linalg import solve
 from fusionapp.adapters.routers.directions import Directions, find_directions
 
 FOLDS = 5
+"""Few, so that a fold holds several of prompts that are alike, whose answers even out."""
 PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 Floats = NDArray[np.float32]
 Wide = NDArray[np.float64]
@@ -26,26 +27,20 @@ Judge = Callable[[Wide], float]
 
 
 @attrs.frozen(eq=False)
-class Ridge:
-    """A fitted ridge.
+class _Rotated:
+    """A group of models' ridges, along the axes on which the Gram matrix of their rows is diagonal.
 
     Attributes:
-        weights: (columns, models) float64, of centred qualities.
-        left_out: (rows, models) float64, what each row is predicted as by weights that saw nothing of its fold.
-            Where a model's answer is not known no weights saw it, and they speak for it as they are.
-        penalties: the ones chosen, in each group of models one for each direction.
+        directions: the group, and what its target is turned to.
+        fold: (rows,) of each row.
+        axes: (columns, axes) float64.
+        spread: (axes,) float64, the diagonal.
+        along: (rows, axes) float64, the rows on these axes.
+        projected: (axes, directions) float64, `along` transposed times the target.
+        target: (rows, directions) float64.
     """
 
-    weights: Wide
-    left_out: Wide
-    penalties: Sequence[Wide]
-
-
-@attrs.frozen(eq=False)
-class _Rotated:
-    """Rows along the axes on which their Gram matrix is diagonal, so that each penalty costs next to nothing."""
-
-    group: Directions
+    directions: Directions
     fold: NDArray[np.intp]
     axes: Wide
     spread: Wide
@@ -66,6 +61,7 @@ class _Rotated:
     def left_out(self, penalties: Wide) -> Wide:
         """(rows, directions) by weights of the other folds."""
         told = np.empty_like(self.target)
+        # Not `spread`, which comes of float32: less a fold, it might have no Cholesky factor.
         gram = self.along.T @ self.along
         for number in range(FOLDS):
             own = np.flatnonzero(self.fold == number)
@@ -86,6 +82,34 @@ class _Rotated:
         return errors
 
 
+@attrs.frozen(eq=False)
+class Ridge:
+    """A fitted ridge.
+
+    Attributes:
+        weights: (columns, models) float64, of centred qualities.
+        penalties: the ones chosen, in each group of models one for each direction.
+        columns: (rows, columns) that it was fitted on.
+        groups: of models.
+    """
+
+    weights: Wide
+    penalties: Sequence[Wide]
+    columns: Floats
+    groups: Sequence[_Rotated]
+
+    def left_out(self) -> Wide:
+        """(rows, models) what each row is predicted as by weights fitted without its fold, at the same penalties.
+
+        Where a model's answer is not known no weights saw it, and they speak for it as they are.
+        """
+        told: Wide = self.columns @ self.weights
+        for rotated, chosen in zip(self.groups, self.penalties, strict=True):
+            group = rotated.directions
+            told[np.ix_(group.rows, group.models)] = rotated.left_out(chosen) @ group.axes.T
+        return told
+
+
 def fit_ridge(columns: Floats, target: Wide, judge: Judge | None = None) -> Ridge:
     """The ridge of each direction whose penalty leaves the least error on rows left out.
 
@@ -95,18 +119,13 @@ def fit_ridge(columns: Floats, target: Wide, judge: Judge | None = None) -> Ridg
         judge: by which one penalty is chosen for all directions; None for the rows left out.
     """
     fold = folds_of(len(columns))
-    groups = [_rotate(columns, target, group, fold) for group in find_directions(target)]
+    groups = [_rotate(columns, target, directions, fold) for directions in find_directions(target)]
     if judge is None:
-        penalties = [group.best() for group in groups]
+        penalties = [rotated.best() for rotated in groups]
     else:
         one = min(PENALTIES, key=lambda each: judge(_turned_back(groups, [each] * len(groups), target)))
-        penalties = [np.full(group.target.shape[1], one) for group in groups]
-    weights = _turned_back(groups, penalties, target)
-    left_out = columns @ weights
-    for group, chosen in zip(groups, penalties, strict=True):
-        where = np.ix_(group.group.rows, group.group.models)
-        left_out[where] = group.left_out(chosen) @ group.group.axes.T
-    return Ridge(weights, left_out, penalties)
+        penalties = [np.full(rotated.target.shape[1], one) for rotated in groups]
+    return Ridge(_turned_back(groups, penalties, target), penalties, columns, groups)
 
 
 def folds_of(rows: int) -> NDArray[np.intp]:
@@ -114,17 +133,19 @@ def folds_of(rows: int) -> NDArray[np.intp]:
     return np.random.default_rng(0).permutation(rows) % FOLDS
 
 
-def _rotate(columns: Floats, target: Wide, group: Directions, fold: NDArray[np.intp]) -> _Rotated:
-    part = columns if len(group.rows) == len(columns) else columns[group.rows]
+def _rotate(columns: Floats, target: Wide, directions: Directions, fold: NDArray[np.intp]) -> _Rotated:
+    rows = directions.rows
+    part = columns if len(rows) == len(columns) else columns[rows]
     spread, axes = np.linalg.eigh((part.T @ part).astype(np.float64))
     along = part @ axes
-    y = group.of(target)
-    return _Rotated(group, fold[group.rows], axes, np.maximum(spread, 0), along, along.T @ y, y)
+    y = directions.of(target)
+    return _Rotated(directions, fold[rows], axes, np.maximum(spread, 0), along, along.T @ y, y)
 
 
 def _turned_back(groups: Sequence[_Rotated], penalties: Sequence[Wide | float], target: Wide) -> Wide:
     """(columns, models) weights of all groups, turned back from axes to columns and from directions to models."""
     weights = np.zeros((len(groups[0].axes), target.shape[1]))
     for rotated, chosen in zip(groups, penalties, strict=True):
-        weights[:, rotated.group.models] = rotated.axes @ rotated.weights(chosen) @ rotated.group.axes.T
+        group = rotated.directions
+        weights[:, group.models] = rotated.axes @ rotated.weights(chosen) @ group.axes.T
     return weights

@@ -47,4 +47,4 @@ def fit_smooth(points: Floats, target: Wide) -> tuple[SmoothEstimate, Wide]:
     chosen = draw_rows(len(points), LANDMARKS)
     landmarks = points[chosen]
     weights, ridge = fit_over_landmarks(similarity(points, landmarks, GAMMA), chosen, target)
-    return SmoothEstimate(landmarks, weights), ridge.left_out
+    return SmoothEstimate(landmarks, weights), ridge.left_out()

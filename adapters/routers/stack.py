@@ -158,7 +158,7 @@ def fit_stack(train: AnsweredPrompts, features: Floats | None = None) -> FittedS
     ridge = fit_ridge(columns, target)
     smooth, smoothly = fit_smooth(places, target)
     sparse, sparsely = _fit_sparse(cards, train.prompts, target)
-    left_out = {"linear": ridge.left_out, "smooth": smoothly, **sparsely}
+    left_out = {"linear": ridge.left_out(), "smooth": smoothly, **sparsely}
     first = weigh(left_out, target)
     neighbourhoods, told = fit_neighbourhoods(places, mixture(left_out, first), target)
     second = weigh(told, target)
@@ -186,8 +186,9 @@ def _fit_sparse(
         if card.sparse:
             counts = counts_of(card, prompts)
             weighting = LexicalWeighting.fit(counts)
-            found, left_out[f"sparse {card.name}"] = fit_sparse(weighting.transform(counts), target)
-            estimates[card.name] = SparseEstimate(weighting, found)
+            weights, ridge = fit_sparse(weighting.transform(counts), target)
+            left_out[f"sparse {card.name}"] = ridge.left_out()
+            estimates[card.name] = SparseEstimate(weighting, weights)
     return estimates, left_out
 
 

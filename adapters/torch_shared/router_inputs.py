@@ -130,7 +130,8 @@ def unit_products(cards: Sequence[InputCard], prompts: Prompts, matrix: Floats) 
     told = np.zeros((len(prompts.texts), matrix.shape[1]), dtype=np.float32)
     for name, columns, rows, views in _views(cards, prompts):
         some = rows.astype(np.float32, copy=False)
-        told += (some @ matrix[columns]) / _lengths(name, some, views, prompts.texts)
+        lengths = _lengths(name, some, views, prompts.texts)
+        told += (some @ matrix[columns]) / lengths
     return told
 
 
@@ -150,7 +151,8 @@ def _views(
 
 def _lengths(name: str, rows: Floats, views: int, texts: Sequence[str]) -> Floats:
     """(rows, 1) what each is divided by."""
-    length: Floats = np.sqrt(np.einsum("nd,nd->n", rows, rows) * np.float32(views))
+    with np.errstate(over="ignore", invalid="ignore"):
+        length: Floats = np.sqrt(np.einsum("nd,nd->n", rows, rows) * np.float32(views))
     finite = np.isfinite(length)
     if not finite.all():
         text = texts[int(np.argmin(finite))]

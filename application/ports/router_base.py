@@ -46,7 +46,10 @@ class FittedBase(Protocol):
 
     @property
     def left_out(self) -> NDArray[np.float32]:
-        """(prompts, models) quality in [0, 1] of each train prompt by estimates that did not see its answers."""
+        """(prompts, models) quality in [0, 1] of each train prompt by estimates fitted without its answers.
+
+        Their settings, such as penalties and how much each has to say, are those of all prompts.
+        """
 
 
 class RouterBases(Protocol):

@@ -48,7 +48,7 @@ class GroupLookup:
             if len(np.unique(slots)) == len(slots):
                 break
         else:
-            raise AssertionError("two words of the groups have one key; change the factor")
+            raise AssertionError("no factor parts all words of the groups; raise _SLOTS")
         table = np.zeros(_SLOTS, dtype=np.uint64), np.full(_SLOTS, -1, dtype=np.int8)
         table[0][slots], table[1][slots] = keys, list(word_groups.GROUP_OF.values())
         return GroupLookup(factor, *table)

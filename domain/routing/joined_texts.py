@@ -73,7 +73,7 @@ class JoinedTexts:
         return found
 
     def places(self, kind: Kind) -> Places:
-        """Where characters of a kind stand; behind each stands at least the last line end, which is also at -1."""
+        """Where characters of a kind stand, of which none but a line end stands last; the last is also at -1."""
         return np.flatnonzero(self.kind == KINDS.index(kind))
 
     def find(self, *words: str) -> Places:

@@ -46,8 +46,20 @@ def run():
         sys.exit(130)
 """
 FROM_INPUT = f"""{SLOW_TOKENS}
-said = [encoding for encoding in stream_to_gpu(tokenize, lambda tokens: tokens, (["text"] for _ in range(20)))]
-print(set(said))
+from threading import enumerate as threads
+
+
+class Large:
+    def __init__(self):
+        self.vocabulary = bytes(10**6)
+
+    def __call__(self, texts):
+        return tokenize(texts)
+
+
+print(set(stream_to_gpu(Large(), lambda tokens: tokens, (["text"] for _ in range(20)))))
+sleep(0.5)
+print(len(threads()))
 """
 
 
@@ -173,7 +185,7 @@ def test_where_no_process_can_start_threads_go_on() -> None:
         text=True,
         check=True,
     )
-    assert done.stdout == "{'here'}\n"
+    assert done.stdout == "{'here'}\n1\n", "and no thread is left that would hand a tokenizer over"
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])

@@ -8,9 +8,11 @@ from fakes.routers import answers_of, toy_answers
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from fusionapp.adapters.routers import stack
 from fusionapp.adapters.routers.bases import StackBases
 from fusionapp.adapters.routers.stack import fit_stack
 from fusionapp.adapters.routers.weighing import weigh
+from fusionapp.adapters.torch_shared import router_inputs
 from fusionapp.application.ports.router import AnsweredPrompts, Prompts
 from fusionapp.domain.embeddings import Embeddings
 from fusionapp.domain.errors import CorruptArtifactError, UsageError
@@ -87,15 +89,20 @@ def test_noise_over_prompts_in_tight_groups_is_not_foretold(kinds: int, spread: 
     quality = noise.scores.quality
     for features in (None, prompt_features(texts)):
         missed = np.square(fit_stack(noise, features).left_out - quality).mean()
-        assert missed > 0.97 * np.square(quality.mean(0) - quality).mean()
+        assert missed > 0.975 * np.square(quality.mean(0) - quality).mean()
 
 
-def test_an_embedding_that_is_not_finite_is_named() -> None:
+@pytest.mark.parametrize("numbers", [[np.nan], [np.inf], [np.inf, -np.inf], [1e30]])
+def test_an_embedding_that_is_not_finite_is_named(
+    numbers: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
     toy = toy_answers()
     base = fit_stack(toy).base
-    broken = toy.prompts.embeddings["dense"].copy()
-    broken[7, 0, 3] = np.nan
+    broken = np.array(toy.prompts.embeddings["dense"])
+    broken[7, 0, : len(numbers)] = numbers
     prompts = Prompts(toy.prompts.texts, {"dense": broken})
+    monkeypatch.setattr(router_inputs, "_AT_ONCE", 4)
+    monkeypatch.setattr(stack, "_AT_ONCE", 4)
     with pytest.raises(UsageError, match=f"'dense' of prompt '{toy.prompts.texts[7]}'"):
         fit_stack(answers_of(prompts, toy.scores.quality))
     with pytest.raises(UsageError, match=f"'dense' of prompt '{toy.prompts.texts[7]}'"):

@@ -116,13 +116,15 @@ def test_training_stops_when_validation_gains_no_more(tmp_path: Path) -> None:
     assert router.epochs - router.best_epoch == 2
 
 
-def test_models_that_win_on_the_same_prompts_lie_together(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [0, 1, 4])
+def test_models_that_win_on_the_same_prompts_lie_together(seed: int, tmp_path: Path) -> None:
     quality = toy_answers().scores.quality.copy()
     quality[:, 2] = quality[:, 0]  # a twin of "algebra"
     fit(
         attrs.evolve(ALONE, epochs=1, embedding_model_epochs=20),
         tmp_path,
         answers_of(toy_answers().prompts, quality),
+        seed=seed,
     )
     embeddings = load_model_embeddings(str(tmp_path), MODELS)
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-5)

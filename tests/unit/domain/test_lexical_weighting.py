@@ -76,9 +76,10 @@ def test_duplicate_cells_are_summed_before_weighting() -> None:
     assert split.nnz == 3
 
 
-def test_signed_cells_are_refused() -> None:
-    with pytest.raises(UsageError, match=r"-1\.0"):
-        LexicalWeighting.fit(csr_array(np.array([[1.0, -1.0]])))
+@pytest.mark.parametrize(("cell", "told"), [(-1.0, r"-1\.0"), (np.inf, "inf"), (np.nan, "nan")])
+def test_cells_that_are_no_counts_are_refused_and_named(cell: float, told: str) -> None:
+    with pytest.raises(UsageError, match=f"cell is {told}"):
+        LexicalWeighting.fit(csr_array(np.array([[1.0, cell]])))
 
 
 def test_too_narrow_rows_are_refused() -> None:
