@@ -95,18 +95,21 @@ class RouterEnsemble(Router):
         """See `Router.score`."""
         for member in self.members:
             check_inputs(member.card.inputs, prompts)
+        read = any(member.features is not None for member in self.members)
+        features = text_features(prompts.texts) if read else None
+        bases = [base_logits(base.quality(prompts, features)) for base in self.bases]
         scores = np.empty((len(prompts.texts), len(self.models)), dtype=np.float32)
         at_once = max(1, _CELLS_AT_ONCE // max(1, *(member.width for member in self.members)))
         for start in range(0, len(scores), at_once):
             rows = slice(start, start + at_once)
-            scores[rows] = self._score(prompts.part(rows))
+            own = None if features is None else features[rows]
+            scores[rows] = self._score(prompts.part(rows), own, [base[rows] for base in bases])
         return scores
 
-    def _score(self, prompts: Prompts) -> NDArray[np.float64]:
-        """The mean of all members; what several read is made once."""
-        read = any(member.features is not None for member in self.members)
-        features = text_features(prompts.texts) if read else None
-        bases = [base_logits(base.quality(prompts, features)) for base in self.bases]
+    def _score(
+        self, prompts: Prompts, features: Floats | None, bases: Sequence[Floats]
+    ) -> NDArray[np.float64]:
+        """The mean of all members; what several networks read is made once."""
         total = np.zeros((len(prompts.texts), len(self.models)))
         nothing = np.zeros(total.shape, dtype=np.float32)
         columns: dict[Hashable, Tensor] = {}
