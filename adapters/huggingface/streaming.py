@@ -94,7 +94,7 @@ class _Tokenizers:
     def _start(self) -> None:
         """Start the processes, none of which has to have read the tokenizer before the next can start."""
         try:
-            pickle.dumps(self._tokenize)
+            pickle.dumps(self._tokenize)  # can it be sent? the queue would only say so in a thread of its own
         except Exception:  # noqa: BLE001  # `tokenizers` raises nothing narrower
             return
         context = get_context("spawn")

@@ -142,17 +142,12 @@ def fit_stack(train: AnsweredPrompts, features: Floats | None = None) -> FittedS
         features: (prompts, features) of their texts; None for a stack that reads none.
 
     Raises:
-        UsageError: fewer than two prompts, a model without a known quality, or neither embeddings nor features.
+        UsageError: fewer than two prompts, a model without a known quality, numbers that are not finite, or
+            neither embeddings nor features.
     """
     level, target = centred(train.scores)
     cards = read_cards(train.prompts)
-    units = unit_vectors(cards, train.prompts)
-    columns_of = Columns.fit(units, features)
-    columns = columns_of(units, features)
-    if not columns.shape[1]:
-        raise UsageError(
-            "routing: there are neither dense embeddings nor features of texts to go by; name a dense encoder"
-        )
+    columns_of, columns = _fit_columns(unit_vectors(cards, train.prompts), features)
     axes = principal_axes(columns, AXES)
     places = columns @ axes
     ridge = fit_ridge(columns, target)
@@ -175,6 +170,17 @@ def fit_stack(train: AnsweredPrompts, features: Floats | None = None) -> FittedS
         weights={name: float(np.trace(matrix) / len(matrix)) for name, matrix in (first | second).items()},
     )
     return FittedStack(stack, np.clip(level + mixture(told, second), 0.0, 1.0).astype(np.float32))
+
+
+def _fit_columns(units: Floats, features: Floats | None) -> tuple[Columns, Floats]:
+    """What makes a prompt's columns, and those of train; there must be some."""
+    columns_of = Columns.fit(units, features)
+    columns = columns_of(units, features)
+    if not columns.shape[1]:
+        raise UsageError(
+            "routing: there are neither dense embeddings nor features of texts to go by; name a dense encoder"
+        )
+    return columns_of, columns
 
 
 def _fit_sparse(

@@ -138,7 +138,7 @@ def unit_products(cards: Sequence[InputCard], prompts: Prompts, matrix: Floats) 
 def _views(
     cards: Sequence[InputCard], prompts: Prompts
 ) -> Iterator[tuple[str, slice, NDArray[np.floating[Any]], int]]:
-    """Of each view of the dense encoders: whose, its columns, its rows (prompts, dim), and how many there are."""
+    """Of each view of the dense encoders: whose, its columns, its rows (prompts, dim), and all views' number."""
     dense = [card for card in cards if not card.sparse]
     views = sum(card.layers for card in dense)
     start = 0
